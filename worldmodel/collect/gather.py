@@ -1,0 +1,166 @@
+"""The loop between workers and store: hand out seeds, take what succeeds, store it in the order of seeds."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from worldmodel.collect import spool
+from worldmodel.collect.workers import Workers
+from worldmodel.config import UserError
+from worldmodel.data import StoreWriter
+
+
+@dataclass
+class Tally:
+    """How a collection stands: episodes stored, finished out of turn, failed and dropped; workers replaced."""
+
+    stored: int
+    waiting: int
+    dropped: int
+    replaced: int
+
+
+class Queue:
+    """Which seeds to try next, and which finished ones are due for the store."""
+
+    def __init__(self, writer: StoreWriter, first: int, wanted: int, waiting: list[int]) -> None:
+        self.wanted = wanted
+        self.due = first + len(writer.records) + len(writer.dropped)  # stored in seed order: all before are settled
+        self.next = self.due
+        self.kept = len(writer.records)
+        self.finished: dict[int, bool] = {seed: True for seed in waiting if seed >= self.due}
+        self.running: set[int] = set()
+
+    def draw(self) -> int | None:
+        """The next seed to try, or None while the ones before it could still be enough."""
+        while self.next in self.finished or self.kept + self._hopeful() < self.wanted:
+            self.next += 1
+            if self.next - 1 not in self.finished:
+                self.running.add(self.next - 1)
+                return self.next - 1
+        return None
+
+    def settle(self, seed: int, success: bool) -> None:
+        """A tried seed came back."""
+        self.running.discard(seed)
+        self.finished[seed] = success
+
+    def _hopeful(self) -> int:
+        """Seeds below ``next`` that are not stored yet and have not failed."""
+        return len(self.running) + sum(good for seed, good in self.finished.items() if seed < self.next)
+
+
+def gather(writer: StoreWriter, workers: Workers, console: Console) -> Tally:
+    """Fill the store until it holds the recipe's number of episodes, or until Ctrl-C or SIGTERM asks to stop."""
+    recipe, folder = workers.job.recipe, workers.job.spool
+    queue = Queue(writer, recipe.seed, recipe.episodes, spool.waiting(folder))
+    with _Bar(console, recipe.episodes, len(writer.records)) as bar, _StopSignal() as stop:
+        while len(writer.records) < recipe.episodes and not stop.asked:
+            while workers.hungry and (seed := queue.draw()) is not None:
+                workers.submit(seed)
+            for result in workers.poll(timeout=0.2):
+                queue.settle(result.seed, result.success)
+            if workers.fingerprint is not None:
+                _note_environment(writer, workers.fingerprint)
+                _store_due(writer, queue, workers)
+            bar.update(len(writer.records), len(writer.dropped))
+    waiting = sum(queue.finished.values())
+    return Tally(len(writer.records), waiting, len(writer.dropped), workers.replaced)
+
+
+def _store_due(writer: StoreWriter, queue: Queue, workers: Workers) -> None:
+    """Move finished episodes whose turn has come from the spool into the store."""
+    while queue.due in queue.finished and queue.kept < queue.wanted:
+        seed = queue.due
+        path = spool.path_of(workers.job.spool, seed)
+        if queue.finished[seed]:
+            episode = spool.load(path)
+            if episode is None:  # damaged while it waited: record it again
+                del queue.finished[seed]
+                queue.running.add(seed)
+                workers.submit(seed)
+                return
+            writer.append(episode)
+            path.unlink(missing_ok=True)
+            queue.kept += 1
+        else:
+            writer.drop(seed)
+        del queue.finished[seed]
+        queue.due += 1
+
+
+def _note_environment(writer: StoreWriter, fingerprint: dict[str, Any]) -> None:
+    """Keep versions and asset hashes in the provenance; a resumed store must not mix two of them."""
+    before = writer.provenance.get("environment")
+    if before is None:
+        writer.note(environment=fingerprint)
+    elif before != fingerprint:
+        raise UserError(
+            f"{writer.path} was begun with another simulator: {_difference(before, fingerprint)}; remove it"
+        )
+
+
+def _difference(before: Any, now: Any, name: str = "environment") -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*before, *now]:
+            if before.get(key) != now.get(key):
+                return _difference(before.get(key), now.get(key), key)
+    return f"{name} was {before}, is {now}"
+
+
+class _StopSignal:
+    """Turns the first Ctrl-C or SIGTERM into a request, so that no episode is torn; a second one acts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+class _Bar:
+    """A progress bar on a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self, console: Console, total: int, done: int) -> None:
+        self.console, self.total, self.first = console, total, done
+        self.began = self.spoke = time.monotonic()
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        self.progress = Progress(TextColumn("collect"), *columns, console=console, disable=not console.is_terminal)
+        self.task = self.progress.add_task("collect", total=total, completed=done, rate="starting simulators")
+
+    def update(self, done: int, dropped: int) -> None:
+        now = time.monotonic()
+        rate = (done - self.first) / (now - self.began)
+        text = f"{rate:.2f} episodes/s, {done} of {done + dropped} succeeded"
+        if done > self.first:
+            self.progress.update(self.task, completed=done, rate=text)
+        if not self.console.is_terminal and now - self.spoke > 10:
+            self.spoke = now
+            left = f"{(self.total - done) / rate:.0f} s left" if rate else "starting simulators"
+            self.console.print(f"{done}/{self.total} episodes, {text}, {left}", highlight=False)
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()

@@ -1,0 +1,177 @@
+"""The verb ``collect``: what was asked, whether the folder is fit for it, and what the user is told."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import worldmodel
+from worldmodel.collect.demonstrate import ExpertStage, Recipe, Stage
+from worldmodel.collect.gather import Tally, gather
+from worldmodel.collect.workers import Job, Workers
+from worldmodel.config import UserError, closest, option
+from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """What to record, from which seed on, and where to."""
+
+    out: str = option("folder of the new store; an interrupted one is resumed")
+    task: str = option("place_can, lift_can, or several that take turns: [place_can,lift_can]", "place_can")
+    episodes: int = option("how many successful episodes to keep", 200)
+    seed: int = option("first seed; a failed episode is dropped and the next seed tried", 0)
+    noise: float = option("strength of the exploration pushes that the expert recovers from, 0 to 2", 1.0)
+    size: int = option("edge of the square camera images in pixels", 96)
+    cameras: str = option("cameras to record: [scene,wrist], one of them, or [] for none", "[scene,wrist]")
+    tail: int = option("control steps recorded after success, so that the ending is in the data", 8)
+    workers: str = option("simulator processes; auto takes one per core", "auto")
+    timeout: float = option("seconds after which a silent worker is replaced", 120.0)
+    licence: str = option("licence of the data, kept in the store", "Apache-2.0")
+
+    def __post_init__(self) -> None:
+        bounds = {"episodes": (1, 10**7), "seed": (0, 2**31), "noise": (0, 2), "size": (8, 1024), "tail": (0, 200)}
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name}={value}: expected {low} to {high}")
+        if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
+            raise ValueError(f"workers={self.workers}: expected auto or a number above 0")
+        if self.timeout <= 0:
+            raise ValueError(f"timeout={self.timeout}: expected seconds above 0")
+
+    def recipe(self) -> Recipe:
+        """The part that decides the content."""
+        tasks, cameras = _names(self.task), _names(self.cameras)
+        if not tasks:
+            raise ValueError(f"task={self.task}: expected at least one task")
+        return Recipe(tasks, self.seed, self.episodes, self.noise, cameras, self.size, self.tail)
+
+    def command(self) -> str:
+        """The command line that says the same, without what is left at its default."""
+        defaults, keys = CollectConfig(out=""), ("task", "episodes", "seed", "out")
+        shown = [f"{key}={getattr(self, key)}" for key in keys]
+        rest = [key for key in asdict(self) if key not in keys and getattr(self, key) != getattr(defaults, key)]
+        return " ".join(["worldmodel collect", *shown, *(f"{key}={getattr(self, key)}" for key in rest)])
+
+
+def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
+    """Record ``config.episodes`` successful episodes into a sealed store at ``config.out``; 130 if interrupted.
+
+    Running it again with the same arguments resumes an interrupted store and leaves a finished one alone. Episodes
+    are stored in the order of their seeds, so the content does not depend on interruptions or on ``workers``.
+    """
+    recipe, path = config.recipe(), Path(config.out)
+    if stage is ExpertStage:
+        _check_tasks(recipe)
+    console = Console(stderr=True)
+    if _finished(path, recipe):
+        print(f"{path} is complete: {recipe.episodes} episodes; nothing to do")
+        return 0
+    began = time.monotonic()
+    with _writer(path, recipe, config, console) as writer:
+        job = Job(stage, recipe, (path / layout.SPOOL).absolute(), config.timeout)
+        job.spool.mkdir(exist_ok=True)
+        with Workers(job, _count(config.workers, recipe.episodes)) as workers:
+            tally = gather(writer, workers, console)
+        if len(writer.records) < recipe.episodes:
+            _say_interrupted(path, recipe, config, tally)
+            return INTERRUPTED
+        writer.seal()
+    _say_done(path, tally, time.monotonic() - began)
+    return 0
+
+
+def _check_tasks(recipe: Recipe) -> None:
+    """An unknown task is told before any process starts."""
+    from worldmodel.envs import TASKS  # here, because importing MuJoCo takes half a second
+
+    for task in recipe.tasks:
+        if task not in TASKS:
+            raise UserError(f"task={task}: no such task; {closest(task, TASKS)}")
+
+
+def _finished(path: Path, recipe: Recipe) -> bool:
+    """Whether a sealed store with this very recipe is there; UserError where a different one is in the way."""
+    try:
+        store = EpisodeStore.open(path)
+    except (FileNotFoundError, InterruptedStoreError):
+        return False
+    except layout.StoreError:
+        if path.is_dir() and not (path / layout.GROUP).exists():
+            return False  # not a store: StoreWriter.create accepts it only if it is empty
+        raise
+    _same_recipe(path, store.meta["provenance"].get("recipe"), recipe, "choose another out= or remove it")
+    return True
+
+
+def _same_recipe(path: Path, theirs: dict[str, Any] | None, ours: Recipe, advice: str) -> None:
+    wanted = _plain(ours)
+    differ = [key for key in wanted if (theirs or {}).get(key) != wanted[key]]
+    if differ:
+        key = differ[0]
+        was = (theirs or {}).get(key)
+        raise UserError(f"{path} holds a store made with {key}={was}, asked for {key}={wanted[key]}; {advice}")
+
+
+def _writer(path: Path, recipe: Recipe, config: CollectConfig, console: Console) -> StoreWriter:
+    """A writer for a new store, or for the interrupted one at ``path`` if it has the same recipe."""
+    if not StoreWriter.resumable(path):
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        provenance = {
+            "recipe": _plain(recipe),
+            "command": config.command(),
+            "licence": config.licence,
+            "version": worldmodel.__version__,
+            "created": created,
+        }
+        return StoreWriter.create(path, provenance)
+    writer = StoreWriter.resume(path)
+    try:
+        advice = "resume it with the same arguments, choose another out= or remove it"
+        _same_recipe(path, writer.provenance.get("recipe"), recipe, advice)
+    except UserError:
+        writer.close()
+        raise
+    console.print(f"resuming {path}: {len(writer.records)} of {recipe.episodes} episodes are there", highlight=False)
+    if writer.cut:
+        console.print(f"{writer.cut} damaged episodes at its end are recorded again", highlight=False)
+    return writer
+
+
+def _say_interrupted(path: Path, recipe: Recipe, config: CollectConfig, tally: Tally) -> None:
+    waiting = f" and {tally.waiting} more wait their turn" if tally.waiting else ""
+    print(f"interrupted: {tally.stored} of {recipe.episodes} episodes are kept in {path}{waiting}")
+    print(f"resume with: {config.command()}")
+
+
+def _say_done(path: Path, tally: Tally, seconds: float) -> None:
+    store = EpisodeStore.open(path)
+    megabytes = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file()) / 1e6
+    print(
+        f"{path}: {store.episodes} episodes, {store.steps} steps, {megabytes:.0f} MB, "
+        f"{tally.dropped} failed and dropped, {tally.replaced} workers replaced, {seconds:.0f} s"
+    )
+    print(f"fingerprint {store.fingerprint}")
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON gives it back."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(recipe).items()}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """``[a,b]``, ``a,b`` or ``a`` as a tuple of names."""
+    return tuple(name for name in (part.strip(" '\"") for part in text.strip("[] ").split(",")) if name)
+
+
+def _count(workers: str, episodes: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores if workers == "auto" else int(workers), episodes)

@@ -1,0 +1,69 @@
+"""What a store holds, as a record for machines and as a contact sheet for eyes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from worldmodel.data.store import EpisodeStore
+from worldmodel.experience import ACTION, CONTROL_HZ, EXECUTED, cameras_of, image_key
+
+
+def summary(store: EpisodeStore) -> dict[str, Any]:
+    """Counts, sizes, ranges and provenance as a JSON record.
+
+    "hours" are hours of robot time; "bytes" is what the folder takes on disk; "length" is in control steps;
+    "actions" gives per dimension the lowest and highest value and the 1 and 99 % quantiles of the expert's labels;
+    "pushed" is the share of steps on which something else than the label was sent.
+    """
+    lengths = np.diff(store.ends, prepend=0)
+    record: dict[str, Any] = {
+        "store": str(store.path),
+        "episodes": store.episodes,
+        "successes": int(store.success.sum()),
+        "steps": store.steps,
+        "hours": store.steps / CONTROL_HZ / 3600,
+        "length": {"least": int(lengths.min()), "median": float(np.median(lengths)), "most": int(lengths.max())},
+        "bytes": size_on_disk(store.path),
+        "tasks": {name: int((store.task_index == i).sum()) for i, name in enumerate(store.tasks)},
+        "seeds": [int(store.seeds.min()), int(store.seeds.max())],
+        "dropped_seeds": len(store.meta["dropped_seeds"]),
+        "arrays": {key: {"shape": [store.steps, *store.row(key)], "dtype": store.dtype(key).name} for key in store.keys},
+        "fingerprint": store.fingerprint,
+        "provenance": store.meta["provenance"],
+    }
+    if ACTION in store.keys:
+        actions = store.array(ACTION)[:]
+        quantiles = np.quantile(actions, [0, 0.01, 0.99, 1], axis=0).round(5).tolist()
+        record["actions"] = dict(zip(("low", "q01", "q99", "high"), quantiles, strict=True))
+        if EXECUTED in store.keys:
+            record["pushed"] = float((store.array(EXECUTED)[:] != actions).any(axis=1).mean())
+    return record
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes that a folder's files occupy (holes are not counted)."""
+    return sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
+
+
+def contact_sheet(store: EpisodeStore, episodes: int = 6, moments: int = 10) -> Image.Image:
+    """A picture with a row per camera of evenly chosen episodes and a column per evenly chosen moment.
+
+    Raises ValueError where the store has no images.
+    """
+    cameras = cameras_of(store.meta["arrays"])
+    if not cameras:
+        raise ValueError(f"{store.path} holds no images, so there is no contact sheet to draw")
+    strips = []
+    for episode in np.unique(np.linspace(0, store.episodes - 1, episodes).astype(int)):
+        start, stop = store.span(int(episode))
+        steps = np.linspace(start, stop - 1, moments).astype(int)
+        frames = [np.concatenate(list(store.array(image_key(camera)).take(steps)), axis=1) for camera in cameras]
+        title = Image.new("RGB", (frames[0].shape[1], 14), "white")
+        text = f"episode {episode}  seed {store.seeds[episode]}  {store.tasks[store.task_index[episode]]}  {stop - start} steps"
+        ImageDraw.Draw(title).text((3, 1), text, fill="black")
+        strips += [np.asarray(title), *frames]
+    return Image.fromarray(np.concatenate(strips))

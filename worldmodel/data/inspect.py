@@ -1,0 +1,99 @@
+"""The verbs ``data info`` and ``data verify``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from worldmodel.data.describe import contact_sheet, summary
+from worldmodel.data.store import EpisodeStore
+from worldmodel.data.verify import verify as damage_of
+from worldmodel.experience import CONTROL_HZ
+
+DAMAGED = 1
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """Which store to look at, and how to tell."""
+
+    store: str = field(metadata={"help": "folder of the store"})
+    json: bool = field(default=False, metadata={"help": "print one JSON record instead of tables"})
+    sheet: str | None = field(default=None, metadata={"help": "data info: also write a contact sheet (PNG) here"})
+
+
+def info(config: InspectConfig) -> int:
+    """Print what a store holds and where it came from."""
+    store = EpisodeStore.open(config.store)
+    record = summary(store)
+    if config.json:
+        print(json.dumps(record, indent=2))
+    else:
+        console = Console()
+        console.print(_facts(record), _arrays(record), *([_ranges(record)] if "actions" in record else []))
+    if config.sheet is not None:
+        Path(config.sheet).parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(store).save(config.sheet)
+        print(f"contact sheet: {config.sheet}", file=sys.stderr)
+    return 0
+
+
+def verify(config: InspectConfig) -> int:
+    """Read everything; exit code 1 and a line per damaged episode and array where bytes differ from the record."""
+    damage = damage_of(config.store)
+    store = EpisodeStore.open(config.store, check=False)
+    if config.json:
+        places = [{"episode": place.episode, "array": place.array, "reason": place.reason} for place in damage]
+        print(json.dumps({"store": config.store, "intact": not damage, "episodes": store.episodes, "damage": places}))
+    elif damage:
+        episodes = {place.episode for place in damage if place.episode is not None}
+        for place in damage:
+            print(f"damaged: {place}")
+        print(f"{config.store}: {len(episodes)} of {store.episodes} episodes damaged; restore them or collect again")
+    else:
+        print(f"{config.store}: intact, {store.episodes} episodes x {len(store.keys)} arrays, {store.fingerprint}")
+    return DAMAGED if damage else 0
+
+
+def _facts(record: dict[str, Any]) -> Table:
+    table = Table(show_header=False, box=None)
+    length, provenance = record["length"], record["provenance"]
+    tasks = ", ".join(f"{name} ({count})" for name, count in record["tasks"].items())
+    rows = {
+        "store": record["store"],
+        "tasks": tasks,
+        "episodes": f"{record['episodes']} ({record['successes']} successful, {record['dropped_seeds']} dropped)",
+        "steps": f"{record['steps']} ({record['hours']:.2f} h at {CONTROL_HZ} Hz)",
+        "length": f"{length['least']} to {length['most']} steps, median {length['median']:g}",
+        "size": f"{record['bytes'] / 1e6:.1f} MB",
+        "seeds": f"{record['seeds'][0]} to {record['seeds'][1]}",
+        "fingerprint": record["fingerprint"],
+    }
+    if "pushed" in record:
+        rows["pushed off the label"] = f"{100 * record['pushed']:.1f} % of steps"
+    for name, value in rows.items():
+        table.add_row(name, escape(value), style="bold" if name == "store" else None)
+    for name, value in provenance.items():
+        table.add_row(name, escape(value if isinstance(value, str) else json.dumps(value)))
+    return table
+
+
+def _arrays(record: dict[str, Any]) -> Table:
+    table = Table("array", "shape", "dtype")
+    for key, entry in record["arrays"].items():
+        table.add_row(key, " x ".join(map(str, entry["shape"])), entry["dtype"])
+    return table
+
+
+def _ranges(record: dict[str, Any]) -> Table:
+    table = Table("action", *(str(i) for i in range(len(record["actions"]["low"]))))
+    for name, values in record["actions"].items():
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    return table

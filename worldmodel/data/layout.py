@@ -1,0 +1,175 @@
+"""What a store looks like on disk, in one place: names, Zarr metadata, checksums and the ways it can be unfit.
+
+    DIR/zarr.json                          Zarr 3 group; attributes hold the provenance and, last of all, the seal
+    DIR/<key>/zarr.json, <key>/c/<b>/0...  one array per key over concatenated time, block b = steps [b*N, (b+1)*N)
+    DIR/episode.<name>/...                 one entry per episode: ends, seeds, task_index, success, checksums
+    DIR/unsealed/                          only while collecting: journal, lock, episodes that wait for their turn
+
+Blocks are stored without a codec, so a block file *is* the C-order array (the last one padded with zeros).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+BLOCK_STEPS = 1024
+"""Time steps per block file: 28 MB for a 96 px camera, 16 KB for an action."""
+
+GROUP = "zarr.json"
+UNSEALED = "unsealed"
+JOURNAL = f"{UNSEALED}/journal.jsonl"
+LOCK = f"{UNSEALED}/lock"
+SPOOL = f"{UNSEALED}/waiting"
+
+EPISODE = "episode."
+INDEX_NAMES = ("ends", "seeds", "task_index", "success", "checksums")
+
+
+class StoreError(ValueError):
+    """A store that cannot be used as asked; the message is one line and says what to do."""
+
+
+class InterruptedStoreError(StoreError):
+    """The store was never sealed: its writer stopped early or is still running."""
+
+
+class DamagedStoreError(StoreError):
+    """The bytes are not those that were sealed."""
+
+
+def checksum(array: np.ndarray) -> int:
+    """64-bit content hash (blake2b) of one episode's slice of one array: unsigned, independent of blocks."""
+    data = np.ascontiguousarray(array)
+    return int.from_bytes(hashlib.blake2b(data.view(np.uint8).reshape(-1), digest_size=8).digest(), "little")
+
+
+def canonical(record: Mapping[str, Any]) -> bytes:
+    """One byte string per JSON value, whatever the order of its keys."""
+    return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+
+
+def digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON record."""
+    return hashlib.sha256(canonical(record)).hexdigest()
+
+
+def array_metadata(shape: tuple[int, ...], dtype: np.dtype, block: int, axes: tuple[str, ...]) -> dict[str, Any]:
+    """Zarr 3 metadata of an uncompressed array in blocks of ``block`` along its first axis."""
+    codec: dict[str, Any] = {"name": "bytes"}
+    if dtype.itemsize > 1:
+        codec["configuration"] = {"endian": "little"}
+    fill: Any = False if dtype.kind == "b" else 0.0 if dtype.kind == "f" else 0
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [block, *shape[1:]]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": fill,
+        "codecs": [codec],
+        "dimension_names": list(axes),
+        "attributes": {},
+    }
+
+
+def axes_of(key: str, ndim: int) -> tuple[str, ...]:
+    """Names of an array's axes, for the metadata that other readers see."""
+    if key.startswith(EPISODE):
+        return ("episode", "key")[:ndim]
+    if ndim == 4:
+        return ("time", "row", "column", "channel")
+    return ("time", *(f"axis_{i}" for i in range(1, ndim)))
+
+
+def block_path(array: Path, block: int, ndim: int) -> Path:
+    """File of one block of an array with ``ndim`` axes."""
+    return array.joinpath("c", str(block), *["0"] * (ndim - 1))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace ``path`` in one step: temporary name, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames and new files in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_group(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Write the group's metadata atomically."""
+    group = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+    write_atomically(path / GROUP, json.dumps(group, indent=1).encode())
+
+
+def seal_of(attributes: Mapping[str, Any]) -> str:
+    """Hash over every attribute but the seal itself."""
+    return digest({name: value for name, value in attributes.items() if name != "seal"})
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """Attributes of a sealed store.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        InterruptedStoreError: not sealed.
+        DamagedStoreError: unreadable or altered metadata.
+        StoreError: a folder or Zarr group that is not ours.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no store at {path}; make one with `worldmodel collect task=place_can out={path}`")
+    try:
+        group = json.loads((path / GROUP).read_bytes())
+        attributes = group["attributes"]
+        sealed, format_ = attributes["sealed"], attributes["format"]
+    except (FileNotFoundError, NotADirectoryError):
+        if (path / UNSEALED).exists():
+            raise InterruptedStoreError(interrupted_message(path)) from None
+        raise StoreError(f"{path} is not an episode store (no {GROUP} in it)") from None
+    except (ValueError, KeyError, TypeError):
+        raise DamagedStoreError(
+            f"{path}/{GROUP} is damaged or not an episode store; restore or collect again"
+        ) from None
+    if sealed is not True and (path / UNSEALED).exists():
+        raise InterruptedStoreError(interrupted_message(path))
+    if attributes.get("seal") != seal_of(attributes):
+        raise DamagedStoreError(f"{path}/{GROUP} is damaged (seal does not match); restore it or collect again")
+    if format_ != FORMAT:
+        raise StoreError(f"{path} has store format {format_!r}, this version reads format {FORMAT}; collect it again")
+    return attributes
+
+
+def interrupted_message(path: Path) -> str:
+    """One line about an unsealed store: how far it got and how to go on."""
+    done, total, command = 0, "?", "the same `worldmodel collect` command"
+    try:
+        with open(path / JOURNAL, encoding="utf-8") as file:
+            for line in file:
+                record = json.loads(line)
+                if "header" in record:
+                    provenance = record["header"]["provenance"]
+                    total = provenance.get("recipe", {}).get("episodes", "?")
+                    command = f"`{provenance['command']}`" if provenance.get("command") else command
+                done += "episode" in record
+    except (OSError, ValueError, KeyError, AttributeError):
+        pass  # a half-written journal line is what an interruption looks like
+    return f"{path} was interrupted or is still being written ({done} of {total} episodes); resume it with {command}"

@@ -1,0 +1,133 @@
+"""The reading half of a store: whole episodes, or any array over concatenated time, straight from mapped files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodel.data import layout
+from worldmodel.data.blocks import View, open_view
+from worldmodel.data.layout import BLOCK_STEPS, DamagedStoreError
+from worldmodel.data.writer import StoreWriter, fingerprint
+from worldmodel.experience import Episode
+
+
+class EpisodeStore:
+    """A sealed store, read-only. ``open`` one, or ``create`` a writer.
+
+    Attributes:
+        episodes: number of episodes n.
+        steps: control steps T of all episodes together.
+        ends: int64 (n,), where each episode ends in concatenated time (episode i is ``[ends[i-1], ends[i])``).
+        seeds: int64 (n,); success: bool (n,); task_index: int32 (n,), into ``tasks``.
+        checksums: uint64 (n, keys), one per episode and array.
+        keys: array names. tasks: task names. fingerprint: names the content.
+        meta: every attribute as sealed; ``meta["provenance"]`` says where the data came from.
+    """
+
+    def __init__(self, path: Path, meta: Mapping[str, Any], index: Mapping[str, np.ndarray]) -> None:
+        self.path, self.meta = path, meta
+        self.ends, self.seeds, self.success = index["ends"], index["seeds"], index["success"]
+        self.task_index, self.checksums = index["task_index"], index["checksums"]
+        self.keys: tuple[str, ...] = tuple(meta["arrays"])
+        self.tasks: tuple[str, ...] = tuple(meta["tasks"])
+        self.episodes: int = meta["episodes"]
+        self.steps: int = meta["steps"]
+        self.fingerprint: str = meta["fingerprint"]
+        self._views: dict[str, View] = {}
+
+    @staticmethod
+    def create(path: str | Path, provenance: Mapping[str, Any], block: int = BLOCK_STEPS) -> StoreWriter:
+        """A writer for a new store (see StoreWriter.create)."""
+        return StoreWriter.create(path, provenance, block)
+
+    @classmethod
+    def open(cls, path: str | Path, check: bool = True) -> EpisodeStore:
+        """Open a sealed store. Reads metadata and sizes, not the data: `worldmodel data verify` reads all of it.
+
+        Args:
+            path: the store's folder.
+            check: also make sure that every block file is there and whole (``verify`` reports these itself).
+
+        Raises:
+            FileNotFoundError: no such folder. InterruptedStoreError: never sealed. DamagedStoreError: altered bytes.
+        """
+        path = Path(path)
+        meta = layout.read_attributes(path)
+        index = {name: _index_array(path, name, meta) for name in layout.INDEX_NAMES}
+        store = cls(path, meta, index)
+        if fingerprint(meta["arrays"], list(store.tasks), index) != store.fingerprint:
+            raise DamagedStoreError(f"{path}: episode index does not match the fingerprint; restore or collect again")
+        if check:
+            for key in store.keys:
+                store._check_blocks(key)
+        return store
+
+    def row(self, key: str) -> tuple[int, ...]:
+        """Shape of one step of an array."""
+        return tuple(self.meta["arrays"][key]["row"])
+
+    def dtype(self, key: str) -> np.dtype:
+        """Element type of an array."""
+        return np.dtype(self.meta["arrays"][key]["dtype"])
+
+    def array(self, key: str) -> View:
+        """One array over concatenated time, (T, *row): ``[i]``, ``[a:b]``, ``take(indices)``, ``len``; read-only.
+
+        Raises KeyError with the names there are.
+        """
+        if key not in self.meta["arrays"]:
+            raise KeyError(f"no array {key!r} in {self.path}; it has {', '.join(self.keys)}")
+        if key not in self._views:
+            shape = (self.steps, *self.row(key))
+            try:
+                self._views[key] = open_view(self.path / key, shape, self.dtype(key), self.meta["block"])
+            except DamagedStoreError as error:
+                raise DamagedStoreError(f"{self.path} is damaged: {error}; see `worldmodel data verify`") from None
+        return self._views[key]
+
+    def span(self, episode: int) -> tuple[int, int]:
+        """First step and end of an episode in concatenated time; IndexError outside 0..n-1."""
+        if not 0 <= episode < self.episodes:
+            raise IndexError(f"episode {episode} of {self.path}: expected 0 to {self.episodes - 1}")
+        return (int(self.ends[episode - 1]) if episode else 0), int(self.ends[episode])
+
+    def episode(self, episode: int) -> Episode:
+        """One whole recording. Frames may be views of mapped files (read-only)."""
+        start, stop = self.span(episode)
+        infos = self.meta["info"]
+        return Episode(
+            arrays={key: self.array(key)[start:stop] for key in self.keys},
+            task=self.tasks[int(self.task_index[episode])],
+            seed=int(self.seeds[episode]),
+            success=bool(self.success[episode]),
+            info=infos[episode] if infos else {},
+        )
+
+    def __len__(self) -> int:
+        return self.episodes
+
+    def _check_blocks(self, key: str) -> None:
+        """Every block file of an array must exist at full size."""
+        if (self.path / key / "c").is_dir():
+            self.array(key)
+        else:
+            raise DamagedStoreError(f"{self.path} is damaged: array {key} has no data; see `worldmodel data verify`")
+
+
+def _index_array(path: Path, name: str, meta: Mapping[str, Any]) -> np.ndarray:
+    """A per-episode array, checked against its checksum in the sealed attributes."""
+    episodes, keys = meta["episodes"], len(meta["arrays"])
+    dtypes = {"ends": "int64", "seeds": "int64", "task_index": "int32", "success": "bool", "checksums": "uint64"}
+    shape = (episodes, keys) if name == "checksums" else (episodes,)
+    folder = path / f"{layout.EPISODE}{name}"
+    try:
+        values = open_view(folder, shape, np.dtype(dtypes[name]), episodes)[:]
+    except DamagedStoreError as error:
+        raise DamagedStoreError(f"{path} is damaged: {error}; restore it or collect again") from None
+    if f"{layout.checksum(values):016x}" != meta["index"][name]:
+        raise DamagedStoreError(f"{path} is damaged: array {folder.name} does not match its checksum; collect again")
+    return np.asarray(values)

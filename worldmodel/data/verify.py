@@ -1,0 +1,85 @@
+"""Reads every byte of a store and compares it with the checksums taken when the episodes were recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel.data.blocks import BlockReader, View, open_view
+from worldmodel.data.layout import DamagedStoreError, checksum
+from worldmodel.data.store import EpisodeStore
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One damaged place: an episode (None where it lies outside all episodes) of an array, and what is wrong."""
+
+    array: str
+    episode: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = "outside the episodes" if self.episode is None else f"episode {self.episode}"
+        return f"{where}, array {self.array}: {self.reason}"
+
+
+def verify(path: str | Path, progress: Callable[[int, int], None] | None = None) -> list[Damage]:
+    """All damage in the data of a sealed store; empty when every byte is as recorded.
+
+    Args:
+        path: the store's folder.
+        progress: called with (arrays done, arrays in all).
+
+    Raises:
+        StoreError, FileNotFoundError: no sealed store there, or its metadata or episode index is damaged.
+    """
+    store = EpisodeStore.open(path, check=False)
+    damage: list[Damage] = []
+    for done, key in enumerate(store.keys):
+        damage += _verify_array(store, key)
+        if progress is not None:
+            progress(done + 1, len(store.keys))
+    return damage
+
+
+def _verify_array(store: EpisodeStore, key: str) -> Iterator[Damage]:
+    column = store.keys.index(key)
+    read, problem = _reader(store, key)
+    for episode in range(store.episodes):
+        start, stop = store.span(episode)
+        try:
+            rows = read(start, stop)
+        except (OSError, ValueError) as error:
+            yield Damage(key, episode, f"cannot be read ({error})")
+            continue
+        if len(rows) != stop - start:
+            yield Damage(key, episode, "cannot be read (a block file is too short)")
+        elif checksum(rows) != int(store.checksums[episode, column]):
+            yield Damage(key, episode, "does not match its checksum")
+    if problem is not None:
+        yield problem
+
+
+def _reader(store: EpisodeStore, key: str) -> tuple[Callable[[int, int], np.ndarray], Damage | None]:
+    """How to read rows of an array even where files are missing, and damage found outside the episodes."""
+    shape, dtype, block = (store.steps, *store.row(key)), store.dtype(key), store.meta["block"]
+    try:
+        view: View = open_view(store.path / key, shape, dtype, block)
+    except DamagedStoreError as error:
+        raw = BlockReader(store.path / key, store.row(key), dtype, block)
+        return raw.read, Damage(key, None, str(error))
+    return lambda start, stop: view[start:stop], _padding(store, key)
+
+
+def _padding(store: EpisodeStore, key: str) -> Damage | None:
+    """The end of the last block holds zeros; anything else there was written by somebody else."""
+    raw = BlockReader(store.path / key, store.row(key), store.dtype(key), store.meta["block"])
+    full = -(-store.steps // raw.block) * raw.block
+    try:
+        rows = raw.read(store.steps, full)
+    except (OSError, ValueError):
+        return None  # compressed or re-chunked: there are no plain block files to look into
+    return Damage(key, None, "padding of the last block is not zero") if rows.view(np.uint8).any() else None
