@@ -1,0 +1,34 @@
+"""Where the files are that code reads: scenes, configs, protocols, checkpoints. The bottom rung, importable by all."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+PACKAGED = Path(__file__).parent / "_assets"
+"""Where an installed wheel keeps ``envs/``, ``configs/``, ``eval/`` and ``checkpoints/``."""
+REPOSITORY = Path(__file__).parent.parent
+"""Where a checkout keeps the same folders."""
+
+
+def asset(relative: str) -> Path:
+    """Path of a shipped file or folder, such as ``envs/can.xml``: the installed package first, then the repository.
+
+    Raises:
+        ValueError: ``relative`` is absolute or climbs out of the assets with ``..``.
+        FileNotFoundError: no such asset in either place; the message names the closest one.
+    """
+    wanted = Path(relative)
+    if wanted.is_absolute() or ".." in wanted.parts:
+        raise ValueError(f"asset {relative!r} must be relative and stay inside, for example 'envs/can.xml'")
+    for root in (PACKAGED, REPOSITORY):
+        if (root / wanted).exists():
+            return root / wanted
+    neighbours = {
+        (wanted.parent / path.name).as_posix()
+        for root in (PACKAGED, REPOSITORY)
+        for path in (root / wanted.parent).glob("*")
+    }
+    close = get_close_matches(wanted.as_posix(), sorted(neighbours), n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "reinstall worldmodel, or run from a full checkout"
+    raise FileNotFoundError(f"asset {relative!r} is neither in the installed package nor in the repository; {hint}")

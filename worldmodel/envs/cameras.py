@@ -1,0 +1,131 @@
+"""Cameras: a simulation state in, uint8 pixels out. One GL renderer, and one in NumPy for machines without GL."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+
+from .backend import FORCED, RAY, gl_backend, mujoco
+
+MIN_SIZE, MAX_SIZE = 16, 1024
+"""Smallest and largest side of a camera image in pixels."""
+
+
+class Renderer(Protocol):
+    """Draws one camera. ``backend`` is the name that goes into the fingerprint."""
+
+    backend: str
+
+    def draw(self, data: Any, camera: str) -> np.ndarray: ...
+
+    def close(self) -> None: ...
+
+
+class GLError(OSError):
+    """The graphics library that was asked for does not work here."""
+
+
+class GLRenderer:
+    """MuJoCo's own renderer with everything off that software GL makes dear: shadows, reflections, multisampling."""
+
+    def __init__(self, model: Any, size: int, shadows: bool = False, msaa: int = 0) -> None:
+        self.backend = gl_backend()
+        # The samples are read once, when the drawing context is made
+        model.vis.quality.offsamples = msaa
+        self._renderer = mujoco.Renderer(model, size, size)
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+
+    def draw(self, data: Any, camera: str) -> np.ndarray:
+        """uint8 (size, size, 3)."""
+        self._renderer.update_scene(data, camera)
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Frees the GL context; safe to call twice."""
+        self._renderer.close()
+
+
+class RayRenderer:
+    """Casts one ray per pixel: flat colours and one light, no textures and no shadows."""
+
+    backend = RAY
+
+    def __init__(self, model: Any, size: int) -> None:
+        self._model, self._size = model, size
+        self._groups = np.array([1, 1, 1, 0, 0, 0], np.uint8)
+        step = (np.arange(size) + 0.5) / size * 2 - 1
+        self._plane = np.stack([np.tile(step, size), np.repeat(-step, size), -np.ones(size * size)], axis=1)
+
+    def draw(self, data: Any, camera: str) -> np.ndarray:
+        """uint8 (size, size, 3)."""
+        model, count = self._model, len(self._plane)
+        index = model.camera(camera).id
+        zoom = np.tan(np.radians(model.cam_fovy[index]) / 2)
+        rays = (self._plane * [zoom, zoom, 1]) @ data.cam_xmat[index].reshape(3, 3).T
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        geoms, distances, normals = np.full(count, -1, np.int32), np.zeros(count), np.zeros(3 * count)
+        mujoco.mj_multiRay(
+            model,
+            data,
+            data.cam_xpos[index],
+            rays.ravel(),
+            self._groups,
+            True,
+            -1,
+            geoms,
+            distances,
+            normals,
+            count,
+            10.0,
+        )
+        light = -model.light_dir[0] / np.linalg.norm(model.light_dir[0])
+        normals = normals.reshape(-1, 3)
+        shade = model.vis.headlight.ambient + model.vis.headlight.diffuse * np.abs((normals * rays).sum(1))[:, None]
+        shade = shade + model.light_diffuse[0] * np.clip(normals @ light, 0, 1)[:, None]
+        pixels = np.where(geoms[:, None] >= 0, self._colours()[geoms] * shade, [0.4, 0.46, 0.54])
+        return (np.clip(pixels, 0, 1) * 255).astype(np.uint8).reshape(self._size, self._size, 3)
+
+    def _colours(self) -> np.ndarray:
+        """RGB of each geom, from its material where it has one; textured materials get their texture's mean colour."""
+        model = self._model
+        colours = model.geom_rgba[:, :3].astype(float)
+        for geom, material in enumerate(model.geom_matid):
+            if material >= 0:
+                colours[geom] = model.mat_rgba[material, :3] * self._texture_mean(int(material))
+        return colours
+
+    def _texture_mean(self, material: int) -> np.ndarray:
+        """Mean RGB in [0, 1] of a material's texture, or ones."""
+        model = self._model
+        textures = [int(texture) for texture in np.ravel(model.mat_texid[material]) if texture >= 0]
+        if not textures:
+            return np.ones(3)
+        start = int(model.tex_adr[textures[0]])
+        texels = int(model.tex_height[textures[0]] * model.tex_width[textures[0]])
+        return model.tex_data[start : start + 3 * texels].reshape(-1, 3).mean(axis=0) / 255
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def make_renderer(model: Any, size: int, shadows: bool = False, msaa: int = 0) -> Renderer:
+    """The renderer for this machine.
+
+    Raises:
+        GLError: the user set ``MUJOCO_GL`` to a backend that does not work here.
+    """
+    if gl_backend() == RAY:
+        return RayRenderer(model, size)
+    try:
+        return GLRenderer(model, size, shadows, msaa)
+    except Exception as error:  # every backend fails in its own way: AttributeError, EGLError, FatalError, ImportError
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        problem = f"MUJOCO_GL={gl_backend()!r} cannot draw here ({reason})"
+        if FORCED:
+            remedy = "unset MUJOCO_GL to let worldmodel choose, or set MUJOCO_GL=disable to draw without GL"
+            raise GLError(f"{problem}; expected a working GL library; {remedy}") from error
+        warnings.warn(f"{problem}; drawing with ray casts instead (no textures, no shadows)", stacklevel=2)
+        return RayRenderer(model, size)

@@ -1,0 +1,149 @@
+"""The physical scene: an MJCF model with the addresses that controllers, tasks and cameras need."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..assets import asset
+from .backend import mujoco
+
+ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
+FINGER_JOINTS = ("finger_left", "finger_right")
+PADS = ("pad_left", "pad_right")
+CAMERAS = ("scene", "wrist")
+
+CAN_RADIUS = 0.030
+CAN_HALF_HEIGHT = 0.055
+MAX_WIDTH = 0.09
+"""Opening between the pads with the gripper fully open, in metres."""
+
+WORKSPACE_LOW = np.array([0.34, -0.32, 0.022])
+WORKSPACE_HIGH = np.array([0.66, 0.25, 0.30])
+"""Limits of the end effector in metres, world frame; the floors of tray and bin lie at z = 0.004."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """An axis-aligned rectangle on the table: centre and half extents in metres, and the height of its rim."""
+
+    x: float
+    y: float
+    half_x: float
+    half_y: float
+    rim: float
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether the point lies inside the inner walls."""
+        return abs(x - self.x) <= self.half_x and abs(y - self.y) <= self.half_y
+
+
+TRAY = Box(x=0.5, y=-0.145, half_x=0.145, half_y=0.163, rim=0.035)
+BIN = Box(x=0.5, y=0.155, half_x=0.074, half_y=0.074, rim=0.05)
+FLOOR = 0.004
+"""Height of the inner floor of tray and bin in metres."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A loaded model, its data, and addresses into them. Holds no control or task state."""
+
+    model: Any
+    data: Any
+    sha256: str
+    arm_qpos: np.ndarray
+    arm_dofs: np.ndarray
+    finger_qpos: np.ndarray
+    can_qpos: int
+    can_dof: int
+    can_geom: int
+    pad_geoms: np.ndarray
+    eef_site: int
+
+    @staticmethod
+    def load(path: Path) -> Scene:
+        """Loads an MJCF scene that has our joint, geom and site names."""
+        text = path.read_bytes()
+        model = mujoco.MjModel.from_xml_string(text.decode())
+        joint = lambda name: model.joint(name).id  # noqa: E731  (a two-word lookup, used six times below)
+        return Scene(
+            model=model,
+            data=mujoco.MjData(model),
+            sha256=hashlib.sha256(text).hexdigest(),
+            arm_qpos=np.array([int(model.jnt_qposadr[joint(name)]) for name in ARM_JOINTS]),
+            arm_dofs=np.array([int(model.jnt_dofadr[joint(name)]) for name in ARM_JOINTS]),
+            finger_qpos=np.array([int(model.jnt_qposadr[joint(name)]) for name in FINGER_JOINTS]),
+            can_qpos=int(model.jnt_qposadr[joint("can")]),
+            can_dof=int(model.jnt_dofadr[joint("can")]),
+            can_geom=int(model.geom("can").id),
+            pad_geoms=np.array([int(model.geom(name).id) for name in PADS]),
+            eef_site=int(model.site("eef").id),
+        )
+
+    def refresh(self) -> None:
+        """Brings positions and contacts up to date with the state, and nothing that a later step could notice.
+
+        `mj_step` leaves derived quantities one substep behind; observing after this makes an observation a function
+        of the state alone, so that a restored state gives the same pixels. (`mj_forward` would move the warm start.)
+        """
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
+        mujoco.mj_collision(self.model, self.data)
+
+    @property
+    def eef(self) -> np.ndarray:
+        """Point between the fingertips, float64 (3,), metres, world frame."""
+        return self.data.site_xpos[self.eef_site].copy()
+
+    @property
+    def width(self) -> float:
+        """Opening between the pads in metres, 0 to `MAX_WIDTH`."""
+        return float(self.data.qpos[self.finger_qpos].sum())
+
+    @property
+    def can_position(self) -> np.ndarray:
+        """Centre of the can, float64 (3,), metres, world frame."""
+        return self.data.qpos[self.can_qpos : self.can_qpos + 3].copy()
+
+    @property
+    def can_quaternion(self) -> np.ndarray:
+        """Orientation of the can, float64 (4,), w x y z."""
+        return self.data.qpos[self.can_qpos + 3 : self.can_qpos + 7].copy()
+
+    @property
+    def can_velocity(self) -> np.ndarray:
+        """Linear velocity of the can, float64 (3,), metres per second, world frame."""
+        return self.data.qvel[self.can_dof : self.can_dof + 3].copy()
+
+    @property
+    def can_axis(self) -> np.ndarray:
+        """Unit vector along the can, float64 (3,); (0, 0, 1) when it stands."""
+        w, x, y, z = self.can_quaternion
+        return np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
+
+    @property
+    def can_bottom(self) -> float:
+        """Height of the lowest point of the can in metres, whatever its tilt."""
+        upright = abs(float(self.can_axis[2]))
+        sideways = float(np.sqrt(max(0.0, 1 - upright**2)))
+        return float(self.can_position[2]) - CAN_HALF_HEIGHT * upright - CAN_RADIUS * sideways
+
+    @property
+    def touching(self) -> int:
+        """How many of the two pads touch the can: 0, 1 or 2."""
+        count = int(self.data.ncon)
+        if count == 0:
+            return 0
+        pairs = np.asarray(self.data.contact.geom)[:count]
+        partners = pairs[(pairs == self.can_geom).any(axis=1)]
+        return int(sum((partners == pad).any() for pad in self.pad_geoms))
+
+
+def load_scene(name: str) -> Scene:
+    """Loads ``envs/<name>.xml``."""
+    return Scene.load(asset(f"envs/{name}.xml"))
