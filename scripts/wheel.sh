@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Build the wheel without a network and prove that it works away from the repository.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$PWD/.venv/bin/python
+rm -rf dist
+"$python" -m hatchling build -t wheel >/dev/null
+away=$(mktemp -d)
+trap 'rm -rf "$away"' EXIT
+"$python" -m zipfile -e dist/worldmodel-*.whl "$away"
+cd "$away" # site-packages gives the dependencies; PYTHONPATH puts the wheel's copy before the checkout's
+PYTHONPATH=$away PYTHONSAFEPATH=1 "$python" - <<'PY'
+import importlib.metadata, pathlib, worldmodel
+from worldmodel import assets
+
+here = pathlib.Path(worldmodel.__file__).resolve().parents[1]
+assert here == pathlib.Path.cwd().resolve(), f"imported {here}, not the wheel"
+for folder in ("configs", "envs", "eval", "checkpoints"):
+    assert "_assets" in assets.asset(folder).parts, assets.asset(folder)
+print(f"worldmodel {importlib.metadata.version('worldmodel')} imports from its wheel, with its assets")
+PY
+echo "wrote $(cd - >/dev/null && ls dist/*.whl)"

@@ -1,0 +1,175 @@
+"""The console command: ``worldmodel VERB key=value ...``. Verbs import their modules only when they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: ``module`` holds the frozen dataclass ``schema`` and the function ``call`` that takes it."""
+
+    name: str
+    module: str
+    call: str
+    schema: str
+    does: str
+    examples: tuple[str, ...] = ()
+    bare: str = ""  # the key that a bare argument (one without '=') fills
+
+
+VERBS = (
+    Verb(
+        "demo", "worldmodel.demo", "demo", "DemoConfig",
+        "Roll a checkpoint out closed loop and write a page with its videos and what it imagined.",
+        ("worldmodel demo", "worldmodel demo task=lift_can episodes=3 out=outputs/demo"),
+    ),
+    Verb(
+        "collect", "worldmodel.collect", "collect", "CollectConfig",
+        "Record episodes of the scripted expert into an EpisodeStore. Run it again to resume.",
+        ("worldmodel collect task=place_can episodes=200 seed=0 out=datasets/local/place_can",),
+    ),
+    Verb(
+        "train", "worldmodel.train", "train", "TrainConfig",
+        "Train a world model on an EpisodeStore. Run it again to resume from the last checkpoint.",
+        ("worldmodel train experiment=place_can data=datasets/local/place_can out=outputs/place_can",
+         "worldmodel train model=tiny data=datasets/local/place_can out=outputs/try"),
+    ),
+    Verb(
+        "starts", "worldmodel.eval.starts", "starts", "StartsConfig",
+        "Freeze start states (full simulator state and a hash) into one file.",
+        ("worldmodel starts task=place_can episodes=200 seed=7 out=outputs/starts.json",),
+    ),
+    Verb(
+        "evaluate", "worldmodel.eval.evaluate", "evaluate", "EvaluateConfig",
+        "Score a checkpoint closed loop on frozen start states; write report.json, episodes.jsonl and index.html.",
+        ("worldmodel evaluate checkpoint=shipped task=place_can episodes=200 starts=test out=outputs/test",
+         "worldmodel evaluate checkpoint=outputs/place_can task=place_can perturb=light out=outputs/light"),
+    ),
+    Verb(
+        "data info", "worldmodel.data.inspect", "info", "InspectConfig",
+        "Say what an EpisodeStore holds and where it came from.",
+        ("worldmodel data info datasets/local/place_can",), "store",
+    ),
+    Verb(
+        "data verify", "worldmodel.data.inspect", "verify", "InspectConfig",
+        "Check every checksum of an EpisodeStore; name the episode and array that is damaged.",
+        ("worldmodel data verify datasets/local/place_can",), "store",
+    ),
+    Verb(
+        "doctor", "worldmodel.doctor", "doctor", "DoctorConfig",
+        "Look at this machine: versions, rendering, cores, memory, and what will be slow and why.",
+        ("worldmodel doctor", "worldmodel doctor json=true"),
+    ),
+    Verb(
+        "bench", "worldmodel.bench", "bench", "BenchConfig",
+        "Measure acting, training and simulation on this machine; write bench.json.",
+        ("worldmodel bench out=outputs/bench",),
+    ),
+)  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line and return its exit code: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # `worldmodel --help | head` is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("WORLDMODEL_TRACE") or not _is_users(error):
+            raise
+        return _complain(str(error) or type(error).__name__, BAD_INPUT)
+
+
+def _run(words: list[str]) -> int:
+    flags, rest = [word for word in words if word.startswith("-")], [w for w in words if not w.startswith("-")]
+    if "--version" in flags:
+        print(f"worldmodel {importlib.import_module('worldmodel').__version__}")
+        return 0
+    if not rest:
+        if not flags or flags[0] in ("-h", "--help"):
+            print(overview())
+            return 0
+        return _complain(f"{flags[0]}: no such option; try `worldmodel --help`", BAD_INPUT)
+    verb, rest = _verb(rest)
+    if unknown := [flag for flag in flags if flag not in ("-h", "--help")]:
+        return _complain(f"{unknown[0]}: options are written key=value; try `worldmodel {verb.name} --help`", BAD_INPUT)
+    overrides = [f"{verb.bare}={word}" if verb.bare and "=" not in word else word for word in rest]
+    module = importlib.import_module(verb.module)
+    schema = getattr(module, verb.schema)
+    config = importlib.import_module("worldmodel.config")
+    if flags:
+        print(explain(verb, schema, overrides))
+        return 0
+    call: Callable[[Any], int | None] = getattr(module, verb.call)
+    return int(call(config.load(verb.name.replace(" ", "_"), schema, overrides)) or 0)
+
+
+def overview() -> str:
+    """What ``worldmodel`` alone prints: every verb with what it does."""
+    rows = "\n".join(f"  {verb.name:12} {verb.does}" for verb in VERBS)
+    return (
+        f"worldmodel VERB [key=value ...]\n\n{rows}\n\n"
+        "`worldmodel VERB --help` lists the keys of a verb, with examples."
+    )
+
+
+def explain(verb: Verb, schema: type, overrides: list[str]) -> str:
+    """What ``worldmodel VERB --help`` prints: the verb, its keys with the values in force, and examples."""
+    describe = importlib.import_module("worldmodel.config").describe
+    keys, groups = describe(verb.name.replace(" ", "_"), schema, overrides)
+    width = max((len(f"{key.name}={_shown(key.value)}") for key in keys if len(key.name) < 30), default=0)
+    lines = [f"worldmodel {verb.name} {f'{verb.bare.upper()} ' if verb.bare else ''}[key=value ...]", "", verb.does]
+    lines += ["", "keys (value in force, type, meaning):"]
+    lines += [f"  {f'{key.name}={_shown(key.value)}':{min(width, 44)}}  {key.type}: {key.help}" for key in keys]
+    if groups:
+        lines += ["", "groups of keys, chosen by name:"]
+        lines += [f"  {name}={'|'.join(choices)}" for name, choices in groups.items()]
+    return "\n".join([*lines, "", "examples:", textwrap.indent("\n".join(verb.examples), "  ")])
+
+
+def _verb(words: list[str]) -> tuple[Verb, list[str]]:
+    named = {verb.name: verb for verb in VERBS}
+    for count in (2, 1):
+        if (name := " ".join(words[:count])) in named:
+            return named[name], words[count:]
+    families = {verb.name.split()[0] for verb in VERBS if " " in verb.name}
+    name = " ".join(words[:2]) if words[0] in families else words[0]
+    closest = importlib.import_module("worldmodel.config").closest
+    raise importlib.import_module("worldmodel.config").UserError(f"{name}: no such verb; {closest(name, named)}")
+
+
+def _is_users(error: Exception) -> bool:
+    """Errors that carry a message for the user, as against a defect, whose traceback we want to see."""
+    from worldmodel.config import UserError
+
+    return isinstance(error, UserError | ValueError | OSError)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_shown, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _complain(message: str, code: int) -> int:
+    print("worldmodel: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

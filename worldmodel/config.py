@@ -1,0 +1,184 @@
+"""Configuration: values from YAML and the command line, poured into frozen dataclasses.
+
+``configs/<verb>.yaml`` holds values only (never class names or expressions) and may choose from groups, which are
+folders beside it: ``defaults: [{model: tiny}, _self_, {optional experiment: null}]``. Hydra composes the files,
+the schema gives every key its type, and the command line has the last word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_type_hints
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from worldmodel.assets import asset
+
+
+class UserError(Exception):
+    """The user asked for something that cannot be done. The message is one line and says what to do instead."""
+
+
+def option(help: str, default: Any = MISSING) -> Any:
+    """A field of a schema: ``episodes: int = option("how many to collect", 200)``; without a default it is required."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """One key that a verb understands, as ``--help`` shows it: dotted name, type, value in force, meaning."""
+
+    name: str
+    type: str
+    value: Any
+    help: str
+
+
+def load[Schema](verb: str, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
+    """Build ``schema`` from its defaults, then ``configs/<verb>.yaml``, then ``overrides`` ("key=value").
+
+    Raises UserError (one line) for an unknown key or group choice, a value of the wrong type, or a missing value;
+    whatever the schema's own ``__post_init__`` raises passes through.
+    """
+    node = _compose(verb, schema, overrides)
+    if missing := sorted(OmegaConf.missing_keys(node)):
+        helps = {key.name: key.help for key in _keys(schema, node)}
+        raise UserError("; ".join(f"{name} has no value: add {name}=... ({helps.get(name, '')})" for name in missing))
+    return _build(schema, node)
+
+
+def describe(verb: str, schema: type, overrides: Sequence[str] = ()) -> tuple[list[Key], dict[str, list[str]]]:
+    """Every key of a verb with its type, value in force and meaning, and the choices of each group."""
+    choices = {group: _choices(group) for group in _groups(verb)}
+    return list(_keys(schema, _compose(verb, schema, overrides))), choices
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: ``did you mean 'x'?`` or, where nothing is near, the list of what is known."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+
+
+def _compose(verb: str, schema: type, overrides: Sequence[str]) -> DictConfig:
+    groups = _groups(verb)
+    known = {key.name: key.type for key in _keys(schema, None)}
+    sections = {name.rsplit(".", n)[0] for name in known for n in range(1, name.count(".") + 1)}
+    choices, values = [], []
+    for text in overrides:
+        name, value = _split(text, known)
+        if name in groups and isinstance(value, str):
+            if value not in _choices(name):
+                raise UserError(f"{text}: no such {name}; {closest(value, _choices(name))}")
+            choices.append(f"{name}={value}")
+        elif name in sections or any((name + ".").startswith(key + ".") for key in known):
+            values.append((name, value, text))
+        else:
+            raise UserError(f"{text}: `{verb}` has no key '{name}'; {closest(name, [*known, *groups])}")
+    node = _unlocked(OmegaConf.structured(schema))
+    for name, value in _leaves(_from_files(verb, choices)):
+        _put(node, name, value, f"configs for `{verb}`: {name}={value}")
+    for name, value, text in values:
+        _put(node, name, value, text)
+    return node
+
+
+def _from_files(verb: str, choices: list[str]) -> Any:
+    if not asset("configs").joinpath(f"{verb}.yaml").is_file():
+        return {}
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(asset("configs").resolve()), version_base="1.3"):
+            return OmegaConf.to_container(compose(verb, overrides=choices))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"configs for `{verb}`: {_one_line(error)}") from error
+
+
+def _split(text: str, known: Mapping[str, str]) -> tuple[str, Any]:
+    """Name and value of one "key=value". Text and paths are taken as they stand; the rest has Hydra's grammar."""
+    name, equals, raw = text.partition("=")
+    if not equals or not name or name.startswith(("-", "+", "~")):
+        raise UserError(f"{text}: options are written key=value; see --help")
+    if known.get(name, "").split(" | ")[0] in ("str", "Path"):
+        return name, None if raw == "null" else raw
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException:
+        return name, raw
+    return name, raw if override.is_sweep_override() else override.value()
+
+
+def _put(node: DictConfig, name: str, value: Any, text: str) -> None:
+    try:
+        OmegaConf.update(node, name, value, merge=True, force_add=False)
+    except OmegaConfBaseException as error:
+        schema = OmegaConf.get_type(node)
+        expected = next((key.type for key in _keys(schema, None) if key.name == name), "") if schema else ""
+        what = f"expected {expected}" if expected else _one_line(error)
+        raise UserError(f"{text}: {what}") from error
+
+
+def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + str(name), value
+
+
+def _keys(schema: type, node: Any, prefix: str = "") -> Iterator[Key]:
+    hints = get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        kind, name = hints[field.name], prefix + field.name
+        inside = None if node is None else OmegaConf.select(node, field.name, throw_on_missing=False)
+        if dataclasses.is_dataclass(kind):
+            yield from _keys(kind, inside, name + ".")
+        else:
+            plain = OmegaConf.to_container(inside) if OmegaConf.is_config(inside) else inside
+            text = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
+            yield Key(name, text.replace("pathlib.", ""), plain, field.metadata.get("help", ""))
+
+
+def _build(schema: Any, node: DictConfig) -> Any:
+    hints, values = get_type_hints(schema), {}
+    for field in dataclasses.fields(schema):
+        value = node[field.name]
+        if dataclasses.is_dataclass(hints[field.name]):
+            value = _build(hints[field.name], value)
+        elif isinstance(value, ListConfig):
+            value = tuple(OmegaConf.to_object(value))  # type: ignore[arg-type]  # records hold tuples, not lists
+        elif isinstance(value, DictConfig):
+            value = OmegaConf.to_object(value)
+        values[field.name] = value
+    return schema(**values)
+
+
+def _unlocked(node: Any) -> Any:
+    """OmegaConf locks the nodes of frozen dataclasses; ours are filled first and frozen when they are built."""
+    OmegaConf.set_readonly(node, None)
+    for name in node:
+        if not OmegaConf.is_missing(node, name) and isinstance(node[name], DictConfig):
+            _unlocked(node[name])
+    return node
+
+
+def _groups(verb: str) -> list[str]:
+    path = asset("configs") / f"{verb}.yaml"
+    entries = (yaml.safe_load(path.read_text()) or {}).get("defaults", []) if path.is_file() else []
+    return [next(iter(entry)).removeprefix("optional ") for entry in entries if isinstance(entry, dict)]
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(path.stem for path in asset("configs").joinpath(group).glob("*.yaml"))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
