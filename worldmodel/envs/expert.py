@@ -13,7 +13,7 @@ import numpy as np
 
 from ..experience import CONTROL_HZ
 from .robot import RobotEnv
-from .scene import BIN, CAN_RADIUS, FLOOR, MAX_WIDTH, TRAY, WORKSPACE_HIGH, WORKSPACE_LOW
+from .scene import BIN, CAN_RADIUS, FLOOR, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW
 from .tasks import REST
 
 STEP = 0.019
@@ -91,7 +91,9 @@ class Expert:
         if self._push_left == 0:
             return label
         self._push_left -= 1
-        target = np.clip(label[:3] + self._push, WORKSPACE_LOW, WORKSPACE_HIGH)
+        # With the fingertips around a standing can a full push would mostly tip it over
+        scale = 0.5 if self._env.scene.eef[2] < CLEAR else 1.0
+        target = np.clip(label[:3] + scale * self._push, WORKSPACE_LOW, WORKSPACE_HIGH)
         return np.append(target, label[3]).astype(np.float32)
 
     def _plan(self) -> tuple[Phase, np.ndarray, float, float]:
@@ -118,8 +120,11 @@ class Expert:
         """Above the can, then down, then close."""
         upright = abs(float(self._env.scene.can_axis[2])) > 0.8
         grasp = can + [0, 0, GRASP_ABOVE if upright else 0.004]
-        miss = float(np.hypot(*(grasp - eef)[:2]))
-        # Fingertips already around the can have less room to be wrong before they must back out
+        miss_x, miss_y = np.abs(grasp - eef)[:2]
+        miss = float(np.hypot(miss_x, miss_y))
+        if miss > 0.012 and eef[2] < CLEAR - 0.02 and miss_x < 0.03 and miss_y < 0.02:
+            # The can still stands between the open fingers: centre on it where they are, rising would tip it over
+            return Phase.DESCEND, np.array([grasp[0], grasp[1], eef[2]]), OPEN, GENTLE
         if miss < 0.012 and abs(eef[2] - grasp[2]) < 0.010:
             return Phase.CLOSE, grasp, CLOSE, STEP
         if miss < 0.012 and width > self._girth() + 0.008:
