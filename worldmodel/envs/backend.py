@@ -27,14 +27,14 @@ def _loads(*libraries: str) -> bool:
 
 
 def _choose() -> str:
-    """Value for ``MUJOCO_GL`` on Linux: EGL, else OSMesa, else none. PyOpenGL needs libOpenGL or libGL beside libEGL."""
+    """Value for ``MUJOCO_GL`` on Linux: EGL (PyOpenGL wants libOpenGL or libGL beside it), else OSMesa, else none."""
     if _loads("libEGL.so.1") and _loads("libOpenGL.so.0", "libGL.so.1"):
         return "egl"
     return "osmesa" if _loads("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so") else "disable"
 
 
 FORCED = bool(os.environ.get("MUJOCO_GL")) and os.environ.get("WORLDMODEL_GL_CHOSEN") != os.environ["MUJOCO_GL"]
-"""Whether the user chose the backend. A forced backend that fails is an error; one that we chose falls back to `RAY`."""
+"""Whether the user chose the backend. One that was forced and fails is an error; one that we chose gives way to `RAY`."""
 
 if not FORCED and sys.platform.startswith("linux") and "mujoco" not in sys.modules:
     os.environ["MUJOCO_GL"] = os.environ["WORLDMODEL_GL_CHOSEN"] = _choose()

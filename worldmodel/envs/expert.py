@@ -119,7 +119,7 @@ class Expert:
     def _reach(self, eef: np.ndarray, can: np.ndarray, width: float) -> tuple[Phase, np.ndarray, float, float]:
         """Above the can, then down, then close."""
         upright = abs(float(self._env.scene.can_axis[2])) > 0.8
-        grasp = can + [0, 0, GRASP_ABOVE if upright else 0.004]
+        grasp = can + np.array([0.0, 0.0, GRASP_ABOVE if upright else 0.004])
         miss_x, miss_y = np.abs(grasp - eef)[:2]
         miss = float(np.hypot(miss_x, miss_y))
         if miss > 0.012 and eef[2] < CLEAR - 0.02 and miss_x < 0.03 and miss_y < 0.02:

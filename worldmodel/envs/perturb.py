@@ -15,9 +15,9 @@ PERTURBATIONS = ("none", "light", "camera", "colour", "distractor")
 HIDDEN, SHOWN = 4, 0
 """Geom groups: the cameras draw groups 0 to 2."""
 DISTRACTOR_SPOTS = np.array(
-    [(0.38, 0.33), (0.68, 0.32), (0.70, 0.16), (0.72, 0.02), (0.33, 0.10), (0.30, 0.25), (0.70, 0.24)]
+    [(0.65, 0.10), (0.64, 0.20), (0.30, -0.26), (0.29, -0.15), (0.28, 0.0), (0.34, 0.12), (0.33, 0.22)]
 )
-"""Free spots on the table, metres, away from tray, bin and the arm's way between them."""
+"""Free spots on the table, metres, seen by the scene camera, clear of tray and bin."""
 
 
 def check_perturbation(name: str) -> str:
@@ -39,7 +39,16 @@ class Perturber:
     def __init__(self, model: Any, kind: str) -> None:
         self.kind = check_perturbation(kind)
         self._model = model
-        fields = ("light_dir", "light_diffuse", "cam_pos", "cam_quat", "mat_rgba", "geom_pos", "geom_group")
+        fields = (
+            "light_dir",
+            "light_diffuse",
+            "cam_pos",
+            "cam_quat",
+            "mat_rgba",
+            "geom_pos",
+            "geom_rgba",
+            "geom_group",
+        )
         self._nominal = {name: np.array(getattr(model, name)) for name in fields}
         self._ambient = np.array(model.vis.headlight.ambient)
         self._diffuse = np.array(model.vis.headlight.diffuse)
@@ -81,8 +90,8 @@ class Perturber:
         names = [f"distractor_{i}" for i in range(3)]
         spots = random.permutation(len(DISTRACTOR_SPOTS))[: len(names)]
         count = int(random.integers(1, len(names) + 1))
-        self._model.mat_rgba[self._model.material("distractor").id, :3] = random.uniform(0, 1, 3)
         for name, spot in list(zip(names, spots, strict=True))[:count]:
             geom = self._model.geom(name).id
             self._model.geom_pos[geom, :2] = DISTRACTOR_SPOTS[spot] + random.uniform(-0.015, 0.015, 2)
+            self._model.geom_rgba[geom, :3] = random.uniform(0, 1, 3)
             self._model.geom_group[geom] = SHOWN
