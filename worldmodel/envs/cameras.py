@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Protocol
+import weakref
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from .backend import FORCED, RAY, gl_backend, mujoco
+from .backend import FORCED, RAY, GLError, gl_backend, mujoco
 
 MIN_SIZE, MAX_SIZE = 16, 1024
 """Smallest and largest side of a camera image in pixels."""
 
 
+@runtime_checkable
 class Renderer(Protocol):
     """Draws one camera. ``backend`` is the name that goes into the fingerprint."""
 
@@ -23,10 +25,6 @@ class Renderer(Protocol):
     def close(self) -> None: ...
 
 
-class GLError(OSError):
-    """The graphics library that was asked for does not work here."""
-
-
 class GLRenderer:
     """MuJoCo's own renderer with everything off that software GL makes dear: shadows, reflections, multisampling."""
 
@@ -34,9 +32,13 @@ class GLRenderer:
         self.backend = gl_backend()
         # The samples are read once, when the drawing context is made
         model.vis.quality.offsamples = msaa
+        if not shadows:
+            model.vis.quality.shadowsize = 0
         self._renderer = mujoco.Renderer(model, size, size)
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        # GL contexts freed while Python shuts down complain: free them before that, and as soon as nobody draws
+        self._close = weakref.finalize(self, self._renderer.close)
 
     def draw(self, data: Any, camera: str) -> np.ndarray:
         """uint8 (size, size, 3)."""
@@ -45,7 +47,7 @@ class GLRenderer:
 
     def close(self) -> None:
         """Frees the GL context; safe to call twice."""
-        self._renderer.close()
+        self._close()
 
 
 class RayRenderer:
@@ -82,9 +84,9 @@ class RayRenderer:
             10.0,
         )
         light = -model.light_dir[0] / np.linalg.norm(model.light_dir[0])
-        normals = normals.reshape(-1, 3)
-        shade = model.vis.headlight.ambient + model.vis.headlight.diffuse * np.abs((normals * rays).sum(1))[:, None]
-        shade = shade + model.light_diffuse[0] * np.clip(normals @ light, 0, 1)[:, None]
+        facing = normals.reshape(-1, 3)
+        shade = model.vis.headlight.ambient + model.vis.headlight.diffuse * np.abs((facing * rays).sum(1))[:, None]
+        shade = shade + model.light_diffuse[0] * np.clip(facing @ light, 0, 1)[:, None]
         pixels = np.where(geoms[:, None] >= 0, self._colours()[geoms] * shade, [0.4, 0.46, 0.54])
         return (np.clip(pixels, 0, 1) * 255).astype(np.uint8).reshape(self._size, self._size, 3)
 
@@ -122,10 +124,8 @@ def make_renderer(model: Any, size: int, shadows: bool = False, msaa: int = 0) -
     try:
         return GLRenderer(model, size, shadows, msaa)
     except Exception as error:  # every backend fails in its own way: AttributeError, EGLError, FatalError, ImportError
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        problem = f"MUJOCO_GL={gl_backend()!r} cannot draw here ({reason})"
+        problem = GLError(gl_backend(), error)
         if FORCED:
-            remedy = "unset MUJOCO_GL to let worldmodel choose, or set MUJOCO_GL=disable to draw without GL"
-            raise GLError(f"{problem}; expected a working GL library; {remedy}") from error
-        warnings.warn(f"{problem}; drawing with ray casts instead (no textures, no shadows)", stacklevel=2)
+            raise problem from error
+        warnings.warn(f"drawing with ray casts, without textures and shadows: {problem}", stacklevel=2)
         return RayRenderer(model, size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -11,11 +10,12 @@ import gymnasium
 import numpy as np
 
 from ..experience import CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key
-from .arm import ARM_TARGET_SIZE, ArmController, ArmTarget
+from .arm import ArmController, ArmTarget
 from .backend import gl_backend, mujoco
 from .cameras import MAX_SIZE, MIN_SIZE, Renderer, make_renderer
 from .perturb import Perturber, check_perturbation
 from .scene import CAMERAS, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW, load_scene
+from .snapshot import Snapshot
 from .tasks import Task, get_task
 
 SETTLE_SUBSTEPS = 20
@@ -35,7 +35,7 @@ class EnvConfig:
     render_images: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cameras", (self.cameras,) if isinstance(self.cameras, str) else tuple(self.cameras))
+        object.__setattr__(self, "cameras", tuple(np.atleast_1d(self.cameras).tolist()))
         for camera in self.cameras:
             if camera not in CAMERAS:
                 close = get_close_matches(str(camera), CAMERAS, n=1)
@@ -60,9 +60,10 @@ class RobotEnv(gymnasium.Env):
     Action, float32 (4,): target of the end effector x, y, z (metres, absolute, world frame, inside the workspace) and
     gripper command from -1 (open) to +1 (close). The target is clipped to the workspace and moves at most 3 cm a step.
 
-    Observation: ``observation.images.<camera>`` uint8 (size, size, 3); ``observation.state`` float32 (4,) = end effector
-    x, y, z and gripper opening, metres; with ``privileged`` also ``observation.environment_state`` float32 (10,) =
-    can position (3, m), quaternion (4, w x y z), velocity (3, m/s). Reward is 1.0 on the step of success, else 0.0.
+    Observation: ``observation.images.<camera>`` uint8 (size, size, 3); ``observation.state`` float32 (4,) = end
+    effector x, y, z and gripper opening, metres; with ``privileged`` also ``observation.environment_state`` float32
+    (10,) = can position (3, m), quaternion (4, w x y z), velocity (3, m/s). Reward is 1.0 on the step of
+    success, else 0.0.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}
@@ -84,7 +85,7 @@ class RobotEnv(gymnasium.Env):
         self._arm = ArmController(self.scene)
         self._perturber = Perturber(self.scene.model, self.config.perturb)
         self._renderer: Renderer | None = None
-        self._substeps = _substeps(float(self.scene.model.opt.timestep))
+        self._substeps = self.scene.substeps(CONTROL_HZ)
         self._target: ArmTarget | None = None
         self._held = self._steps = 0
         low, high = np.append(WORKSPACE_LOW, -1), np.append(WORKSPACE_HIGH, 1)
@@ -105,7 +106,7 @@ class RobotEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Starts an episode: a draw from the task's start distribution, or ``options={"state": vector}`` of `get_state`.
+        """Starts an episode: drawn from the task's start distribution, or ``options={"state": vector}`` of `get_state`.
 
         The look of a perturbed env is drawn from the same seed either way.
         """
@@ -113,7 +114,7 @@ class RobotEnv(gymnasium.Env):
         unknown = set(options or {}) - {"state"}
         if unknown:
             raise ValueError(f"unknown reset option {sorted(unknown)[0]!r}, expected 'state'; remove it")
-        # Drawn first and always: an env restored from a state then sees the same perturbation as one that drew its start
+        # Drawn first and always: an env restored from a state then looks the same as one that drew its start
         start = self.task.start(self.np_random)
         self._perturber.redraw(self.np_random)
         scene = self.scene
@@ -199,9 +200,7 @@ class RobotEnv(gymnasium.Env):
         """Everything that decides the future, float64 (N,): integration state, controller target, counters."""
         if self._target is None:
             raise RuntimeError("get_state called before reset; call env.reset(seed=...) first")
-        physics = np.zeros(self._physics_size)
-        mujoco.mj_getState(self.scene.model, self.scene.data, physics, mujoco.mjtState.mjSTATE_INTEGRATION)
-        return np.concatenate([physics, self._target.pack(), [self._held, self._steps]])
+        return Snapshot(self.scene.get_state(), self._target, self._held, self._steps).pack()
 
     def set_state(self, state: np.ndarray) -> None:
         """Restores a vector of `get_state`; the same actions then give the same observations, bit for bit.
@@ -209,19 +208,9 @@ class RobotEnv(gymnasium.Env):
         Raises:
             ValueError: wrong length, or values that are not finite; the simulation has then not changed.
         """
-        state, physics = np.asarray(state, dtype=np.float64), self._physics_size
-        if state.shape != (physics + ARM_TARGET_SIZE + 2,) or not np.isfinite(state).all():
-            expected = f"finite float64 ({physics + ARM_TARGET_SIZE + 2},) from get_state of the same scene and MuJoCo"
-            raise ValueError(f"state of shape {state.shape} does not fit, expected {expected}; record the states again")
-        mujoco.mj_resetData(self.scene.model, self.scene.data)
-        mujoco.mj_setState(self.scene.model, self.scene.data, state[:physics], mujoco.mjtState.mjSTATE_INTEGRATION)
-        self._target = ArmTarget.unpack(state[physics:])
-        self._held, self._steps = int(state[-2]), int(state[-1])
-        self.scene.refresh()
-
-    @property
-    def _physics_size(self) -> int:
-        return int(mujoco.mj_stateSize(self.scene.model, mujoco.mjtState.mjSTATE_INTEGRATION))
+        snapshot = Snapshot.unpack(state, self.scene.state_size)
+        self.scene.set_state(snapshot.physics)
+        self._target, self._held, self._steps = snapshot.target, snapshot.held, snapshot.steps
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for results to be comparable bit for bit."""
@@ -244,11 +233,6 @@ class RobotEnv(gymnasium.Env):
             self._renderer = None
 
 
-def state_hash(state: np.ndarray) -> str:
-    """sha256 of a state vector, 64 hexadecimal digits."""
-    return hashlib.sha256(np.ascontiguousarray(state, dtype="<f8").tobytes()).hexdigest()
-
-
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:
     """Returns ``options`` if `EnvConfig` knows them all."""
     known = [field.name for field in fields(EnvConfig)]
@@ -258,11 +242,3 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
             hint = f"did you mean {close[0]!r}?" if close else "remove it"
             raise ValueError(f"unknown env option {name!r}, expected one of {', '.join(known)}; {hint}")
     return options
-
-
-def _substeps(timestep: float) -> int:
-    """Physics steps per control step; they must divide it exactly."""
-    ratio = 1 / (CONTROL_HZ * timestep)
-    if abs(ratio - round(ratio)) > 1e-6:
-        raise ValueError(f"timestep {timestep} s does not divide 1/{CONTROL_HZ} s; choose for example 0.005 s")
-    return round(ratio)

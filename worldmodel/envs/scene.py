@@ -69,20 +69,49 @@ class Scene:
         """Loads an MJCF scene that has our joint, geom and site names."""
         text = path.read_bytes()
         model = mujoco.MjModel.from_xml_string(text.decode())
-        joint = lambda name: model.joint(name).id  # noqa: E731  (a two-word lookup, used six times below)
+        joint = {name: int(model.joint(name).id) for name in (*ARM_JOINTS, *FINGER_JOINTS, "can")}
         return Scene(
             model=model,
             data=mujoco.MjData(model),
             sha256=hashlib.sha256(text).hexdigest(),
-            arm_qpos=np.array([int(model.jnt_qposadr[joint(name)]) for name in ARM_JOINTS]),
-            arm_dofs=np.array([int(model.jnt_dofadr[joint(name)]) for name in ARM_JOINTS]),
-            finger_qpos=np.array([int(model.jnt_qposadr[joint(name)]) for name in FINGER_JOINTS]),
-            can_qpos=int(model.jnt_qposadr[joint("can")]),
-            can_dof=int(model.jnt_dofadr[joint("can")]),
+            arm_qpos=np.array([int(model.jnt_qposadr[joint[name]]) for name in ARM_JOINTS]),
+            arm_dofs=np.array([int(model.jnt_dofadr[joint[name]]) for name in ARM_JOINTS]),
+            finger_qpos=np.array([int(model.jnt_qposadr[joint[name]]) for name in FINGER_JOINTS]),
+            can_qpos=int(model.jnt_qposadr[joint["can"]]),
+            can_dof=int(model.jnt_dofadr[joint["can"]]),
             can_geom=int(model.geom("can").id),
             pad_geoms=np.array([int(model.geom(name).id) for name in PADS]),
             eef_site=int(model.site("eef").id),
         )
+
+    @property
+    def state_size(self) -> int:
+        """Length of `get_state`."""
+        return int(mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_INTEGRATION))
+
+    def get_state(self) -> np.ndarray:
+        """Physics state, float64 (state_size,): positions and velocities alone would not resume exactly."""
+        state = np.zeros(self.state_size)
+        mujoco.mj_getState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+        return state
+
+    def set_state(self, state: np.ndarray) -> None:
+        """Restores a `get_state`."""
+        mujoco.mj_resetData(self.model, self.data)
+        mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+        self.refresh()
+
+    def substeps(self, hertz: int) -> int:
+        """Physics steps per control step.
+
+        Raises:
+            ValueError: the physics step does not divide the control step exactly.
+        """
+        timestep = float(self.model.opt.timestep)
+        ratio = 1 / (hertz * timestep)
+        if abs(ratio - round(ratio)) > 1e-6:
+            raise ValueError(f"timestep {timestep} s does not divide 1/{hertz} s; choose for example 0.005 s")
+        return round(ratio)
 
     def refresh(self) -> None:
         """Brings positions and contacts up to date with the state, and nothing that a later step could notice.
