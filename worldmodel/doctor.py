@@ -1,12 +1,182 @@
+"""A look at this machine: what is installed, whether it can draw, and what will be slow and why."""
+
 from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from worldmodel import __version__
 from worldmodel.config import option
+
+PACKAGES = ("torch", "mujoco", "gymnasium", "zarr", "numpy", "hydra-core", "lerobot")
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+GIB = 2**30
+
+DRAW = """
+import json, time
+from worldmodel.envs import make
+env = make("lift_can")
+env.reset(seed=0)
+start, steps = time.perf_counter(), 20
+for _ in range(steps):
+    env.step(env.action_space.sample())
+print(json.dumps({"backend": env.fingerprint()["gl"], "steps_per_second": round(steps / (time.perf_counter() - start))}))
+"""
+"""Runs in a process of its own: a broken driver may hang or crash, and must not take the doctor with it."""
+
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    json: bool = option("print JSON for machines instead of the table", False)
-    timeout: float = option("seconds to wait for a rendering probe", 20.0)
+    """Keys of ``worldmodel doctor``."""
+
+    json: bool = option("print one JSON object instead of the table", False)
+    timeout: float = option("seconds to wait for the rendering probe", 60.0)
+
+    def __post_init__(self) -> None:
+        if self.timeout <= 0:
+            raise ValueError(f"timeout={self.timeout}: expected seconds above 0, for example 60")
+
 
 def doctor(config: DoctorConfig) -> int:
-    print(config)
-    return 0
+    """Print what was found. Returns 1 where this machine cannot run the tasks at all, else 0."""
+    report = examine(config.timeout)
+    if config.json:
+        print(json.dumps(report, indent=1))
+    else:
+        _show(report)
+    return 0 if report["rendering"]["works"] else 1
+
+
+def examine(timeout: float) -> dict[str, Any]:
+    """Everything the doctor knows, ready for JSON: versions, machine, compute, rendering and notes."""
+    report = {
+        "versions": {"worldmodel": __version__, "python": platform.python_version(), **_versions()},
+        "machine": _machine(),
+        "compute": _compute(),
+        "rendering": probe_rendering(timeout),
+    }
+    return {**report, "notes": notes(report)}
+
+
+def probe_rendering(timeout: float) -> dict[str, Any]:
+    """Steps a task with both cameras in a subprocess. ``works`` is false, with a reason, where it fails or hangs."""
+    try:
+        run = subprocess.run([sys.executable, "-c", DRAW], capture_output=True, text=True, timeout=timeout, check=True)
+        return {"works": True, **json.loads(run.stdout.splitlines()[-1])}
+    except subprocess.TimeoutExpired:
+        return {"works": False, "reason": f"no picture after {timeout:g} s: the graphics driver hangs"}
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines() or [f"the process died with exit code {error.returncode}"]
+        return {"works": False, "reason": said[-1]}
+
+
+def notes(report: dict[str, Any]) -> list[str]:
+    """What will be slow, or will not work, and what to do about it; empty on a machine that has everything."""
+    machine, compute, rendering = report["machine"], report["compute"], report["rendering"]
+    found = []
+    if not rendering["works"]:
+        found.append(f"rendering fails: {rendering['reason']}; run `make setup`, or set MUJOCO_GL=disable for plain pictures")
+    elif rendering["backend"] == "ray":
+        found.append("no OpenGL: pictures come from a plain ray caster that the shipped model never saw; run `make setup`")
+    if not compute["cuda"]:
+        found.append("no CUDA GPU: train `tiny` here (hours); `small` and `base` want a GPU")
+        if not {"amx_bf16", "avx512_bf16"} & set(machine["flags"]):
+            found.append("this CPU has no bf16 units: training runs at about a quarter of the speed of one that has")
+    if not compute["compiler"]:
+        found.append("no C++ compiler: torch.compile is off and training about 3 times slower; install g++")
+    if machine["cores"] < 2:
+        found.append("one core: the simulator and the policy take turns, so the demo takes twice as long")
+    if machine["load"] > 0.5 * machine["cores"]:
+        found.append(f"other programs keep {machine['load']:.1f} of {machine['cores']} cores busy: timings will be worse")
+    if machine["memory_free_gib"] < 4:
+        found.append(f"{machine['memory_free_gib']:.1f} GiB of memory free: collect with workers=1; training wants 4 GiB")
+    if machine["disk_free_gib"] < 5:
+        found.append(f"{machine['disk_free_gib']:.1f} GiB of disk free: 200 episodes with images take about 2 GiB")
+    return found
+
+
+def _versions() -> dict[str, str]:
+    installed = {}
+    for name in PACKAGES:
+        try:
+            installed[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            installed[name] = "not installed"
+    return installed
+
+
+def _machine() -> dict[str, Any]:
+    cpuinfo = Path("/proc/cpuinfo")
+    words = set(cpuinfo.read_text().split()) if cpuinfo.is_file() else set()
+    memory = psutil.virtual_memory()
+    return {
+        "system": platform.platform(terse=True),
+        "cores": _cores(),
+        "load": round(os.getloadavg()[0], 2),
+        "flags": [flag for flag in FLAGS if flag in words],
+        "memory_gib": round(memory.total / GIB, 1),
+        "memory_free_gib": round(memory.available / GIB, 1),
+        "disk_free_gib": round(shutil.disk_usage(Path.cwd()).free / GIB, 1),
+    }
+
+
+def _cores() -> int:
+    """Cores that this process may use: the affinity mask, and the quota of a container where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file() and (words := quota.read_text().split())[0] != "max":
+        cores = min(cores, max(1, round(int(words[0]) / int(words[1]))))
+    return cores
+
+
+def _compute() -> dict[str, Any]:
+    import torch  # three seconds: only when asked
+
+    cuda = torch.cuda.is_available()
+    return {
+        "cuda": torch.cuda.get_device_name(0) if cuda else "",
+        "threads": torch.get_num_threads(),
+        "compiler": shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++") or "",
+        "tflops_fp32": _tflops(torch.float32),
+        "tflops_bf16": _tflops(torch.bfloat16),
+    }
+
+
+def _tflops(dtype: Any, size: int = 1024, seconds: float = 0.3) -> float:
+    """Matrix products per second on the CPU, in 10^12 operations."""
+    import torch
+
+    left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    left @ right  # the first one sets the library up
+    start, count = time.perf_counter(), 0
+    while (spent := time.perf_counter() - start) < seconds:
+        left @ right
+        count += 1
+    return round(2 * size**3 * count / spent / 1e12, 2)
+
+
+def _show(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for section in ("versions", "machine", "compute", "rendering"):
+        for number, (name, value) in enumerate(report[section].items()):
+            shown = " ".join(value) if isinstance(value, list) else str(value)
+            table.add_row("" if number else f"[bold]{section}", name.replace("_", " "), shown or "none")
+    console.print(table)
+    console.print()
+    for note in report["notes"] or ["nothing here should be slow"]:
+        console.print(f"[yellow]·[/] {note}", soft_wrap=True)
