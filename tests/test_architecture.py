@@ -158,14 +158,23 @@ def test_the_core_does_not_import_lerobot(path: Path) -> None:
 
 def test_no_pickle() -> None:
     for path in MODULES:
-        assert not any(name.split(".")[0] in ("pickle", "dill", "cloudpickle", "joblib") for name in imported(path)), path
+        assert not any(name.split(".")[0] in ("pickle", "dill", "cloudpickle", "joblib") for name in imported(path)), (
+            path
+        )
 
 
 def test_no_committed_file_names_a_registry_or_this_machine() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a checkout")
-    forbidden = ("py" + "pi.org", "python" + "hosted", "npm" + "js.org", "deb." + "debian", "/wo" + "rk/", "/ro" + "ot/")
+    forbidden = (
+        "py" + "pi.org",
+        "python" + "hosted",
+        "npm" + "js.org",
+        "deb." + "debian",
+        "/wo" + "rk/",
+        "/ro" + "ot/",
+    )
     text = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".lock", ".json", ".sh", ".html", ".xml", ".cfg", ""}
     for name in listed.stdout.splitlines():
         path = ROOT / name

@@ -86,9 +86,13 @@ def notes(report: dict[str, Any]) -> list[str]:
     machine, compute, rendering = report["machine"], report["compute"], report["rendering"]
     found = []
     if not rendering["works"]:
-        found.append(f"rendering fails: {rendering['reason']}; run `make setup`, or set MUJOCO_GL=disable for plain pictures")
+        found.append(
+            f"rendering fails: {rendering['reason']}; run `make setup`, or set MUJOCO_GL=disable for plain pictures"
+        )
     elif rendering["backend"] == "ray":
-        found.append("no OpenGL: pictures come from a plain ray caster that the shipped model never saw; run `make setup`")
+        found.append(
+            "no OpenGL: pictures come from a plain ray caster that the shipped model never saw; run `make setup`"
+        )
     if not compute["cuda"]:
         found.append("no CUDA GPU: train `tiny` here (hours); `small` and `base` want a GPU")
         if not {"amx_bf16", "avx512_bf16"} & set(machine["flags"]):
@@ -98,9 +102,13 @@ def notes(report: dict[str, Any]) -> list[str]:
     if machine["cores"] < 2:
         found.append("one core: the simulator and the policy take turns, so the demo takes twice as long")
     if machine["load"] > 0.5 * machine["cores"]:
-        found.append(f"other programs keep {machine['load']:.1f} of {machine['cores']} cores busy: timings will be worse")
+        found.append(
+            f"other programs keep {machine['load']:.1f} of {machine['cores']} cores busy: timings will be worse"
+        )
     if machine["memory_free_gib"] < 4:
-        found.append(f"{machine['memory_free_gib']:.1f} GiB of memory free: collect with workers=1; training wants 4 GiB")
+        found.append(
+            f"{machine['memory_free_gib']:.1f} GiB of memory free: collect with workers=1; training wants 4 GiB"
+        )
     if machine["disk_free_gib"] < 5:
         found.append(f"{machine['disk_free_gib']:.1f} GiB of disk free: 200 episodes with images take about 2 GiB")
     return found

@@ -1,0 +1,110 @@
+"""The command line: verbs are found, explained and run; mistakes are one line on stderr with a code."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import time
+import types
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from worldmodel import cli
+from worldmodel.config import UserError, describe, option
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    count: int = option("how many", 3)
+    store: str = option("which", "none")
+
+
+def toy(config: ToyConfig) -> int:
+    raise {
+        0: KeyboardInterrupt,
+        1: UserError("one\nline"),
+        2: OSError(28, "No space left on device"),
+        4: TypeError("x"),
+    }[config.count]
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verb `toy` whose module exists only here."""
+    module = types.ModuleType("toy_verb")
+    module.__dict__.update(ToyConfig=ToyConfig, toy=toy, quiet=lambda config: print(config))
+    monkeypatch.setitem(sys.modules, "toy_verb", module)
+    toys = [cli.Verb(name, "toy_verb", call, "ToyConfig", "Plays.", (), "store") for name, call in TOYS.items()]
+    monkeypatch.setattr(cli, "VERBS", (*cli.VERBS, *toys))
+
+
+TOYS = {"toy": "toy", "toy quiet": "quiet"}
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_the_overview_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {verb.name}" in shown and verb.does in shown for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evalute"], "evalute: no such verb; did you mean 'evaluate'?"),
+        (["data", "verfy", "x"], "did you mean 'data verify'?"),
+        (["doctor", "jsn=true"], "`doctor` has no key 'jsn'; did you mean 'json'?"),
+        (["doctor", "json=perhaps"], "json=perhaps: expected bool"),
+        (["doctor", "timeout=0"], "timeout=0.0: expected seconds above 0"),
+        (["doctor", "--json"], "options are written key=value"),
+        (["doctor", "json"], "options are written key=value"),
+        (["--jsn"], "no such option"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and message in err and err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("verb")
+def test_errors_of_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    for count, code, message in ((0, 130, "interrupted"), (1, 2, "one line"), (2, 2, "No space left on device")):
+        assert cli.main(["toy", f"count={count}"]) == code
+        err = capsys.readouterr().err
+        assert message in err and err.count("\n") == 1
+    with pytest.raises(TypeError):  # a defect keeps its traceback
+        cli.main(["toy", "count=4"])
+
+
+@pytest.mark.usefixtures("verb")
+def test_a_bare_word_fills_its_key_and_two_word_verbs_win(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["toy", "quiet", "some/where", "count=1"]) == 0
+    assert "store='some/where'" in capsys.readouterr().out
+
+
+def test_help_comes_before_anything_heavy_is_imported() -> None:
+    code = "import sys, worldmodel.cli as c; c.main(['--help']); print(sorted({'torch','hydra','numpy'} & set(sys.modules)))"
+    start = time.perf_counter()
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.endswith("[]\n")
+    assert time.perf_counter() - start < 5  # 0.05 s on an idle machine
+
+
+@pytest.mark.parametrize("verb", cli.VERBS, ids=lambda verb: verb.name)
+def test_every_verb_is_there_and_explains_itself(verb: cli.Verb) -> None:
+    module = importlib.import_module(verb.module)
+    schema: Any = getattr(module, verb.schema)
+    assert callable(getattr(module, verb.call))
+    keys, _ = describe(verb.name.replace(" ", "_"), schema)
+    assert not [key.name for key in keys if not key.help], "keys without a meaning"
+    text = cli.explain(verb, schema, [])
+    assert verb.does in text and all(f"  {key.name}=" in text for key in keys) and verb.examples[0] in text
+
+
+@pytest.mark.parametrize("example", [line for verb in cli.VERBS for line in verb.examples])
+def test_examples_are_valid_command_lines(example: str) -> None:
+    assert cli.main([*example.split()[1:], "--help"]) == 0
