@@ -39,7 +39,7 @@ class Box:
 
     def holds(self, x: float, y: float) -> bool:
         """Whether the point lies inside the inner walls."""
-        return abs(x - self.x) <= self.half_x and abs(y - self.y) <= self.half_y
+        return bool(abs(x - self.x) <= self.half_x and abs(y - self.y) <= self.half_y)
 
 
 TRAY = Box(x=0.5, y=-0.145, half_x=0.145, half_y=0.163, rim=0.035)
