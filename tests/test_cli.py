@@ -35,7 +35,7 @@ def toy(config: ToyConfig) -> int:
 def verb(monkeypatch: pytest.MonkeyPatch) -> None:
     """A verb `toy` whose module exists only here."""
     module = types.ModuleType("toy_verb")
-    module.__dict__.update(ToyConfig=ToyConfig, toy=toy, quiet=lambda config: print(config))
+    module.__dict__.update(ToyConfig=ToyConfig, toy=toy, quiet=print)
     monkeypatch.setitem(sys.modules, "toy_verb", module)
     toys = [cli.Verb(name, "toy_verb", call, "ToyConfig", "Plays.", (), "store") for name, call in TOYS.items()]
     monkeypatch.setattr(cli, "VERBS", (*cli.VERBS, *toys))
@@ -87,7 +87,7 @@ def test_a_bare_word_fills_its_key_and_two_word_verbs_win(capsys: pytest.Capture
 
 
 def test_help_comes_before_anything_heavy_is_imported() -> None:
-    code = "import sys, worldmodel.cli as c; c.main(['--help']); print(sorted({'torch','hydra','numpy'} & set(sys.modules)))"
+    code = "import sys, worldmodel.cli as c; c.main(['--help']); print(sorted({'torch', 'hydra'} & set(sys.modules)))"
     start = time.perf_counter()
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.endswith("[]\n")

@@ -28,10 +28,11 @@ import json, time
 from worldmodel.envs import make
 env = make("lift_can")
 env.reset(seed=0)
-start, steps = time.perf_counter(), 20
-for _ in range(steps):
+start = time.perf_counter()
+for _ in range(20):
     env.step(env.action_space.sample())
-print(json.dumps({"backend": env.fingerprint()["gl"], "steps_per_second": round(steps / (time.perf_counter() - start))}))
+speed = 20 / (time.perf_counter() - start)
+print(json.dumps({"backend": env.fingerprint()["gl"], "steps_per_second": round(speed)}))
 """
 """Runs in a process of its own: a broken driver may hang or crash, and must not take the doctor with it."""
 
