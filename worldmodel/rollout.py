@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from worldmodel.experience import ACTION, Arrays, Episode, Policy
 
 
+@runtime_checkable
 class World(Protocol):
     """What a rollout needs of an env: the Gymnasium face of one task."""
 

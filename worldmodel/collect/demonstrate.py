@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,12 +32,14 @@ class Recipe:
         return self.tasks[(seed - self.seed) % len(self.tasks)]
 
 
+@runtime_checkable
 class Stage(Protocol):
     """Where demonstrations come from: opens one task at a time. Picklable, because workers are spawned."""
 
     def __call__(self, recipe: Recipe, task: str) -> Demonstrator: ...
 
 
+@runtime_checkable
 class Demonstrator(Protocol):
     """An env with its expert."""
 

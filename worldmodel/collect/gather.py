@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -30,12 +30,11 @@ class Tally:
 class Queue:
     """Which seeds to try next, and which finished ones are due for the store."""
 
-    def __init__(self, writer: StoreWriter, first: int, wanted: int, waiting: list[int]) -> None:
-        self.wanted = wanted
-        self.due = first + len(writer.records) + len(writer.dropped)  # stored in seed order: all before are settled
-        self.next = self.due
-        self.kept = len(writer.records)
-        self.finished: dict[int, bool] = {seed: True for seed in waiting if seed >= self.due}
+    def __init__(self, due: int, kept: int, wanted: int, waiting: list[int]) -> None:
+        """Seeds below ``due`` are settled and gave ``kept`` episodes of ``wanted``; ``waiting`` lie in the spool."""
+        self.due = self.next = due
+        self.kept, self.wanted = kept, wanted
+        self.finished: dict[int, bool] = {seed: True for seed in waiting if seed >= due}
         self.running: set[int] = set()
 
     def draw(self) -> int | None:
@@ -60,7 +59,8 @@ class Queue:
 def gather(writer: StoreWriter, workers: Workers, console: Console) -> Tally:
     """Fill the store until it holds the recipe's number of episodes, or until Ctrl-C or SIGTERM asks to stop."""
     recipe, folder = workers.job.recipe, workers.job.spool
-    queue = Queue(writer, recipe.seed, recipe.episodes, spool.waiting(folder))
+    settled = len(writer.records) + len(writer.dropped)  # seeds are settled in their order, without gaps
+    queue = Queue(recipe.seed + settled, len(writer.records), recipe.episodes, spool.waiting(folder))
     with _Bar(console, recipe.episodes, len(writer.records)) as bar, _StopSignal() as stop:
         while len(writer.records) < recipe.episodes and not stop.asked:
             while workers.hungry and (seed := queue.draw()) is not None:
@@ -122,7 +122,7 @@ class _StopSignal:
         self.asked = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> _StopSignal:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
@@ -158,7 +158,7 @@ class _Bar:
             left = f"{(self.total - done) / rate:.0f} s left" if rate else "starting simulators"
             self.console.print(f"{done}/{self.total} episodes, {text}, {left}", highlight=False)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> _Bar:
         self.progress.start()
         return self
 

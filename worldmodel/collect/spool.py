@@ -32,7 +32,7 @@ def save(folder: Path, episode: Episode) -> Path:
     try:
         with open(temporary, "wb") as file:
             np.savez(file, allow_pickle=False, **contents)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from worldmodel.collect import spool
 from worldmodel.collect.demonstrate import Recipe, Stage
@@ -91,7 +91,7 @@ class Workers:
         return len(self._queue) < len(self._workers)
 
     def poll(self, timeout: float) -> list[Result]:
-        """Results that arrived within ``timeout`` seconds. UserError where work cannot go on; OSError on a full disk."""
+        """Results that arrive within ``timeout`` seconds. UserError where work cannot go on, OSError on a full disk."""
         results = []
         self._hand_out()
         handles = {worker.connection: worker for worker in self._workers}
@@ -124,7 +124,7 @@ class Workers:
         for worker in self._workers:
             worker.stop()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -31,7 +31,9 @@ def summary(store: EpisodeStore) -> dict[str, Any]:
         "tasks": {name: int((store.task_index == i).sum()) for i, name in enumerate(store.tasks)},
         "seeds": [int(store.seeds.min()), int(store.seeds.max())],
         "dropped_seeds": len(store.meta["dropped_seeds"]),
-        "arrays": {key: {"shape": [store.steps, *store.row(key)], "dtype": store.dtype(key).name} for key in store.keys},
+        "arrays": {
+            key: {"shape": [store.steps, *store.row(key)], "dtype": store.dtype(key).name} for key in store.keys
+        },
         "fingerprint": store.fingerprint,
         "provenance": store.meta["provenance"],
     }
@@ -63,7 +65,8 @@ def contact_sheet(store: EpisodeStore, episodes: int = 6, moments: int = 10) -> 
         steps = np.linspace(start, stop - 1, moments).astype(int)
         frames = [np.concatenate(list(store.array(image_key(camera)).take(steps)), axis=1) for camera in cameras]
         title = Image.new("RGB", (frames[0].shape[1], 14), "white")
-        text = f"episode {episode}  seed {store.seeds[episode]}  {store.tasks[store.task_index[episode]]}  {stop - start} steps"
+        task = store.tasks[store.task_index[episode]]
+        text = f"episode {episode}  seed {store.seeds[episode]}  {task}  {stop - start} steps"
         ImageDraw.Draw(title).text((3, 1), text, fill="black")
         strips += [np.asarray(title), *frames]
     return Image.fromarray(np.concatenate(strips))

@@ -30,7 +30,8 @@ LOCK = f"{UNSEALED}/lock"
 SPOOL = f"{UNSEALED}/waiting"
 
 EPISODE = "episode."
-INDEX_NAMES = ("ends", "seeds", "task_index", "success", "checksums")
+INDEX_DTYPES = {"ends": "int64", "seeds": "int64", "task_index": "int32", "success": "bool", "checksums": "uint64"}
+"""Per-episode arrays; all are (episodes,) but checksums, which is (episodes, keys)."""
 
 
 class StoreError(ValueError):
@@ -81,6 +82,11 @@ def array_metadata(shape: tuple[int, ...], dtype: np.dtype, block: int, axes: tu
     }
 
 
+def array_json(shape: tuple[int, ...], dtype: np.dtype, block: int, key: str) -> bytes:
+    """The array's metadata file, byte for byte."""
+    return json.dumps(array_metadata(shape, dtype, block, axes_of(key, len(shape))), indent=1).encode()
+
+
 def axes_of(key: str, ndim: int) -> tuple[str, ...]:
     """Names of an array's axes, for the metadata that other readers see."""
     if key.startswith(EPISODE):
@@ -102,7 +108,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
     sync_folder(path.parent)
 
 
@@ -140,6 +146,8 @@ def read_attributes(path: Path) -> dict[str, Any]:
     try:
         group = json.loads((path / GROUP).read_bytes())
         attributes = group["attributes"]
+        if group["zarr_format"] != 3 or group["node_type"] != "group":
+            raise ValueError("not a Zarr 3 group")
         sealed, format_ = attributes["sealed"], attributes["format"]
     except (FileNotFoundError, NotADirectoryError):
         if (path / UNSEALED).exists():

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from worldmodel.data import layout
-from worldmodel.data.blocks import View, open_view
 from worldmodel.data.layout import BLOCK_STEPS, DamagedStoreError
-from worldmodel.data.writer import StoreWriter, fingerprint
+from worldmodel.data.seal import fingerprint
+from worldmodel.data.views import View, open_view
+from worldmodel.data.writer import StoreWriter
 from worldmodel.experience import Episode
 
 
@@ -57,7 +58,7 @@ class EpisodeStore:
         """
         path = Path(path)
         meta = layout.read_attributes(path)
-        index = {name: _index_array(path, name, meta) for name in layout.INDEX_NAMES}
+        index = {name: _index_array(path, name, meta) for name in layout.INDEX_DTYPES}
         store = cls(path, meta, index)
         if fingerprint(meta["arrays"], list(store.tasks), index) != store.fingerprint:
             raise DamagedStoreError(f"{path}: episode index does not match the fingerprint; restore or collect again")
@@ -121,11 +122,10 @@ class EpisodeStore:
 def _index_array(path: Path, name: str, meta: Mapping[str, Any]) -> np.ndarray:
     """A per-episode array, checked against its checksum in the sealed attributes."""
     episodes, keys = meta["episodes"], len(meta["arrays"])
-    dtypes = {"ends": "int64", "seeds": "int64", "task_index": "int32", "success": "bool", "checksums": "uint64"}
     shape = (episodes, keys) if name == "checksums" else (episodes,)
     folder = path / f"{layout.EPISODE}{name}"
     try:
-        values = open_view(folder, shape, np.dtype(dtypes[name]), episodes)[:]
+        values = open_view(folder, shape, np.dtype(layout.INDEX_DTYPES[name]), episodes)[:]
     except DamagedStoreError as error:
         raise DamagedStoreError(f"{path} is damaged: {error}; restore it or collect again") from None
     if f"{layout.checksum(values):016x}" != meta["index"][name]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from worldmodel.data.blocks import BlockReader, View, open_view
+from worldmodel.data import layout
+from worldmodel.data.blocks import BlockReader
 from worldmodel.data.layout import DamagedStoreError, checksum
 from worldmodel.data.store import EpisodeStore
+from worldmodel.data.views import View, open_view
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,33 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
         StoreError, FileNotFoundError: no sealed store there, or its metadata or episode index is damaged.
     """
     store = EpisodeStore.open(path, check=False)
-    damage: list[Damage] = []
+    damage = list(_verify_metadata(store))
     for done, key in enumerate(store.keys):
         damage += _verify_array(store, key)
         if progress is not None:
             progress(done + 1, len(store.keys))
     return damage
+
+
+def _verify_metadata(store: EpisodeStore) -> Iterator[Damage]:
+    """Metadata files of what we wrote ourselves must be ours to the byte; archives made by others may differ."""
+    group = (store.path / layout.GROUP).read_bytes()
+    if json.dumps(json.loads(group), indent=1).encode() != group:
+        yield Damage(layout.GROUP, None, "metadata differs from what was sealed")
+    arrays = {key: ((store.steps, *store.row(key)), store.dtype(key), store.meta["block"]) for key in store.keys}
+    for name, kind in layout.INDEX_DTYPES.items():
+        shape = store.checksums.shape if name == "checksums" else (store.episodes,)
+        arrays[layout.EPISODE + name] = (shape, np.dtype(kind), store.episodes)
+    for key, (shape, dtype, block) in arrays.items():
+        try:
+            content = (store.path / key / layout.GROUP).read_bytes()
+            codecs = json.loads(content)["codecs"]
+            archived = len(codecs) > 1 or codecs[0]["name"] == "sharding_indexed"
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            archived = False
+            content = b""
+        if not archived and content != layout.array_json(shape, dtype, block, key):
+            yield Damage(key, None, "metadata differs from what was sealed")
 
 
 def _verify_array(store: EpisodeStore, key: str) -> Iterator[Damage]:

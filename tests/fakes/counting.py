@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,9 +133,9 @@ class CountingStage:
     def trouble(self, seed: int) -> None:
         for what in ("die", "hang", "raise", "always_die"):
             name, _, mark = os.environ.get(f"COUNTING_{what.upper()}", "").partition(":")
-            if name != str(seed) or (os.path.exists(mark) and what != "always_die"):
+            if name != str(seed) or (Path(mark).exists() and what != "always_die"):
                 continue
-            open(mark, "w").close()
+            Path(mark).touch()
             if what == "raise":
                 raise RuntimeError("the simulator\nexploded")
             if what == "hang":
@@ -159,3 +160,11 @@ def check(episode: Episode, tail: int) -> None:
         np.testing.assert_array_equal(episode.arrays["simulator_state"][step], [episode.seed, step])
         assert episode.arrays["phase"][step] == step % 3
         assert episode.arrays[ENVIRONMENT_STATE][step] == step
+
+
+def main(out: str, episodes: str) -> int:
+    """Collect by counting, as a program of its own: something that a test can kill."""
+    from worldmodel.collect import CollectConfig, collect
+
+    config = CollectConfig(out=out, task="count", episodes=int(episodes), size=8, tail=3, workers="2", timeout=20)
+    return collect(config, CountingStage)

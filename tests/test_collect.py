@@ -1,0 +1,198 @@
+"""Collecting loses nothing and invents nothing, whatever is killed on the way; the whole path counts along."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import counting
+import pytest
+
+from worldmodel.collect import CollectConfig, collect
+from worldmodel.collect.gather import Queue
+from worldmodel.config import UserError
+from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreError, layout, verify
+from worldmodel.data.journal import read_journal
+from worldmodel.rollout import rollout
+
+FAKES = Path(counting.__file__).parent
+TAIL = 3
+
+
+def config(path, **changes):
+    values = {"task": "count", "episodes": 12, "size": 8, "tail": TAIL, "workers": "2", "timeout": 20.0}
+    return CollectConfig(out=str(path), **{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A store collected without any trouble."""
+    path = tmp_path_factory.mktemp("straight") / "store"
+    assert collect(config(path), counting.CountingStage) == 0
+    return EpisodeStore.open(path)
+
+
+def program(path, **environment):
+    """The same collection as a process of its own, slow enough to be interrupted."""
+    code = f"import sys; sys.path[:0] = {[str(FAKES), str(FAKES.parents[1])]!r}; import counting; "
+    code += f"sys.exit(counting.main({str(path)!r}, '12'))"
+    environment = {**os.environ, "COUNTING_SECONDS": "0.15", **environment}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(path, episodes, process):
+    """Until the journal holds so many episodes."""
+    deadline = time.monotonic() + 60
+    while sum("episode" in line for line, _ in read_journal(path)) < episodes:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_collect_store_read_and_rollout_count_along(straight):
+    expected = [seed for seed in range(20) if counting.succeeds(seed)][:12]
+    assert straight.seeds.tolist() == expected
+    assert straight.meta["dropped_seeds"] == [seed for seed in range(expected[-1]) if not counting.succeeds(seed)]
+    assert verify(straight.path) == []
+    for index in range(straight.episodes):
+        recorded = straight.episode(index)
+        counting.check(recorded, TAIL)
+        again = rollout(counting.CountingPolicy(), counting.CountingEnv(), recorded.seed)
+        for key, values in again.arrays.items():
+            assert (values == recorded.arrays[key][: len(values)]).all()
+    provenance = straight.meta["provenance"]
+    assert provenance["environment"] == {"count": {"counts": 1, "world": "a"}}
+    assert provenance["recipe"]["tasks"] == ["count"] and provenance["licence"] == "Apache-2.0"
+    assert provenance["command"].startswith("worldmodel collect task=count episodes=12 seed=0 out=")
+
+
+def test_kill_9_then_resume_gives_the_same_store(straight, tmp_path):
+    path = tmp_path / "store"
+    process = program(path)
+    wait_for(path, 3, process)
+    process.kill()
+    process.wait()
+    with pytest.raises(InterruptedStoreError, match=r"interrupted .* of 12 episodes.*worldmodel collect task=count"):
+        EpisodeStore.open(path)
+    kept = sum("episode" in line for line, _ in read_journal(path))
+    assert 3 <= kept < 12
+    assert collect(config(path), counting.CountingStage) == 0
+    assert EpisodeStore.open(path).fingerprint == straight.fingerprint
+    assert not (path / layout.UNSEALED).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_to_stop_keeps_what_is_done_and_says_how_to_go_on(straight, tmp_path, number):
+    path = tmp_path / "store"
+    process = program(path)
+    wait_for(path, 2, process)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (
+        "of 12 episodes are kept" in said
+        and f"resume with: worldmodel collect task=count episodes=12 seed=0 out={path}" in said
+    )
+    assert collect(config(path), counting.CountingStage) == 0
+    assert EpisodeStore.open(path).fingerprint == straight.fingerprint
+
+
+@pytest.mark.parametrize(("trouble", "timeout"), [("die", 20.0), ("hang", 4.0)])
+def test_a_dead_or_hung_worker_is_replaced(straight, tmp_path, monkeypatch, capsys, trouble, timeout):
+    monkeypatch.setenv(f"COUNTING_{trouble.upper()}", f"4:{tmp_path / 'mark'}")
+    path = tmp_path / "store"
+    assert collect(config(path, timeout=timeout), counting.CountingStage) == 0
+    assert (tmp_path / "mark").exists() and "1 workers replaced" in capsys.readouterr().out
+    assert EpisodeStore.open(path).fingerprint == straight.fingerprint
+
+
+def test_a_seed_that_always_kills_its_worker_ends_with_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("COUNTING_ALWAYS_DIE", f"2:{tmp_path / 'mark'}")
+    with pytest.raises(UserError, match=r"died \(exit code -9\) 3 times on seed 2"):
+        collect(config(tmp_path / "store"), counting.CountingStage)
+
+
+def test_an_error_in_a_worker_is_one_line_with_the_traceback_beside_it(straight, tmp_path, monkeypatch):
+    monkeypatch.setenv("COUNTING_RAISE", f"5:{tmp_path / 'mark'}")
+    path = tmp_path / "store"
+    with pytest.raises(UserError, match="failed on seed 5: RuntimeError: the simulator exploded") as caught:
+        collect(config(path), counting.CountingStage)
+    assert "\n" not in str(caught.value)
+    assert "Traceback" in (path / layout.UNSEALED / "worker-error.txt").read_text()
+    assert collect(config(path), counting.CountingStage) == 0
+    assert EpisodeStore.open(path).fingerprint == straight.fingerprint
+
+
+def test_a_finished_store_is_left_alone(straight, capsys):
+    before = {file: file.stat().st_mtime_ns for file in straight.path.rglob("*")}
+    assert collect(config(straight.path, workers="1"), counting.CountingStage) == 0
+    assert "is complete" in capsys.readouterr().out
+    for change in ({"episodes": 11}, {"seed": 1}, {"noise": 0.5}, {"task": "other"}, {"size": 16}):
+        with pytest.raises(
+            UserError, match=f"holds a store made with {'tasks' if 'task' in change else next(iter(change))}="
+        ):
+            collect(config(straight.path, **change), counting.CountingStage)
+    assert before == {file: file.stat().st_mtime_ns for file in straight.path.rglob("*")}
+
+
+def test_an_unfinished_store_is_resumed_only_by_the_same_recipe_and_simulator(tmp_path, monkeypatch):
+    monkeypatch.setenv("COUNTING_RAISE", f"1:{tmp_path / 'mark'}")
+    path = tmp_path / "store"
+    with pytest.raises(UserError, match="exploded"):
+        collect(config(path), counting.CountingStage)
+    with pytest.raises(UserError, match=r"noise=1.0, asked for noise=0.25; resume it with the same arguments"):
+        collect(config(path, noise=0.25), counting.CountingStage)
+    monkeypatch.setenv("COUNTING_WORLD", "b")
+    with pytest.raises(UserError, match="another simulator: world was a, is b"):
+        collect(config(path), counting.CountingStage)
+
+
+def test_a_folder_with_other_things_in_it_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("irreplaceable")
+    with pytest.raises(StoreError, match="already exists and is not an unfinished store"):
+        collect(config(tmp_path), counting.CountingStage)
+    assert (tmp_path / "thesis.tex").read_text() == "irreplaceable"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"episodes": 0}, "episodes=0: expected 1 to"),
+        ({"noise": 3.0}, "noise=3.0: expected 0 to 2"),
+        ({"size": 7}, "size=7: expected 8 to 1024"),
+        ({"workers": "many"}, "workers=many: expected auto or a number"),
+        ({"timeout": 0.0}, "timeout=0.0: expected"),
+    ],
+)
+def test_bad_values_are_named(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        config(tmp_path / "store", **change)
+
+
+def test_an_unknown_task_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(UserError, match="task=place_cam: no such task; did you mean 'place_can'"):
+        collect(config(tmp_path / "store", task="[lift_can,place_cam]"))
+    assert not (tmp_path / "store").exists()
+
+
+def test_tasks_take_turns_by_seed():
+    recipe = CollectConfig(out="x", task="[place_can, lift_can]", seed=7).recipe()
+    assert [recipe.task_of(seed) for seed in (7, 8, 9, 10)] == ["place_can", "lift_can", "place_can", "lift_can"]
+
+
+def test_the_queue_tries_exactly_the_seeds_that_are_needed():
+    queue = Queue(due=10, kept=0, wanted=3, waiting=[])
+    assert [queue.draw() for _ in range(4)] == [10, 11, 12, None]
+    queue.settle(11, False)
+    assert [queue.draw(), queue.draw()] == [13, None]
+    queue.settle(13, True)
+    assert queue.draw() is None
+
+
+def test_the_queue_takes_over_episodes_that_waited_through_a_crash():
+    queue = Queue(due=12, kept=1, wanted=4, waiting=[11, 13, 15])
+    assert queue.due == 12 and 11 not in queue.finished
+    assert [queue.draw(), queue.draw(), queue.draw()] == [12, 14, None]
+    queue.settle(14, False)
+    assert queue.draw() is None and queue.next == 16

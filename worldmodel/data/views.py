@@ -1,0 +1,182 @@
+"""Fast random access to an array over concatenated time: in memory, memory-mapped, or through zarr-python."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from worldmodel.data.layout import GROUP, DamagedStoreError, array_metadata, block_path
+
+RESIDENT_ROW_BYTES = 4096
+"""Arrays with smaller rows (states, actions) are read into memory whole; larger ones (frames) stay mapped."""
+
+
+@runtime_checkable
+class View(Protocol):
+    """Read-only rows over concatenated time. ``view[i]``, ``view[a:b]`` and ``view.take(indices)`` give arrays."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any) -> np.ndarray: ...
+    def take(self, indices: Any) -> np.ndarray: ...
+
+
+class ResidentView:
+    """Small rows, whole in memory."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        values.flags.writeable = False
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return np.asarray(self.values[index])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype) if copy or dtype else self.values
+
+    def take(self, indices: Any) -> np.ndarray:
+        """Rows at ``indices`` (any integer shape I): (*I, *row), a copy."""
+        return self.values[np.asarray(indices)]
+
+
+class MappedView:
+    """Large rows in memory-mapped block files; only what is asked for is read."""
+
+    def __init__(self, folder: Path, shape: tuple[int, ...], dtype: np.dtype, block: int) -> None:
+        self.shape, self.dtype, self.block = shape, dtype, block
+        count = -(-shape[0] // block)
+        _allow_open_files(count)
+        self.blocks = [map_block(folder, index, (block, *shape[1:]), dtype) for index in range(count)]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                return self._run(start, max(start, stop))
+            return self.take(np.arange(start, stop, step))
+        return self.take(index)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def take(self, indices: Any) -> np.ndarray:
+        """Rows at ``indices`` (any integer shape I; negative ones count from the end): (*I, *row), a copy.
+
+        Raises IndexError for an index outside the array.
+        """
+        wanted = np.asarray(indices)
+        if wanted.dtype.kind == "b":
+            raise IndexError("a mapped array takes integer indices, not a boolean mask; use np.flatnonzero(mask)")
+        flat: np.ndarray = wanted.reshape(-1).astype(np.int64)
+        flat = np.where(flat < 0, flat + len(self), flat)
+        if len(flat) and (flat.min() < 0 or flat.max() >= len(self)):
+            raise IndexError(f"time index out of range for {len(self)} steps")
+        out = np.empty((len(flat), *self.shape[1:]), self.dtype)
+        blocks = self.blocks
+        which, offsets = (part.tolist() for part in np.divmod(flat, self.block))
+        for position, (index, offset) in enumerate(zip(which, offsets, strict=True)):
+            out[position] = blocks[index][offset]
+        return out.reshape(*wanted.shape, *self.shape[1:])
+
+    def _run(self, start: int, stop: int) -> np.ndarray:
+        """Contiguous rows: a view of the mapping inside one block, a copy across blocks."""
+        first, last = start // self.block, max(start, stop - 1) // self.block
+        if stop <= start:
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        pieces = []
+        for index in range(first, last + 1):
+            base = index * self.block
+            pieces.append(self.blocks[index][max(start - base, 0) : min(stop - base, self.block)])
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+class ZarrView:
+    """Any array that zarr-python can read (a codec, another chunk grid): correct, some fifty times slower."""
+
+    def __init__(self, folder: Path) -> None:
+        import zarr  # only archives need it, and it costs most of a second to import
+
+        self.array: Any = zarr.open_array(folder, mode="r")
+        self.shape, self.dtype = tuple(self.array.shape), np.dtype(self.array.dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return np.asarray(self.array[index]) if isinstance(index, slice) else self.take(index)
+
+    def take(self, indices: Any) -> np.ndarray:
+        """Rows at ``indices`` (any integer shape I): (*I, *row)."""
+        unique, inverse = np.unique(np.asarray(indices), return_inverse=True)
+        return np.asarray(self.array.oindex[unique])[inverse]
+
+
+def map_block(folder: Path, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """One block file as a read-only mapped array of exactly ``shape``; DamagedStoreError where it cannot be."""
+    path = block_path(folder, index, len(shape))
+    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    try:
+        size = path.stat().st_size
+        if size != expected:
+            raise DamagedStoreError(f"block {index} of array {folder.name} has {size} bytes, expected {expected}")
+        return np.asarray(np.memmap(path, dtype=dtype, mode="r", shape=shape))
+    except FileNotFoundError:
+        raise DamagedStoreError(f"block {index} of array {folder.name} is missing ({path})") from None
+
+
+def open_view(folder: Path, shape: tuple[int, ...], dtype: np.dtype, block: int) -> View:
+    """The fastest view of an array whose Zarr metadata must agree with ``shape`` and ``dtype``."""
+    try:
+        metadata = json.loads((folder / GROUP).read_bytes())
+        agrees = tuple(metadata["shape"]) == shape and np.dtype(metadata["data_type"]) == dtype
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DamagedStoreError(
+            f"the metadata of array {folder.name} is missing or damaged ({folder / GROUP})"
+        ) from None
+    if not agrees:
+        raise DamagedStoreError(
+            f"the metadata of array {folder.name} is damaged: expected {shape} {dtype} in {folder / GROUP}"
+        )
+    if not is_plain(metadata, shape, dtype, block):
+        try:
+            view: View = ZarrView(folder)
+            return ResidentView(view[:]) if _row_bytes(shape, dtype) <= RESIDENT_ROW_BYTES else view
+        except Exception as error:  # whatever zarr makes of damaged metadata, the user gets one line
+            raise DamagedStoreError(f"array {folder.name} cannot be read: {error} ({folder / GROUP})") from error
+    mapped = MappedView(folder, shape, dtype, block)
+    return ResidentView(np.array(mapped[:])) if _row_bytes(shape, dtype) <= RESIDENT_ROW_BYTES else mapped
+
+
+def is_plain(metadata: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype, block: int) -> bool:
+    """Whether an array's metadata says: block files without a codec, exactly as we write them."""
+    expected = array_metadata(shape, dtype, block, ())
+    return all(metadata.get(name) == expected[name] for name in ("chunk_grid", "chunk_key_encoding", "codecs"))
+
+
+def _row_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    return int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+
+
+def _allow_open_files(count: int) -> None:
+    """Every mapping holds a file descriptor: lift the soft limit towards the hard one where a store needs more."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # absent on Windows, refused in some sandboxes
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        folder = Path("/proc/self/fd")
+        used = len(list(folder.iterdir())) if folder.is_dir() else 256
+        if used + count + 256 > soft:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, used + count + 512), hard))
