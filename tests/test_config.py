@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -15,6 +16,7 @@ from worldmodel.config import UserError, closest, describe, load, option
 class NetConfig:
     width: int = option("width of a token", 8)
     rate: float = option("learning rate", 1e-3)
+    kind: Literal["plain", "fancy"] = option("sort of net", "plain")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class RunConfig:
     times: tuple[int, ...] = option("steps ahead", (1, 2))
     fast: bool = option("hurry", False)
     weights: dict[str, float] = field(default_factory=lambda: {"video": 1.0}, metadata={"help": "per modality"})
-    net: NetConfig = field(default_factory=NetConfig)
+    net: NetConfig = field(default_factory=lambda: NetConfig(width=12))
+    spare: NetConfig = field(default_factory=lambda: NetConfig(width=12))
 
     def __post_init__(self) -> None:
         if self.steps < 0:
@@ -59,7 +62,8 @@ def run(*overrides: str) -> RunConfig:
 def test_schema_then_files_then_overrides() -> None:
     assert run().steps == 20 and run().net == NetConfig(16, 1e-3)
     assert run("steps=3", "net.rate=0.2").steps == 3
-    assert run("net.rate=0.2").net == NetConfig(16, 0.2)
+    assert run("net.rate=0.2", "net.kind=fancy").net == NetConfig(16, 0.2, "fancy")
+    assert run().spare == NetConfig(12)
 
 
 def test_groups_and_experiments() -> None:
@@ -98,6 +102,7 @@ def test_text_is_taken_as_it_stands(text: str) -> None:
         ("steps=1.5", "steps=1.5: expected int"),
         ("steps=1,2", "steps=1,2: expected int"),
         ("fast=perhaps", "fast=perhaps: expected bool"),
+        ("net.kind=fance", "net.kind=fance: expected plain|fancy; did you mean 'fancy'?"),
         ("times=3", "expected tuple[int, ...]"),
         ("steps", "options are written key=value"),
         ("--steps=1", "options are written key=value"),

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -68,7 +69,7 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
 
 
-def _compose(verb: str, schema: type, overrides: Sequence[str]) -> DictConfig:
+def _compose(verb: str, schema: type, overrides: Sequence[str]) -> Any:
     groups = _groups(verb)
     known = {key.name: key.type for key in _keys(schema, None)}
     sections = {name.rsplit(".", n)[0] for name in known for n in range(1, name.count(".") + 1)}
@@ -83,7 +84,7 @@ def _compose(verb: str, schema: type, overrides: Sequence[str]) -> DictConfig:
             values.append((name, value, text))
         else:
             raise UserError(f"{text}: `{verb}` has no key '{name}'; {closest(name, [*known, *groups])}")
-    node = _unlocked(OmegaConf.structured(schema))
+    node = OmegaConf.merge(OmegaConf.structured(_typed(schema)), _defaults(schema))
     for name, value in _leaves(_from_files(verb, choices)):
         _put(node, name, value, f"configs for `{verb}`: {name}={value}")
     for name, value, text in values:
@@ -116,14 +117,12 @@ def _split(text: str, known: Mapping[str, str]) -> tuple[str, Any]:
     return name, raw if override.is_sweep_override() else override.value()
 
 
-def _put(node: DictConfig, name: str, value: Any, text: str) -> None:
+def _put(node: Any, name: str, value: Any, text: str) -> None:
     try:
         OmegaConf.update(node, name, value, merge=True, force_add=False)
     except OmegaConfBaseException as error:
-        schema = OmegaConf.get_type(node)
-        expected = next((key.type for key in _keys(schema, None) if key.name == name), "") if schema else ""
-        what = f"expected {expected}" if expected else _one_line(error)
-        raise UserError(f"{text}: {what}") from error
+        expected = next((key.type for key in _keys(OmegaConf.get_type(node), None) if key.name == name), "")
+        raise UserError(f"{text}: {f'expected {expected}' if expected else _one_line(error)}") from error
 
 
 def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -134,7 +133,7 @@ def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + str(name), value
 
 
-def _keys(schema: type, node: Any, prefix: str = "") -> Iterator[Key]:
+def _keys(schema: Any, node: Any, prefix: str = "") -> Iterator[Key]:
     hints = get_type_hints(schema)
     for field in dataclasses.fields(schema):
         kind, name = hints[field.name], prefix + field.name
@@ -143,31 +142,65 @@ def _keys(schema: type, node: Any, prefix: str = "") -> Iterator[Key]:
             yield from _keys(kind, inside, name + ".")
         else:
             plain = OmegaConf.to_container(inside) if OmegaConf.is_config(inside) else inside
-            text = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
-            yield Key(name, text.replace("pathlib.", ""), plain, field.metadata.get("help", ""))
+            yield Key(name, _spelled(kind), plain, field.metadata.get("help", ""))
 
 
-def _build(schema: Any, node: DictConfig) -> Any:
+def _spelled(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "|".join(map(str, get_args(kind)))
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("pathlib.", "")
+
+
+def _typed(schema: Any) -> type:
+    """A double of the schema for OmegaConf: the same types, but fillable, without defaults, and str for a Literal."""
+    hints, fields = get_type_hints(schema), []
+    for field in dataclasses.fields(schema):
+        if dataclasses.is_dataclass(hints[field.name]):
+            kind = _typed(hints[field.name])
+            fields.append((field.name, kind, dataclasses.field(default_factory=kind)))
+        else:
+            fields.append((field.name, _plain(hints[field.name]), dataclasses.field(default=MISSING)))
+    return dataclasses.make_dataclass(schema.__name__, fields)
+
+
+def _plain(kind: Any) -> Any:
+    if get_origin(kind) is Literal:
+        return type(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return Union[tuple(_plain(part) for part in get_args(kind))]  # noqa: UP007  (parts are known only now)
+    return kind
+
+
+def _defaults(schema: Any) -> dict[str, Any]:
+    """What the schema says where nobody says anything, nested; required values are left out."""
     hints, values = get_type_hints(schema), {}
     for field in dataclasses.fields(schema):
-        value = node[field.name]
-        if dataclasses.is_dataclass(hints[field.name]):
-            value = _build(hints[field.name], value)
+        value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if dataclasses.is_dataclass(value):
+            values[field.name] = dataclasses.asdict(value)  # type: ignore[arg-type]  # an instance, never a class
+        elif dataclasses.is_dataclass(hints[field.name]):
+            values[field.name] = _defaults(hints[field.name])
+        elif value is not dataclasses.MISSING:
+            values[field.name] = value
+    return values
+
+
+def _build(schema: Any, node: Any, prefix: str = "") -> Any:
+    hints, values = get_type_hints(schema), {}
+    for field in dataclasses.fields(schema):
+        value, kind, name = node[field.name], hints[field.name], prefix + field.name
+        if dataclasses.is_dataclass(kind):
+            value = _build(kind, value, name + ".")
         elif isinstance(value, ListConfig):
             value = tuple(OmegaConf.to_object(value))  # type: ignore[arg-type]  # records hold tuples, not lists
         elif isinstance(value, DictConfig):
             value = OmegaConf.to_object(value)
+        elif get_origin(kind) is Literal and value not in get_args(kind):
+            raise UserError(
+                f"{name}={value}: expected {_spelled(kind)}; {closest(str(value), map(str, get_args(kind)))}"
+            )
         values[field.name] = value
     return schema(**values)
-
-
-def _unlocked(node: Any) -> Any:
-    """OmegaConf locks the nodes of frozen dataclasses; ours are filled first and frozen when they are built."""
-    OmegaConf.set_readonly(node, None)
-    for name in node:
-        if not OmegaConf.is_missing(node, name) and isinstance(node[name], DictConfig):
-            _unlocked(node[name])
-    return node
 
 
 def _groups(verb: str) -> list[str]:
