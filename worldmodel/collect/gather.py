@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worldmodel.collect import spool
+from worldmodel.collect.stop import StopSignal
 from worldmodel.collect.workers import Workers
 from worldmodel.config import UserError
 from worldmodel.data import StoreWriter
@@ -56,12 +55,12 @@ class Queue:
         return len(self.running) + sum(good for seed, good in self.finished.items() if seed < self.next)
 
 
-def gather(writer: StoreWriter, workers: Workers, console: Console) -> Tally:
-    """Fill the store until it holds the recipe's number of episodes, or until Ctrl-C or SIGTERM asks to stop."""
+def gather(writer: StoreWriter, workers: Workers, console: Console, stop: StopSignal) -> Tally:
+    """Fill the store until it holds the recipe's number of episodes, or until ``stop`` is asked for."""
     recipe, folder = workers.job.recipe, workers.job.spool
     settled = len(writer.records) + len(writer.dropped)  # seeds are settled in their order, without gaps
     queue = Queue(recipe.seed + settled, len(writer.records), recipe.episodes, spool.waiting(folder))
-    with _Bar(console, recipe.episodes, len(writer.records)) as bar, _StopSignal() as stop:
+    with _Bar(console, recipe.episodes, len(writer.records)) as bar:
         while len(writer.records) < recipe.episodes and not stop.asked:
             while workers.hungry and (seed := queue.draw()) is not None:
                 workers.submit(seed)
@@ -113,28 +112,6 @@ def _difference(before: Any, now: Any, name: str = "environment") -> str:
             if before.get(key) != now.get(key):
                 return _difference(before.get(key), now.get(key), key)
     return f"{name} was {before}, is {now}"
-
-
-class _StopSignal:
-    """Turns the first Ctrl-C or SIGTERM into a request, so that no episode is torn; a second one acts at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopSignal:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, *_: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
 
 
 class _Bar:

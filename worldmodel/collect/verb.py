@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 import worldmodel
 from worldmodel.collect.demonstrate import ExpertStage, Recipe, Stage
 from worldmodel.collect.gather import Tally, gather
+from worldmodel.collect.stop import StopSignal
 from worldmodel.collect.workers import Job, Workers
 from worldmodel.config import UserError, closest, option
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
@@ -59,7 +61,8 @@ class CollectConfig:
         defaults, keys = CollectConfig(out=""), ("task", "episodes", "seed", "out")
         shown = [f"{key}={getattr(self, key)}" for key in keys]
         rest = [key for key in asdict(self) if key not in keys and getattr(self, key) != getattr(defaults, key)]
-        return " ".join(["worldmodel collect", *shown, *(f"{key}={getattr(self, key)}" for key in rest)])
+        words = [*shown, *(f"{key}={getattr(self, key)}" for key in rest)]
+        return " ".join(["worldmodel collect", *map(shlex.quote, words)])
 
 
 def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
@@ -79,8 +82,8 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
     with _writer(path, recipe, config, console) as writer:
         job = Job(stage, recipe, (path / layout.SPOOL).absolute(), config.timeout)
         job.spool.mkdir(exist_ok=True)
-        with Workers(job, _count(config.workers, recipe.episodes)) as workers:
-            tally = gather(writer, workers, console)
+        with StopSignal() as stop, Workers(job, _count(config.workers, recipe.episodes)) as workers:
+            tally = gather(writer, workers, console, stop)
         if len(writer.records) < recipe.episodes:
             _say_interrupted(path, recipe, config, tally)
             return INTERRUPTED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing as mp
 import os
-import signal
 import threading
 import time
 import traceback
@@ -18,7 +17,9 @@ from typing import Any
 
 from worldmodel.collect import spool
 from worldmodel.collect.demonstrate import Recipe, Stage
+from worldmodel.collect.stop import deaf_children
 from worldmodel.config import UserError
+from worldmodel.data import layout
 
 ATTEMPTS = 3
 """A seed that hangs or kills its worker this often stops the collection."""
@@ -52,7 +53,7 @@ class Worker:
         context = mp.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, job), daemon=True)
-        with _environment(ISOLATED):
+        with _environment(ISOLATED), deaf_children():
             self.process.start()
         theirs.close()
         self.seed: int | None = None
@@ -150,7 +151,7 @@ class Workers:
 
     def _fail(self, kind: str, value: tuple[Any, ...]) -> None:
         if kind == "oserror":
-            raise OSError(*value)
+            raise layout.explained(OSError(*value), self.job.spool.parents[1])
         seed, message, trace = value
         log = self.job.spool.parent / "worker-error.txt"
         log.write_text(trace)
@@ -160,7 +161,6 @@ class Workers:
 
 def _work(connection: Connection, job: Job) -> None:
     """Body of a worker process: seeds in, results out, episodes to the spool."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; only the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
     seed: int | None = None
     try:

@@ -10,6 +10,7 @@ Blocks are stored without a codec, so a block file *is* the C-order array (the l
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -181,3 +182,13 @@ def interrupted_message(path: Path) -> str:
     except (OSError, ValueError, KeyError, AttributeError):
         pass  # a half-written journal line is what an interruption looks like
     return f"{path} was interrupted or is still being written ({done} of {total} episodes); resume it with {command}"
+
+
+def explained(error: OSError, path: Path) -> OSError:
+    """The same error with one line that says what happened to the episodes."""
+    if " while writing " in str(error):
+        return error
+    what = "disk full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+    line = OSError(f"{what} while writing {path}; finished episodes are kept: make room and run the same command again")
+    line.errno = error.errno
+    return line

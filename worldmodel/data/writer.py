@@ -6,7 +6,6 @@ after the episode's data. Whatever lies beyond the last whole line is overwritte
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from worldmodel.data import layout
 from worldmodel.data.blocks import BlockReader, BlockWriter
 from worldmodel.data.journal import Journal, read_journal
-from worldmodel.data.layout import StoreError, checksum
+from worldmodel.data.layout import StoreError, checksum, explained
 from worldmodel.data.seal import write_seal
 from worldmodel.experience import Episode
 
@@ -106,7 +105,7 @@ class StoreWriter:
             self._record({"episode": record})
             self.records.append(record)
         except OSError as error:
-            raise _explained(error, self.path) from error
+            raise explained(error, self.path) from error
         finally:
             self._rewind()
 
@@ -140,7 +139,7 @@ class StoreWriter:
                 writer.finish()
             write_seal(self.path, self.records, facts)
         except OSError as error:
-            raise _explained(error, self.path) from error
+            raise explained(error, self.path) from error
         self.close()
         shutil.rmtree(self.path / layout.UNSEALED)
 
@@ -177,7 +176,7 @@ class StoreWriter:
         try:
             self._journal.add(record)
         except OSError as error:
-            raise _explained(error, self.path) from error
+            raise explained(error, self.path) from error
 
     def _rewind(self) -> None:
         """Let the next episode begin where the last stored one ends."""
@@ -213,11 +212,3 @@ class StoreWriter:
         except (OSError, ValueError):
             return False
         return True
-
-
-def _explained(error: OSError, path: Path) -> OSError:
-    """The same error with a line that says what happened to the episodes."""
-    what = "disk full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
-    what = what.split(" while writing ")[0]
-    text = f"{what} while writing {path}; finished episodes are kept: make room and run the same command again"
-    return OSError(error.errno, text)
