@@ -46,7 +46,7 @@ VERBS = (
     Verb(
         "starts", "worldmodel.eval.starts", "starts", "StartsConfig",
         "Freeze start states (full simulator state and a hash) into one file.",
-        ("worldmodel starts task=place_can episodes=200 seed=7 out=outputs/starts.json",),
+        ("worldmodel starts task=place_can episodes=200 seed=7 out=outputs/starts.npz",),
     ),
     Verb(
         "evaluate", "worldmodel.eval.evaluate", "evaluate", "EvaluateConfig",
@@ -132,8 +132,11 @@ def explain(verb: Verb, schema: type, overrides: list[str]) -> str:
     keys, groups = describe(verb.name.replace(" ", "_"), schema, overrides)
     width = max((len(f"{key.name}={_shown(key.value)}") for key in keys if len(key.name) < 30), default=0)
     lines = [f"worldmodel {verb.name} {f'{verb.bare.upper()} ' if verb.bare else ''}[key=value ...]", "", verb.does]
-    lines += ["", "keys (value in force, type, meaning):"]
-    lines += [f"  {f'{key.name}={_shown(key.value)}':{min(width, 44)}}  {key.type}: {key.help}" for key in keys]
+    lines += ["", "keys (value in force, type, meaning; ... where you must give one):"]
+    lines += [
+        f"  {f'{key.name}={_shown(key.value)}':{min(width, 44)}}  {key.type}: {key.help.replace('``', '')}"
+        for key in keys
+    ]
     if groups:
         lines += ["", "groups of keys, chosen by name:"]
         lines += [f"  {name}={'|'.join(choices)}" for name, choices in groups.items()]
@@ -163,7 +166,7 @@ def _shown(value: Any) -> str:
         return "[" + ",".join(map(_shown, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    return "..." if value == "???" else str(value)
 
 
 def _complain(message: str, code: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -35,7 +36,7 @@ def option(help: str, default: Any = MISSING) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """One key that a verb understands, as ``--help`` shows it: dotted name, type, value in force, meaning."""
+    """One key that a verb understands: dotted name, type, value in force ("???" where one must be given), meaning."""
 
     name: str
     type: str
@@ -134,7 +135,7 @@ def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _keys(schema: Any, node: Any, prefix: str = "") -> Iterator[Key]:
-    hints = get_type_hints(schema)
+    hints, told = get_type_hints(schema), _told(schema)
     for field in dataclasses.fields(schema):
         kind, name = hints[field.name], prefix + field.name
         inside = None if node is None else OmegaConf.select(node, field.name, throw_on_missing=False)
@@ -142,7 +143,18 @@ def _keys(schema: Any, node: Any, prefix: str = "") -> Iterator[Key]:
             yield from _keys(kind, inside, name + ".")
         else:
             plain = OmegaConf.to_container(inside) if OmegaConf.is_config(inside) else inside
-            yield Key(name, _spelled(kind), plain, field.metadata.get("help", ""))
+            plain = MISSING if node is not None and OmegaConf.is_missing(node, field.name) else plain
+            yield Key(name, _spelled(kind), plain, field.metadata.get("help") or told.get(field.name, ""))
+
+
+def _told(schema: Any) -> dict[str, str]:
+    """Meanings that the schema's docstring gives, as in "width: of a token. depth, heads: of the network"."""
+    text, names = " ".join((schema.__doc__ or "").split()), {field.name for field in dataclasses.fields(schema)}
+    found = re.finditer(r"(?:^|(?<=[.;:)] ))(\w+(?:, \w+)*): ", text)
+    marks = [mark for mark in found if names.issuperset(mark[1].split(", "))]
+    ends = [mark.start() for mark in marks[1:]] + [None]
+    meanings = [text[mark.end() : end].strip(" .;") for mark, end in zip(marks, ends, strict=False)]
+    return {name: said for mark, said in zip(marks, meanings, strict=True) for name in mark[1].split(", ")}
 
 
 def _spelled(kind: Any) -> str:
