@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from typing import Any, Protocol, runtime_checkable, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,6 @@ MIN_SIZE, MAX_SIZE = 16, 1024
 """Smallest and largest side of a camera image in pixels."""
 
 
-@runtime_checkable
 @runtime_checkable
 class Renderer(Protocol):
     """Draws one camera. ``backend`` is the name that goes into the fingerprint."""
