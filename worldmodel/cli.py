@@ -103,7 +103,7 @@ def _run(words: list[str]) -> int:
             print(overview())
             return 0
         return _complain(f"{flags[0]}: no such option; try `worldmodel --help`", BAD_INPUT)
-    verb, rest = _verb(rest)
+    verb, rest = find_verb(rest)
     if unknown := [flag for flag in flags if flag not in ("-h", "--help")]:
         return _complain(f"{unknown[0]}: options are written key=value; try `worldmodel {verb.name} --help`", BAD_INPUT)
     overrides = [f"{verb.bare}={word}" if verb.bare and "=" not in word else word for word in rest]
@@ -143,7 +143,8 @@ def explain(verb: Verb, schema: type, overrides: list[str]) -> str:
     return "\n".join([*lines, "", "examples:", textwrap.indent("\n".join(verb.examples), "  ")])
 
 
-def _verb(words: list[str]) -> tuple[Verb, list[str]]:
+def find_verb(words: list[str]) -> tuple[Verb, list[str]]:
+    """The verb that a command line names (by one word or two), and the words after it. Raises UserError."""
     named = {verb.name: verb for verb in VERBS}
     for count in (2, 1):
         if (name := " ".join(words[:count])) in named:
