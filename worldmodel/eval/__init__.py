@@ -1,0 +1,1 @@
+"""Measuring policies: frozen starts, simulators in spawned workers, one batched policy, a report with intervals."""

@@ -1,0 +1,71 @@
+"""The policy's side of an evaluation: batches of one size, noise that belongs to a decision, and a stopwatch."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import time
+from typing import Any
+
+import numpy as np
+
+from worldmodel.eval.frozen import Trial
+from worldmodel.eval.stats import quantiles
+from worldmodel.experience import Arrays, Policy
+
+WARM_UP, TIMED = 5, 100
+"""Single-observation calls made before and while ``act`` is timed."""
+
+
+def noise_seed(seed: int, trial: Trial, decision: int) -> int:
+    """Seed of the sampler's noise, below 2**63: set by start and decision, whatever the batch."""
+    key = f"{seed}/{trial.sha256}/{decision}".encode()
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "little") >> 1
+
+
+class Actor:
+    """Asks a policy for chunks in batches of one fixed size, and keeps how long that took.
+
+    The size is fixed, by repeating rows, because matrix products of another size round differently.
+    """
+
+    def __init__(self, policy: Policy, batch: int) -> None:
+        self.policy, self.batch = policy, batch
+        self.milliseconds: list[float] = []
+        self._seeded = "seeds" in inspect.signature(policy.act).parameters
+        policy.reset()
+
+    def act(self, observations: list[Arrays], seeds: list[int]) -> np.ndarray:
+        """Chunks float32 (n, horizon, A) for n <= ``batch`` observations with their noise seeds."""
+        rows = [*range(len(observations)), *[0] * (self.batch - len(observations))]
+        stacked = stack([observations[row] for row in rows])
+        began = time.perf_counter()
+        chunk = self._call(stacked, np.array([seeds[row] for row in rows], np.int64))
+        self.milliseconds.append(1000 * (time.perf_counter() - began))
+        if chunk.ndim != 3 or len(chunk) != self.batch or not np.isfinite(chunk).all():
+            raise ValueError(
+                f"policy gave actions of shape {chunk.shape}, expected ({self.batch}, horizon, A), all finite"
+            )
+        return chunk[: len(observations)]
+
+    def time_single(self, samples: list[tuple[Arrays, int]]) -> dict[str, Any]:
+        """Milliseconds of ``act`` on one (observation, noise seed) at a time, after warming up: p50, p95, count."""
+        if not samples:
+            return {**quantiles([]), "n": 0}
+        spent = []
+        for i in range(WARM_UP + TIMED):
+            observation, seed = samples[i % len(samples)]
+            one = stack([observation])
+            began = time.perf_counter()
+            self._call(one, np.array([seed], np.int64))
+            spent.append(1000 * (time.perf_counter() - began))
+        return {**quantiles(spent[WARM_UP:]), "n": TIMED}
+
+    def _call(self, stacked: Arrays, seeds: np.ndarray) -> np.ndarray:
+        chunk = self.policy.act(stacked, seeds=seeds) if self._seeded else self.policy.act(stacked)  # type: ignore[call-arg]
+        return np.asarray(chunk, np.float32)
+
+
+def stack(observations: list[Arrays]) -> dict[str, np.ndarray]:
+    """A batch of observations: every array gains a leading axis."""
+    return {key: np.stack([observation[key] for observation in observations]) for key in observations[0]}

@@ -1,0 +1,47 @@
+"""Who sits the exam: a checkpoint made into a policy, with what it must be shown and what identifies it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worldmodel.config import UserError, closest
+from worldmodel.experience import Policy
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A policy to be examined. ``name`` is what the user called it, ``sha256`` the hash of its weights."""
+
+    policy: Policy
+    name: str
+    sha256: str
+    cameras: tuple[str, ...] = ("scene", "wrist")
+    size: int = 96
+    device: str = "cpu"
+
+
+def open_candidate(name: str, task: str, execute: int, steps: int | None = None, device: str = "auto") -> Candidate:
+    """The policy of a checkpoint (``shipped``, a model folder or a training run's). ValueError, one line, if none."""
+    import torch  # here: the simulators' processes import this package too, and have no use for it
+
+    from worldmodel import checkpoint
+    from worldmodel.policies import ModelPolicy
+
+    if device not in DEVICES:
+        raise UserError(f"device={device}: no such device; {closest(device, DEVICES)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: no CUDA device is visible here; use device=cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, card = checkpoint.load(name), checkpoint.card(name)
+    if task not in model.config.tasks:
+        raise UserError(f"task={task}: checkpoint {name} was trained for {', '.join(model.config.tasks)}")
+    if not 1 <= execute <= model.config.horizon:
+        raise UserError(
+            f"execute={execute}: the chunk of checkpoint {name} has {model.config.horizon} steps; use fewer"
+        )
+    options = {} if steps is None else {"steps": steps}
+    policy = ModelPolicy(model, task=task, execute=execute, device=device, **options)
+    return Candidate(policy, name, str(card["sha256"]), tuple(model.config.cameras), model.config.size, device)

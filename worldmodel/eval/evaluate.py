@@ -1,0 +1,246 @@
+"""The verb ``evaluate``: roll a checkpoint out closed loop on frozen starts and say how sure the result is."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import worldmodel
+from worldmodel.config import UserError, option
+from worldmodel.eval import report
+from worldmodel.eval.actor import Actor
+from worldmodel.eval.candidate import Candidate, open_candidate
+from worldmodel.eval.frozen import SPLITS, Starts, Trial, find
+from worldmodel.eval.journal import Journal
+from worldmodel.eval.lockstep import Lockstep, Result
+from worldmodel.eval.simulators import Simulators
+from worldmodel.eval.stage import RobotStages, Stage
+from worldmodel.eval.stats import quantiles, wilson
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Which checkpoint, on which starts, how, and where the report goes."""
+
+    out: str = option("folder of the report; an interrupted evaluation is resumed")
+    checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
+    task: str = option("lift_can or place_can", "place_can")
+    episodes: int = option("how many of the starts, from the first on", 200)
+    starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
+    perturb: str = option("change of the scene's look: none, light, camera, colour or distractor", "none")
+    workers: int = option("simulator processes", 2)
+    batch: int = option("simulators in all, hence observations to a policy call", 16)
+    videos: int = option("episodes to film, failures first", 12)
+    execute: int = option("actions executed of each chunk before looking again", 8)
+    steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
+    seed: int = option("seed of the sampler's noise", 0)
+    size: int | None = option("edge of the camera images in pixels; null takes the checkpoint's own", None)
+    device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
+    against: str | None = option("folder of another evaluation on the same starts, for a paired comparison", None)
+    timeout: float = option("seconds after which a silent simulator is replaced", 60.0)
+
+    def __post_init__(self) -> None:
+        bounds = {"episodes": (1, 10**6), "workers": (1, 256), "batch": (1, 1024), "videos": (0, 10**6)}
+        bounds |= {"execute": (1, 1024), "seed": (0, 2**62)}
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name}={value}: expected {low} to {high}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps={self.steps}: expected at least 1 sampler step, or null")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout={self.timeout}: expected seconds above 0")
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Everything that was settled before the first episode."""
+
+    config: EvaluateConfig
+    candidate: Candidate
+    starts: Starts
+    trials: list[Trial]
+    stages: Callable[[], Stage]
+    fingerprint: dict[str, Any]
+    notes: list[str]
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for episodes to belong to one evaluation."""
+        chosen = {key: getattr(self.config, key) for key in ("task", "perturb", "execute", "steps", "seed", "batch")}
+        stands = {key: self.fingerprint[key] for key in ("mujoco", "scene_sha256", "size", "cameras")}
+        return {
+            **chosen,
+            **stands,
+            "weights": self.candidate.sha256,
+            "device": self.candidate.device,
+            "starts": self.starts.sha256,
+        }
+
+
+def evaluate(config: EvaluateConfig) -> int:
+    """Evaluate a checkpoint; writes ``report.json``, ``episodes.jsonl`` and ``index.html``. 130 where interrupted."""
+    check_names(config.task, config.perturb)
+    path = find(config.starts, config.task)
+    starts = Starts.load(path)
+    candidate = open_candidate(config.checkpoint, config.task, config.execute, config.steps, config.device)
+    return examine(settle(config, candidate, starts, path))
+
+
+def check_names(task: str, perturb: str = "none") -> None:
+    """An unknown task or perturbation is told before anything starts."""
+    from worldmodel import envs  # here, because importing MuJoCo takes half a second
+
+    envs.get_task(task)
+    envs.EnvConfig(perturb=perturb)
+
+
+def settle(config: EvaluateConfig, candidate: Candidate, starts: Starts, path: Path) -> Exam:
+    """Check that checkpoint, starts and env fit one another. UserError or ValueError, one line, where they do not."""
+    from worldmodel import envs
+
+    if config.size not in (None, candidate.size):
+        raise UserError(f"size={config.size}: checkpoint {candidate.name} sees {candidate.size} pixels; leave size out")
+    if config.execute > candidate.policy.horizon:
+        raise UserError(f"execute={config.execute}: the policy's chunk has {candidate.policy.horizon} steps; use fewer")
+    stages = RobotStages(config.task, candidate.cameras, candidate.size, config.perturb)
+    env = envs.make(config.task, cameras=candidate.cameras, size=candidate.size, perturb=config.perturb)
+    fingerprint = env.fingerprint()
+    starts.check(path, config.task, config.episodes, fingerprint["scene_sha256"])
+    notes = []
+    if starts.fingerprint.get("mujoco") != fingerprint["mujoco"]:
+        theirs = starts.fingerprint.get("mujoco")
+        notes.append(f"starts were frozen under MuJoCo {theirs} and rolled out under {fingerprint['mujoco']}")
+    return Exam(config, candidate, starts, starts.trials(config.episodes), stages, fingerprint, notes)
+
+
+def examine(exam: Exam) -> int:
+    """Run what is left of an exam, film some of it, time the policy, and write the report."""
+    config, out = exam.config, Path(exam.config.out)
+    journal = Journal(out, exam.identity(), {trial.index: trial.sha256 for trial in exam.trials})
+    console = Console(stderr=True)
+    if journal.lines:
+        console.print(f"resuming {out}: {len(journal.lines)} of {config.episodes} episodes are there", highlight=False)
+    actor = Actor(exam.candidate.policy, config.batch)
+    try:
+        with Simulators(exam.stages, config.batch, config.workers, config.timeout) as simulators:
+            lockstep = Lockstep(actor, simulators, config.execute, config.seed)
+            play(exam, journal, lockstep, console)
+            drawn_by = film(exam, journal, simulators, console)
+    except KeyboardInterrupt:
+        print(f"interrupted: {len(journal.lines)} of {config.episodes} episodes are kept in {out}")
+        print("resume with the same command")
+        return INTERRUPTED
+    found = summarize(exam, journal, lockstep, drawn_by)
+    report.write(out, found, journal.lines)
+    say(found, out)
+    return 0
+
+
+def play(exam: Exam, journal: Journal, lockstep: Lockstep, console: Console) -> None:
+    """Roll out the episodes that are missing, keeping each as it ends."""
+    left = [trial for trial in exam.trials if trial.index not in journal.lines]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("starting simulators", total=len(exam.trials), completed=len(journal.lines))
+
+        def finished(result: Result) -> None:
+            journal.add(result)
+            wins = sum(line["success"] for line in journal.lines.values())
+            low, high = wilson(wins, len(journal.lines))
+            rate = f"{100 * wins / len(journal.lines):.1f} % succeed ({100 * low:.0f} to {100 * high:.0f})"
+            progress.update(bar, description=rate, completed=len(journal.lines))
+
+        try:
+            lockstep.run(left, finished)
+        finally:
+            spent = {"steps": lockstep.steps, "seconds": round(lockstep.seconds, 3)}
+            journal.session(**spent, replaced=lockstep.simulators.replaced)
+
+
+def film(exam: Exam, journal: Journal, simulators: Simulators, console: Console) -> dict[str, Any]:
+    """Replay episodes into videos, failures first and then successes; returns the fingerprint of what drew them."""
+    folder = exam.config.out
+    chosen = report.failures_first(journal.lines)[: exam.config.videos]
+    missing = [i for i in chosen if not Path(folder, "videos", f"{i:04d}.mp4").is_file()]
+    trials = {trial.index: trial for trial in exam.trials}
+    columns = (TextColumn("filming"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=len(missing))
+        for first in range(0, len(missing), simulators.slots):
+            asked = dict(enumerate(missing[first : first + simulators.slots]))
+            for slot, index in asked.items():
+                path = str(Path(folder, "videos", f"{index:04d}.mp4"))
+                simulators.ask(slot, "film", trials[index], journal.actions(index), path)
+            for answer in simulators.answers():
+                progress.advance(bar)
+                moment, index = answer.moment, asked[answer.slot]
+                if moment is not None and moment.success != journal.lines[index]["success"]:
+                    exam.notes.append(f"the replay of episode {index} ended differently; is this the same machine?")
+    return simulators.fingerprint()
+
+
+def summarize(exam: Exam, journal: Journal, lockstep: Lockstep, drawn_by: dict[str, Any]) -> dict[str, Any]:
+    """The report as one JSON record. Times ``act`` now: the simulators are gone and the machine is idle."""
+    config, spent = exam.config, journal.session()
+    before = journal.run.get("timing")
+    if lockstep.samples:
+        single = lockstep.actor.time_single(lockstep.samples)
+        batch = {**quantiles(lockstep.actor.milliseconds), "size": config.batch, "n": len(lockstep.actor.milliseconds)}
+        before = journal.run["timing"] = {"act_ms": single, "batch_ms": batch}
+        journal.session()
+    timing = before or {
+        "act_ms": {**quantiles([]), "n": 0},
+        "batch_ms": {**quantiles([]), "size": config.batch, "n": 0},
+    }
+    found: dict[str, Any] = {
+        "task": config.task,
+        "checkpoint": exam.candidate.name,
+        "perturb": config.perturb,
+        "starts": {"name": Path(config.starts).name, "sha256": exam.starts.sha256, "split": config.starts in SPLITS},
+        **report.score(journal.lines),
+        **timing,
+        "steps_per_second": round(spent["steps"] / spent["seconds"], 1) if spent.get("seconds") else None,
+        **{key: getattr(config, key) for key in ("execute", "steps", "seed", "batch", "workers")},
+        "spent": spent,
+        "notes": exam.notes,
+        "paired": report.compare(journal.lines, Path(config.against)) if config.against else None,
+        "fingerprint": {
+            **exam.fingerprint,
+            **drawn_by,
+            "weights": exam.candidate.sha256,
+            "device": exam.candidate.device,
+            **machine(),
+        },
+    }
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What ran it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    python, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
+    return {"worldmodel": worldmodel.__version__, "python": python, "system": system, "cores": cores}
+
+
+def say(found: dict[str, Any], out: Path) -> None:
+    """What a person reads at the end."""
+    low, high = found["interval"]
+    print(
+        f"{found['task']}: {found['successes']} of {found['episodes']} succeeded, {100 * found['success_rate']:.1f} % "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+    )
+    print(f"act, one observation: p50 {found['act_ms']['p50']:.1f} ms, p95 {found['act_ms']['p95']:.1f} ms")
+    for note in found["notes"]:
+        print(f"note: {note}")
+    if result := found["paired"]:
+        print(f"against {result['against']}: {100 * result['difference']:+.1f} %, McNemar p = {result['p_value']:.3g}")
+    print(f"{out / 'report.json'}, {out / 'episodes.jsonl'}; open {out / 'index.html'} in a browser")

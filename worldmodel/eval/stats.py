@@ -1,0 +1,97 @@
+"""How sure a success rate is: intervals for one policy, paired tests for two on the same starts.
+
+Success is k of n independent episodes, so it is reported as k/n with a Wilson interval, never as a bare mean. Two
+policies rolled out from the same frozen starts are compared episode by episode, which needs far fewer of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import comb, sqrt
+from statistics import NormalDist
+
+import numpy as np
+
+
+def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval (low, high), both in [0, 1], for ``successes`` of ``episodes``; (0, 1) for none."""
+    if not 0 <= successes <= episodes:
+        raise ValueError(f"successes must lie in 0..episodes, got {successes} of {episodes}")
+    if episodes == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    rate, z2 = successes / episodes, z * z
+    centre = (rate + z2 / (2 * episodes)) / (1 + z2 / episodes)
+    half = z / (1 + z2 / episodes) * sqrt(rate * (1 - rate) / episodes + z2 / (4 * episodes**2))
+    # The ends are exact in theory at 0 and n; say so, rather than 1.1e-17.
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == episodes else centre + half
+    return low, high
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided McNemar p-value from the two discordant counts (a binomial test at one half)."""
+    if min(only_first, only_second) < 0:
+        raise ValueError(f"discordant counts must be non-negative, got {only_first} and {only_second}")
+    discordant = only_first + only_second
+    tail = sum(comb(discordant, k) for k in range(min(only_first, only_second) + 1))
+    return min(1.0, 2 * tail / 2**discordant)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two policies on the same starts: the four cells, first minus second with its interval, and the p-value."""
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    difference: float
+    interval: tuple[float, float]
+    p_value: float
+
+    @property
+    def episodes(self) -> int:
+        return self.both + self.only_first + self.only_second + self.neither
+
+
+def paired(first: Sequence[bool], second: Sequence[bool], confidence: float = 0.95) -> Paired:
+    """Compare successes on the same starts in the same order.
+
+    The interval is Agresti and Min's (half an episode added to each cell), which behaves at small counts.
+    """
+    if len(first) != len(second) or not first:
+        raise ValueError(f"paired outcomes must have one equal length above 0, got {len(first)} and {len(second)}")
+    pairs = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
+    both, neither = pairs.count((True, True)), pairs.count((False, False))
+    only_first, only_second = pairs.count((True, False)), pairs.count((False, True))
+    n, b, c = len(pairs) + 2, only_first + 0.5, only_second + 0.5
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    half = z * sqrt(b + c - (b - c) ** 2 / n) / n
+    return Paired(
+        both=both,
+        only_first=only_first,
+        only_second=only_second,
+        neither=neither,
+        difference=(only_first - only_second) / len(pairs),
+        interval=(max(-1.0, (b - c) / n - half), min(1.0, (b - c) / n + half)),
+        p_value=mcnemar(only_first, only_second),
+    )
+
+
+def quantiles(milliseconds: Iterable[float]) -> dict[str, float]:
+    """Median and 95th percentile of some durations, as ``{"p50": ..., "p95": ...}`` (nan for none)."""
+    values = np.asarray(list(milliseconds), np.float64)
+    if values.size == 0:
+        return {"p50": float("nan"), "p95": float("nan")}
+    p50, p95 = np.percentile(values, [50, 95])
+    return {"p50": round(float(p50), 3), "p95": round(float(p95), 3)}
+
+
+def psnr(image: np.ndarray, reference: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in decibels between two uint8 images of one shape; 99 where they are equal."""
+    if image.shape != reference.shape:
+        raise ValueError(f"images must have one shape, got {image.shape} and {reference.shape}")
+    error = np.mean((image.astype(np.float64) - reference.astype(np.float64)) ** 2)
+    return 99.0 if error == 0 else float(10 * np.log10(255.0**2 / error))
