@@ -65,10 +65,7 @@ candidates() {
 
 find_python() {
   local path
-  if [ -n "${PYTHON:-}" ]; then
-    fits "$PYTHON" || die "PYTHON=$PYTHON is not Python 3.12 or 3.13; leave it out, or name one that is"
-    echo "$PYTHON"; return 0
-  fi
+  if [ -n "${PYTHON:-}" ]; then echo "$PYTHON"; return 0; fi
   while read -r path; do
     if fits "$path" && can_venv "$path"; then echo "$path"; return 0; fi
   done < <(candidates)
@@ -78,7 +75,7 @@ find_python() {
 uv_from_pip() { # a machine with some older Python 3 can still fetch uv, which fetches ours
   have uv && return 0
   have python3 && python3 -m venv "$VENV-uv" >/dev/null 2>&1 && "$VENV-uv/bin/python" -m pip -q install uv >/dev/null 2>&1
-}
+} # stays in .venv-uv, which is on PATH above
 
 fetch_python() {
   say "no Python 3.12 or 3.13 here; fetching one"
@@ -94,6 +91,7 @@ fingerprint() { cat requirements.lock pyproject.toml scripts/setup.sh | cksum; }
 
 install() { # the lock first, hashes checked, nothing resolved; then this project over it, without touching a network
   local path
+  [ -z "${PYTHON:-}" ] || fits "$PYTHON" || die "PYTHON=$PYTHON is not Python 3.12 or 3.13; leave it out, or name one that is"
   path=$(find_python) || { fetch_python && path=$(find_python); } ||
     die "needs Python 3.12 or 3.13: 'uv python install 3.12', or 'pyenv install 3.12', or your system's python3.12 with python3.12-venv"
   if ! fits "$VENV/bin/python"; then
