@@ -15,6 +15,7 @@ from worldmodel.collect.gather import Queue
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreError, layout, verify
 from worldmodel.data.journal import read_journal
+from worldmodel.experience import ACTION, EXECUTED, image_key
 from worldmodel.rollout import rollout
 
 FAKES = Path(counting.__file__).parent
@@ -66,6 +67,25 @@ def test_collect_store_read_and_rollout_count_along(straight):
     assert provenance["environment"] == {"count": {"counts": 1, "world": "a"}}
     assert provenance["recipe"]["tasks"] == ["count"] and provenance["licence"] == "Apache-2.0"
     assert provenance["command"].startswith("worldmodel collect task=count episodes=12 seed=0 out=")
+
+
+def test_the_real_expert_fills_a_store_that_does_not_depend_on_the_workers(tmp_path):
+    prints = []
+    for workers in ("1", "2"):
+        path = tmp_path / workers
+        wanted = CollectConfig(out=str(path), task="[lift_can,place_can]", episodes=3, size=16, tail=4, workers=workers)
+        assert collect(wanted) == 0
+        prints.append(EpisodeStore.open(path).fingerprint)
+    assert prints[0] == prints[1]
+    store = EpisodeStore.open(path)
+    assert [store.tasks[i] for i in store.task_index] == ["lift_can", "place_can", "lift_can"]
+    episode = store.episode(1)
+    assert episode.success and len(episode) == episode.info["success_step"] + 4
+    pushed = (store.array(ACTION)[:] != store.array(EXECUTED)[:]).any(axis=1)
+    assert 0 < pushed.mean() < 0.5
+    assert len(set(episode.arrays["phase"].tolist())) >= 5
+    assert episode.arrays[image_key("wrist")].shape == (len(episode), 16, 16, 3)
+    assert episode.arrays[image_key("wrist")].std() > 5 and episode.arrays[image_key("scene")].std() > 5
 
 
 def test_kill_9_then_resume_gives_the_same_store(straight, tmp_path):
@@ -174,9 +194,11 @@ def test_bad_values_are_named(tmp_path, change, message):
         config(tmp_path / "store", **change)
 
 
-def test_an_unknown_task_is_refused_before_anything_starts(tmp_path):
+def test_unknown_tasks_and_cameras_are_refused_before_anything_starts(tmp_path):
     with pytest.raises(UserError, match="task=place_cam: no such task; did you mean 'place_can'"):
-        collect(config(tmp_path / "store", task="[lift_can,place_cam]"))
+        collect(CollectConfig(out=str(tmp_path / "store"), task="[lift_can,place_cam]"))
+    with pytest.raises(ValueError, match="unknown camera 'front'"):
+        collect(CollectConfig(out=str(tmp_path / "store"), cameras="[front]"))
     assert not (tmp_path / "store").exists()
 
 

@@ -83,4 +83,5 @@ def rollout(
         step += 1
     seed = -1 if isinstance(start, np.ndarray) else int(start)
     info = {"chunks": len(act_ms), "act_ms": act_ms}
-    return recorder.episode(str(getattr(env, "task", "")), seed, bool(success), info)
+    task = getattr(env, "task", "")
+    return recorder.episode(str(getattr(task, "name", task)), seed, bool(success), info)

@@ -15,7 +15,8 @@ import worldmodel
 from worldmodel.collect.demonstrate import ExpertStage, Recipe, Stage
 from worldmodel.collect.gather import Tally, gather
 from worldmodel.collect.stop import StopSignal
-from worldmodel.collect.workers import Job, Workers
+from worldmodel.collect.worker import Job
+from worldmodel.collect.workers import Workers
 from worldmodel.config import UserError, closest, option
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
 
@@ -73,7 +74,7 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
     """
     recipe, path = config.recipe(), Path(config.out)
     if stage is ExpertStage:
-        _check_tasks(recipe)
+        _check(recipe)
     console = Console(stderr=True)
     if _finished(path, recipe):
         print(f"{path} is complete: {recipe.episodes} episodes; nothing to do")
@@ -92,10 +93,11 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
     return 0
 
 
-def _check_tasks(recipe: Recipe) -> None:
-    """An unknown task is told before any process starts."""
-    from worldmodel.envs import TASKS  # here, because importing MuJoCo takes half a second
+def _check(recipe: Recipe) -> None:
+    """An unknown task or camera is told before any process starts and any folder is made."""
+    from worldmodel.envs import TASKS, EnvConfig  # here, because importing MuJoCo takes half a second
 
+    EnvConfig(cameras=recipe.cameras, size=recipe.size)
     for task in recipe.tasks:
         if task not in TASKS:
             raise UserError(f"task={task}: no such task; {closest(task, TASKS)}")

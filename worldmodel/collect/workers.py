@@ -5,37 +5,26 @@ from __future__ import annotations
 import contextlib
 import multiprocessing as mp
 import os
-import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
+from multiprocessing.connection import wait
 from typing import Any
 
-from worldmodel.collect import spool
-from worldmodel.collect.demonstrate import Recipe, Stage
 from worldmodel.collect.stop import deaf_children
+from worldmodel.collect.worker import Job, work
 from worldmodel.config import UserError
 from worldmodel.data import layout
 
 ATTEMPTS = 3
 """A seed that hangs or kills its worker this often stops the collection."""
 
+STARTUP_SECONDS = 60.0
+"""A worker may take this long to start, on a machine that is busy with other things."""
+
 ISOLATED = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 """Environment of a worker: no CUDA beside EGL (it crashes), no threads inside one core's share."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every worker needs to know."""
-
-    stage: Stage
-    recipe: Recipe
-    spool: Path
-    timeout: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +41,7 @@ class Worker:
     def __init__(self, job: Job) -> None:
         context = mp.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, job), daemon=True)
+        self.process = context.Process(target=work, args=(theirs, job), daemon=True)
         with _environment(ISOLATED), deaf_children():
             self.process.start()
         theirs.close()
@@ -114,9 +103,10 @@ class Workers:
             else:
                 self._fail(kind, value)
         for worker in list(self._workers):
+            limit = self.job.timeout if worker.ready else max(self.job.timeout, STARTUP_SECONDS)
             busy = worker.seed is not None or not worker.ready
-            if busy and time.monotonic() - worker.since > self.job.timeout:
-                self._replace(worker, f"gave no answer for {self.job.timeout:g} s")
+            if busy and time.monotonic() - worker.since > limit:
+                self._replace(worker, f"gave no answer for {limit:g} s")
         self._hand_out()
         return results
 
@@ -157,35 +147,6 @@ class Workers:
         log.write_text(trace)
         where = "could not start" if seed is None else f"failed on seed {seed}"
         raise UserError(f"a worker {where}: {message} (traceback in {log})")
-
-
-def _work(connection: Connection, job: Job) -> None:
-    """Body of a worker process: seeds in, results out, episodes to the spool."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    seed: int | None = None
-    try:
-        stages = {task: job.stage(job.recipe, task) for task in job.recipe.tasks}
-        connection.send(("ready", {task: stage.fingerprint() for task, stage in stages.items()}))
-        while True:
-            seed = int(connection.recv())
-            episode = stages[job.recipe.task_of(seed)].demonstrate(seed)
-            if episode.success:
-                spool.save(job.spool, episode)
-            connection.send(("done", (seed, episode.success)))
-    except EOFError:
-        return
-    except OSError as error:
-        connection.send(("oserror", (error.errno, error.strerror or str(error), error.filename)))
-    except Exception as error:  # noqa: BLE001  # whatever went wrong, the parent must hear of it
-        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        connection.send(("error", (seed, message, traceback.format_exc())))
-
-
-def _die_with_parent() -> None:
-    parent = mp.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @contextlib.contextmanager
