@@ -1,0 +1,5 @@
+"""The network: from a stream of tokens to features. Knows not what is being predicted."""
+
+from worldmodel.backbone.transformer import Backbone, BackboneConfig, Memory
+
+__all__ = ["Backbone", "BackboneConfig", "Memory"]

@@ -1,0 +1,84 @@
+"""Attention over physical places: rotary embedding in time, row and column."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TIME_SCALE = 8.0
+"""Fastest rotation of the time axis in radians per control step of 0.05 s is TIME_SCALE * pi * 0.05."""
+
+
+class Rotary(nn.Module):
+    """Turns places into rotations (RoPE, arXiv 2104.09864) on three axes that share the head's dimensions.
+
+    Half of the rotated pairs follow time, a quarter row and a quarter column. Frequencies are physical (radians per
+    second, radians per image), so control rates and frame rates may differ.
+    """
+
+    rates: Float[Tensor, "3 pairs"]
+
+    def __init__(self, head_dim: int) -> None:
+        super().__init__()
+        pairs = head_dim // 2
+        counts = (pairs - 2 * (pairs // 4), pairs // 4, pairs // 4)
+        rates, start = torch.zeros(3, pairs), 0
+        for axis, (count, fastest) in enumerate(zip(counts, (TIME_SCALE, 6.0, 6.0), strict=True)):
+            octaves = torch.arange(count) / max(count - 1, 1)
+            rates[axis, start : start + count] = math.pi * fastest * (1 / 16) ** octaves
+            start += count
+        self.register_buffer("rates", rates, persistent=False)
+
+    def forward(self, places: Float[Tensor, "*b N 3"]) -> tuple[Float[Tensor, "*b N P"], Float[Tensor, "*b N P"]]:
+        """Cosines and sines of every token's angles, float32."""
+        angles = places.float() @ self.rates
+        return angles.cos(), angles.sin()
+
+
+def rotate(
+    x: Float[Tensor, "B h N d"], turn: tuple[Float[Tensor, "*b N P"], Float[Tensor, "*b N P"]]
+) -> Float[Tensor, "B h N d"]:
+    """Rotate the two halves of every head by the places' angles."""
+    cos, sin = (t.unsqueeze(-3).to(x.dtype) for t in turn)
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
+
+
+def unit(x: Float[Tensor, "B h N d"]) -> Float[Tensor, "B h N d"]:
+    """Every head's vector at unit root mean square, computed in float32."""
+    return (x.float() * torch.rsqrt(x.float().square().mean(-1, keepdim=True) + 1e-6)).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys; reads a memory of keys and values beside its own."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.scale_q = nn.Parameter(torch.ones(width // heads))
+        self.scale_k = nn.Parameter(torch.ones(width // heads))
+
+    def project(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, (B, heads, N, head_dim) each, rotated to their places."""
+        q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        q, k = unit(q) * self.scale_q.to(q.dtype), unit(k) * self.scale_k.to(k.dtype)
+        return rotate(q, turn), rotate(k, turn), v
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, memory: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Read own keys and values and, where given, the memory's; (B, N, width)."""
+        if memory is not None:
+            k, v = torch.cat([memory[0], k], dim=2), torch.cat([memory[1], v], dim=2)
+        if q.device.type == "cpu" and torch.is_grad_enabled():
+            # Two batched products and a fused softmax: at a hundred tokens the fused CPU kernel's backward is slower.
+            weights = (q @ k.mT * q.shape[-1] ** -0.5).float().softmax(-1).to(v.dtype)
+            read = weights @ v
+        else:
+            read = F.scaled_dot_product_attention(q, k, v)
+        return self.out(rearrange(read, "b h n d -> b n (h d)"))

@@ -1,0 +1,51 @@
+"""One transformer block whose tokens each know their own noise (adaLN-Zero)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from worldmodel.backbone.attention import Attention
+
+
+def modulate(x: Float[Tensor, "B N D"], shift: Float[Tensor, "..."], scale: Float[Tensor, "..."]) -> Tensor:
+    """Scale and shift normalised tokens by their noise's modulation."""
+    return x * (1 + scale) + shift
+
+
+class Block(nn.Module):
+    """Attention and an MLP, pre-normalised, modulated and gated per token.
+
+    The modulation network is shared by all blocks (as in FLUX.2); each block adds a learned offset of its own, so
+    conditioning costs D * 6D parameters once rather than once per block.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.attention = Attention(width, heads)
+        self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
+        self.modulation = nn.Parameter(torch.zeros(6 * width))
+
+    def keys(
+        self, x: Tensor, modulation: tuple[Tensor, ...], turn: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of the tokens as this block's attention sees them."""
+        shift, scale = modulation[:2]
+        return self.attention.project(modulate(self.norm_attention(x), shift, scale), turn)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B N D"],
+        modulation: tuple[Tensor, ...],
+        turn: tuple[Tensor, Tensor],
+        memory: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Float[Tensor, "B N D"], tuple[Tensor, Tensor]]:
+        """Tokens after the block, and the keys and values that later readers may attend to."""
+        q, k, v = self.keys(x, modulation, turn)
+        _, _, gate, shift, scale, gate_mlp = modulation
+        x = x + gate * self.attention.attend(q, k, v, memory)
+        x = x + gate_mlp * self.mlp(modulate(self.norm_mlp(x), shift, scale))
+        return x, (k, v)

@@ -1,0 +1,118 @@
+"""The backbone: reads what is given once, then as often as needed what is wanted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from worldmodel.backbone.attention import Rotary
+from worldmodel.backbone.block import Block, modulate
+from worldmodel.tokens.stream import TokenStream
+
+type Memory = list[tuple[Tensor, Tensor]]
+"""Keys and values of every block, (B, heads, N, head_dim) each: all that later tokens need of the given ones."""
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """The three numbers that make a size."""
+
+    width: int = 256
+    depth: int = 4
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or (self.width // self.heads) % 8:
+            raise ValueError(f"width {self.width} over {self.heads} heads must give a multiple of 8 per head")
+
+
+class NoiseEmbedding(nn.Module):
+    """A noise level in [0, 1] as the modulation that all blocks share, computed in float32."""
+
+    rates: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        rates = 1000.0 * torch.exp(-math.log(10_000) * torch.arange(64) / 64)
+        self.register_buffer("rates", rates, persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(128, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.out = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, levels: Float[Tensor, "B L"]) -> Float[Tensor, "B L W"]:
+        angles = levels.float()[..., None] * self.rates
+        features = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.out(self.mlp(features.to(self.out.weight.dtype)))
+
+
+class Backbone(nn.Module):
+    """A transformer in two passes over one set of weights.
+
+    ``observe`` runs the given tokens, which attend only to one another, and returns their keys and values;
+    ``forward`` runs the remaining tokens, which attend to that memory and to one another. What is observed is thus
+    computed once and reused by every sampling step, and training runs the same two passes.
+    """
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.noise = NoiseEmbedding(config.width)
+        self.rotary = Rotary(config.width // config.heads)
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, elementwise_affine=False, eps=1e-6)
+        self.final = nn.Parameter(torch.zeros(2 * config.width))
+        for block in self.blocks:
+            # Gates start open at a small value: with a shared zero-initialised modulation network each block would
+            # otherwise be dead until its own offset has moved.
+            gates = block.modulation.data.view(6, config.width)
+            gates[2] = gates[5] = 0.5 / config.depth**0.5
+            nn.init.xavier_uniform_(block.attention.qkv.weight)
+            for linear in (block.attention.out, block.mlp[0], block.mlp[2]):
+                nn.init.xavier_uniform_(linear.weight)
+                nn.init.zeros_(linear.bias)
+
+    def _modulation(self, stream: TokenStream) -> Tensor:
+        """The shared modulation of every token, (B or 1, N or 1, 6 D), from its few distinct noise levels."""
+        table = self.noise(stream.levels).to(stream.values.dtype)
+        if table.shape[1] == 1:
+            return table
+        which = stream.which.expand(table.shape[0], -1)
+        return torch.gather(table, 1, which[..., None].expand(-1, -1, table.shape[2]))
+
+    def observe(self, stream: TokenStream) -> Memory:
+        """Keys and values of the given tokens in every block. The last block needs no more than that."""
+        x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
+        memory: Memory = []
+        for block in self.blocks[:-1]:
+            x, kept = block(x, (shared + block.modulation.to(shared.dtype)).chunk(6, -1), turn)
+            memory.append(kept)
+        last = self.blocks[-1]
+        _, k, v = last.keys(x, (shared + last.modulation.to(shared.dtype)).chunk(6, -1), turn)
+        return [*memory, (k, v)]
+
+    def forward(
+        self, stream: TokenStream, memory: Memory | None, tap: int | None = None
+    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B N D"] | None]:
+        """Features of the stream's tokens, and those after block number ``tap`` (counted from 1) where asked for."""
+        x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
+        tapped = None
+        for number, block in enumerate(self.blocks, start=1):
+            kept = None if memory is None else memory[number - 1]
+            x, _ = block(x, (shared + block.modulation.to(shared.dtype)).chunk(6, -1), turn, kept)
+            if number == tap:
+                tapped = x
+        shift, scale = (shared[..., : 2 * x.shape[-1]] + self.final.to(shared.dtype)).chunk(2, -1)
+        return modulate(self.norm(x), shift, scale), tapped
+
+    def features(self, stream: TokenStream, memory: Memory | None, until: int) -> Float[Tensor, "B N D"]:
+        """Tokens after block number ``until``, stopping there: what a Self-Flow teacher computes."""
+        x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
+        for number, block in enumerate(self.blocks[:until], start=1):
+            kept = None if memory is None else memory[number - 1]
+            x, _ = block(x, (shared + block.modulation.to(shared.dtype)).chunk(6, -1), turn, kept)
+        return x

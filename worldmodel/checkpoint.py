@@ -1,0 +1,132 @@
+"""Checkpoints: safetensors and JSON, never pickle. A model folder holds ``model.safetensors`` and ``model.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from worldmodel.assets import asset
+from worldmodel.backbone import BackboneConfig
+from worldmodel.model import ModelConfig, WorldModel
+
+WEIGHTS, CARD, FORMAT = "model.safetensors", "model.json", 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or of another kind. One line that says what to do."""
+
+
+def resolve(name: str | Path) -> Path:
+    """Folder of a checkpoint: ``shipped``, a model folder, or a training run's folder (its last EMA weights).
+
+    Raises CheckpointError where there is none.
+    """
+    if str(name) == "shipped":
+        return asset("checkpoints/shipped")
+    path = Path(name)
+    for folder in (path, path / "model"):
+        if (folder / CARD).is_file():
+            return folder
+    kind = "no such folder" if not path.exists() else f"no {CARD} in it"
+    raise CheckpointError(f"checkpoint {str(name)!r}: {kind}; give a training run's folder, a model folder or 'shipped'")
+
+
+def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dtype = torch.float32) -> Path:
+    """Write a model folder atomically (temporary name, fsync, rename); replaces an earlier one.
+
+    card: what made these weights (data, steps, hardware, evaluations); stored under ``made`` beside the config.
+    Parameters are stored in ``dtype``, buffers (scaling ranges) in float32. The Self-Flow projector is left out.
+    """
+    parameters = {name for name, _ in model.named_parameters()}
+    tensors = {
+        name: (value.to(dtype) if name in parameters else value).contiguous().cpu()
+        for name, value in model.state_dict().items()
+        if not name.startswith("projector.")
+    }
+    return write_folder(folder, tensors, {"format": FORMAT, "config": asdict(model.config), "made": card}, WEIGHTS, CARD)
+
+
+def write_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], weights: str, name: str) -> Path:
+    """One safetensors file and one JSON file that carries its SHA-256, under a temporary name, then renamed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    save_file(tensors, fresh / weights)
+    card = card | {"sha256": hashlib.sha256((fresh / weights).read_bytes()).hexdigest()}
+    (fresh / name).write_text(json.dumps(card, indent=1) + "\n")
+    for file in fresh.iterdir():
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        fresh.rename(folder)
+    return folder
+
+
+def read_folder(folder: Path, weights: str, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and card of a folder, checked against the card's SHA-256. Raises CheckpointError if damaged."""
+    try:
+        card = json.loads((folder / name).read_text())
+        found = hashlib.sha256((folder / weights).read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"checkpoint {folder}: {Path(error.filename).name} is missing; copy it again") from None
+    except ValueError:
+        raise CheckpointError(f"checkpoint {folder}: {name} is not JSON; copy it again or train again") from None
+    if found != card.get("sha256"):
+        expected = str(card.get("sha256"))[:12]
+        raise CheckpointError(
+            f"checkpoint {folder}: {weights} is damaged (sha256 {found[:12]}, expected {expected}); copy it again"
+        )
+    try:
+        return load_file(folder / weights), card
+    except SafetensorError as error:
+        raise CheckpointError(f"checkpoint {folder}: {weights} cannot be read ({error}); copy it again") from None
+
+
+def card(name: str | Path) -> dict[str, Any]:
+    """The JSON card of a checkpoint: ``config``, ``made`` and ``sha256`` of the weights."""
+    folder = resolve(name)
+    try:
+        return dict(json.loads((folder / CARD).read_text()))
+    except ValueError:
+        raise CheckpointError(f"checkpoint {folder}: {CARD} is not JSON; copy it again or train again") from None
+
+
+def load(name: str | Path) -> WorldModel:
+    """The model of a checkpoint, float32, in evaluation mode.
+
+    Raises CheckpointError for a missing, damaged or foreign checkpoint.
+    """
+    folder = resolve(name)
+    tensors, made = read_folder(folder, WEIGHTS, CARD)
+    if made.get("format") != FORMAT:
+        raise CheckpointError(f"checkpoint {folder}: format {made.get('format')!r}, this version reads {FORMAT}")
+    model = WorldModel(config_of(made["config"]))
+    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    try:
+        model.load_state_dict(floats)
+    except RuntimeError as error:
+        raise CheckpointError(f"checkpoint {folder}: weights do not fit its config ({str(error)[:120]})") from None
+    return model.eval()
+
+
+def config_of(values: dict[str, Any]) -> ModelConfig:
+    """A ModelConfig from its JSON form."""
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "backbone"}
+    return ModelConfig(backbone=BackboneConfig(**values["backbone"]), **plain)

@@ -1,0 +1,128 @@
+"""Windows of recorded experience, gathered fast and in an order that depends on the step number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodel.data.store import EpisodeStore
+from worldmodel.experience import ACTION, EXECUTED, STATE, Clip, image_key
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """What a window holds: cameras in the model's order, chunk length, names of the tasks by instruction index."""
+
+    cameras: tuple[str, ...]
+    horizon: int
+    tasks: tuple[str, ...]
+
+
+class Clips:
+    """All windows of one or several stores, one per recorded step.
+
+    Windows near an episode's end are padded with its last step and marked invalid there. ``holdout`` keeps a share of
+    each store's episodes (the last ones) out of training: ``split="held out"`` holds just those.
+
+    Raises ValueError where a store lacks a camera or an array, or holds a task that ``spec`` does not name.
+    """
+
+    def __init__(
+        self, stores: Sequence[EpisodeStore], spec: ClipSpec, holdout: float = 0.0, split: str = "train"
+    ) -> None:
+        self.stores, self.spec = list(stores), spec
+        self._resident: dict[tuple[int, str], np.ndarray] = {}
+        starts, ends, owner, task = [], [], [], []
+        for number, store in enumerate(self.stores):
+            _check(store, spec)
+            first = np.concatenate([[0], store.ends[:-1]])
+            cut = store.episodes - round(holdout * store.episodes)
+            keep = slice(0, cut) if split == "train" else slice(cut, None)
+            for start, end, kind in zip(first[keep], store.ends[keep], store.task_index[keep], strict=True):
+                length = int(end - start)
+                starts.append(np.arange(start, end))
+                ends.append(np.full(length, end))
+                owner.append(np.full(length, number))
+                task.append(np.full(length, spec.tasks.index(store.tasks[int(kind)])))
+        if not starts:
+            raise ValueError(f"no episodes in the {split} split of {', '.join(str(s.path) for s in self.stores)}")
+        self.time, self.end = np.concatenate(starts), np.concatenate(ends)
+        self.owner, self.task = np.concatenate(owner), np.concatenate(task).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def order(self, step: int, batch: int, seed: int) -> np.ndarray:
+        """Windows of training step ``step``: every window once per epoch, in an order fixed by seed and epoch."""
+        first = step * batch
+        epochs = range(first // len(self), (first + batch - 1) // len(self) + 1)
+        order = np.concatenate([np.random.default_rng([seed, e]).permutation(len(self)) for e in epochs])
+        offset = first - epochs[0] * len(self)
+        return order[offset : offset + batch]
+
+    def gather(self, windows: np.ndarray, at: np.ndarray | None = None) -> Clip:
+        """The windows' clip (NumPy arrays); with ``at`` (B, F), also the frames that many steps later."""
+        time, end = self.time[windows], self.end[windows]
+        chunk = np.minimum(time[:, None] + np.arange(self.spec.horizon), end[:, None] - 1)
+        action, executed = self._take(ACTION, windows, chunk), self._take(EXECUTED, windows, chunk)
+        pushed = (np.abs(action - executed) > 1e-6).any(-1)
+        unforeseen = np.cumsum(pushed, axis=1) - pushed > 0
+        past = time[:, None] + np.arange(self.spec.horizon) >= end[:, None]
+        future = future_valid = None
+        if at is not None:
+            later = time[:, None] + at
+            future = self._images(windows, np.minimum(later, end[:, None] - 1))
+            future_valid = later < end[:, None]
+        return Clip(
+            images=self._images(windows, time),
+            state=self._take(STATE, windows, time),
+            task=self.task[windows],
+            action=action,
+            executed=executed,
+            valid=~(past | unforeseen),
+            future=future,
+            at=at,
+            future_valid=future_valid,
+        )
+
+    def load(self) -> None:
+        """Copy all frames into memory, for disks too slow or page caches too small for random access."""
+        for number, store in enumerate(self.stores):
+            for key in map(image_key, self.spec.cameras):
+                self._resident[number, key] = np.asarray(store.array(key)[:])
+
+    def _rows(self, number: int, key: str, time: np.ndarray) -> np.ndarray:
+        """Rows of one store's array, from memory where it was loaded."""
+        loaded = self._resident.get((number, key))
+        return np.asarray(self.stores[number].array(key).take(time)) if loaded is None else loaded[time]
+
+    def _images(self, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Frames of all cameras, uint8 (*time.shape, C, H, W, 3)."""
+        frames = [self._take(image_key(camera), windows, time) for camera in self.spec.cameras]
+        return np.stack(frames, axis=-4)
+
+    def _take(self, key: str, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Rows of one array at ``time`` (B, ...), each from the store that its window belongs to."""
+        if len(self.stores) == 1:
+            return self._rows(0, key, time)
+        out: np.ndarray | None = None
+        for number in range(len(self.stores)):
+            mine = self.owner[windows] == number
+            if mine.any():
+                rows = self._rows(number, key, time[mine])
+                if out is None:
+                    out = np.empty((*time.shape, *rows.shape[time.ndim :]), rows.dtype)
+                out[mine] = rows
+        assert out is not None
+        return out
+
+
+def _check(store: EpisodeStore, spec: ClipSpec) -> None:
+    """Say at once what a store lacks."""
+    for key in (*map(image_key, spec.cameras), STATE, ACTION, EXECUTED):
+        if key not in store.keys:
+            raise ValueError(f"{store.path} has no array {key!r}; it has {', '.join(store.keys)}")
+    if unknown := [task for task in store.tasks if task not in spec.tasks]:
+        raise ValueError(f"{store.path} holds task {unknown[0]!r}, the model knows {', '.join(spec.tasks)}")

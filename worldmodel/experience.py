@@ -1,0 +1,101 @@
+"""The shared vocabulary: what was seen and done. Knows neither files, models nor simulators.
+
+Keys follow LeRobot's convention, so that data, envs and policies agree without translation:
+``observation.images.<camera>`` uint8 (H, W, 3), ``observation.state`` float32 (S,), ``action`` float32 (A,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+IMAGES = "observation.images."
+STATE = "observation.state"
+ENVIRONMENT_STATE = "observation.environment_state"
+ACTION = "action"
+EXECUTED = "action.executed"
+
+CONTROL_HZ = 20
+"""Control rate of our own tasks in hertz; an action holds for 1 / CONTROL_HZ seconds."""
+
+type Arrays = Mapping[str, np.ndarray]
+"""Named arrays, one entry per key of the convention above."""
+
+
+def image_key(camera: str) -> str:
+    """Key of one camera's frames, for example ``observation.images.wrist``."""
+    return IMAGES + camera
+
+
+def cameras_of(arrays: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the cameras present in ``arrays``, in their order."""
+    return tuple(key.removeprefix(IMAGES) for key in arrays if key.startswith(IMAGES))
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One whole recording. Every array in ``arrays`` has the same leading length T (control steps).
+
+    ``action[t]`` is the action that the demonstrator wanted on seeing ``observation[t]`` (the label to imitate);
+    ``action.executed[t]`` is what the robot really did then, which differs where exploration noise pushed it.
+    """
+
+    arrays: Arrays
+    task: str
+    seed: int
+    success: bool
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {key: len(value) for key, value in self.arrays.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"episode arrays must share one length, got {lengths}")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A batch of fixed-length windows around one observation each; arrays of NumPy or torch alike.
+
+    images: observed frames, uint8 (B, C, H, W, 3), C cameras.
+    state: proprioception, float32 (B, S). task: index of the instruction, int64 (B,).
+    action, executed: wanted and really executed chunk, float32 (B, H, A), physical units.
+    valid: bool (B, H), False past the episode's end and once an unforeseen push has made the future unpredictable.
+    future: frames seen ``at`` control steps (int64 (B, F), from 1) after the observation, uint8 (B, F, C, H, W, 3);
+    future_valid: bool (B, F), False past the episode's end. All three are None where only actions are asked for.
+    """
+
+    images: Any
+    state: Any
+    task: Any
+    action: Any
+    executed: Any
+    valid: Any
+    future: Any = None
+    at: Any = None
+    future_valid: Any = None
+
+    def map(self, change: Callable[[Any], Any]) -> Clip:
+        """The same clip with every array changed, for example moved to a device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Clip(**{name: None if value is None else change(value) for name, value in values.items()})
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Something that looks and acts. Knows no env.
+
+    ``act`` takes a batch of observations (every array has a leading batch axis B) and returns a chunk of actions,
+    float32 (B, horizon, A), in the env's own units.
+    """
+
+    horizon: int
+
+    def reset(self) -> None: ...
+
+    def act(self, observations: Arrays) -> np.ndarray: ...

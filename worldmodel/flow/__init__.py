@@ -1,0 +1,22 @@
+"""The flow: one clock, one path, the losses and the samplers. Knows neither pixels nor robots."""
+
+from worldmodel.flow.modes import MODES, Mode
+from worldmodel.flow.noise import NoiseConfig, NoiseDraw, NoiseLaw, draw_noise
+from worldmodel.flow.objective import ObjectiveConfig, alignment, flow_loss
+from worldmodel.flow.path import mix, velocity
+from worldmodel.flow.sampler import sample
+
+__all__ = [
+    "MODES",
+    "Mode",
+    "NoiseConfig",
+    "NoiseDraw",
+    "NoiseLaw",
+    "ObjectiveConfig",
+    "alignment",
+    "draw_noise",
+    "flow_loss",
+    "mix",
+    "sample",
+    "velocity",
+]

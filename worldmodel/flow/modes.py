@@ -1,0 +1,28 @@
+"""One operation, five modes: which tokens are given, wanted or absent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["given", "wanted", "absent"]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Roles of the action chunk and of the future frames. The observation is always given.
+
+    Absent tokens are left out of the sequence: marginalising is free, and no future leaks into the policy.
+    """
+
+    actions: Role
+    frames: Role
+
+
+MODES = {
+    "policy": Mode(actions="wanted", frames="absent"),
+    "joint": Mode(actions="wanted", frames="wanted"),
+    "forward": Mode(actions="given", frames="wanted"),
+    "inverse": Mode(actions="wanted", frames="given"),
+    "video": Mode(actions="absent", frames="wanted"),
+}

@@ -1,0 +1,100 @@
+"""A world model as a policy: arrays in, action chunks out, and on request the frames it expects to see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodel.experience import STATE, Arrays, cameras_of, image_key
+from worldmodel.model import Given, WorldModel
+
+
+def fast_dtype() -> torch.dtype:
+    """bfloat16 where this processor multiplies it natively (AMX or AVX512-BF16), else float32."""
+    supports = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return torch.bfloat16 if supports() else torch.float32
+
+
+class ModelPolicy:
+    """Chunks of ``horizon`` actions from a trained model, of which ``execute`` are meant to be carried out.
+
+    task: name of the instruction. steps: sampling steps per chunk. seed: of the sampling noise; with ``seeds`` given
+    to ``act`` each row draws its own noise, so that a result does not depend on what else is in the batch.
+    """
+
+    def __init__(
+        self,
+        model: WorldModel,
+        task: str = "place_can",
+        execute: int = 8,
+        steps: int = 2,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        if not 1 <= execute <= model.config.horizon:
+            raise ValueError(f"execute={execute}: expected 1 to {model.config.horizon}, the chunk's length")
+        self.horizon, self.execute, self.steps = model.config.horizon, execute, steps
+        self.device = torch.device(device)
+        dtype = torch.bfloat16 if self.device.type == "cuda" else fast_dtype()
+        self.model = model.eval().to(self.device).compute_in(dtype)
+        self.task = model.instruction.index(task)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def reset(self) -> None:
+        """Nothing is remembered between chunks."""
+
+    def act(self, observations: Arrays, seeds: np.ndarray | None = None) -> np.ndarray:
+        """Action chunks, float32 (B, horizon, A) in physical units; ``seeds`` int64 (B,) fix each row's noise.
+
+        Raises ValueError if cameras, frame size or state do not fit the model.
+        """
+        given = self._given(observations)
+        shape = (self.horizon, self.model.config.action_dim)
+        start: Tensor | None = None
+        if seeds is not None:
+            rows = [torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
+            start = torch.stack(rows).to(self.device)
+        return self.model.act(given, self.steps, start, self.generator).float().cpu().numpy()
+
+    def imagine(
+        self, observations: Arrays, actions: np.ndarray, steps: Sequence[int], passes: int = 2
+    ) -> dict[str, np.ndarray]:
+        """Frames expected ``steps`` control steps after the observation under ``actions`` (B, horizon, A).
+
+        Returns uint8 (B, len(steps), H, W, 3) for every camera's key. Moments are imagined in pairs, as in training.
+        """
+        given = self._given(observations)
+        batch, pairs = len(actions), [tuple(steps[i : i + 2]) for i in range(0, len(steps), 2)]
+        pairs = [(p[0], p[-1]) for p in pairs]
+        many = Given(
+            images=given.images.repeat_interleave(len(pairs), 0),
+            state=given.state.repeat_interleave(len(pairs), 0),
+            task=given.task.repeat_interleave(len(pairs), 0),
+            actions=torch.as_tensor(actions, device=self.device).repeat_interleave(len(pairs), 0),
+        )
+        at = torch.tensor(pairs, device=self.device).repeat(batch, 1)
+        frames = self.model.imagine(many, at, passes, generator=self.generator)
+        frames = frames.unflatten(0, (batch, len(pairs))).flatten(1, 2)[:, : len(steps)].cpu()
+        return {image_key(camera): frames[:, :, n].numpy() for n, camera in enumerate(self.model.config.cameras)}
+
+    def _given(self, observations: Arrays) -> Given:
+        """Check a batch of observations against the model and move it to the device."""
+        config = self.model.config
+        for camera in config.cameras:
+            if image_key(camera) not in observations:
+                seen = ", ".join(cameras_of(observations)) or "none"
+                raise ValueError(f"this model needs camera {camera!r}; the observation has: {seen}")
+        images = np.stack([observations[image_key(camera)] for camera in config.cameras], axis=1)
+        if images.shape[2:] != (config.size, config.size, 3) or images.dtype != np.uint8:
+            raise ValueError(
+                f"this model needs uint8 frames of {config.size}x{config.size}x3, got {images.dtype} "
+                f"{'x'.join(map(str, images.shape[2:]))}; make the env with size={config.size}"
+            )
+        state = np.asarray(observations[STATE], np.float32)
+        if state.shape[1:] != (config.state_dim,):
+            raise ValueError(f"this model needs a state of {config.state_dim} numbers, got {state.shape[1:]}")
+        task = torch.full((len(state),), self.task)
+        return Given(*(torch.as_tensor(x).to(self.device) for x in (images, state, task)))

@@ -1,0 +1,10 @@
+"""Tokens: signals as rows of numbers that know when, where and how noisy they are."""
+
+from worldmodel.tokens.actions import Actions
+from worldmodel.tokens.frames import Frames
+from worldmodel.tokens.proprioception import Proprioception
+from worldmodel.tokens.scaling import Scaling
+from worldmodel.tokens.stream import TokenStream
+from worldmodel.tokens.task import Instruction
+
+__all__ = ["Actions", "Frames", "Instruction", "Proprioception", "Scaling", "TokenStream"]

@@ -1,0 +1,55 @@
+"""Action chunks as tokens: one continuous token per control step."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from worldmodel.tokens.scaling import Scaling
+
+
+class Actions(nn.Module):
+    """One token per control step of the chunk.
+
+    The first ``relative`` dimensions (the end effector's target position) are expressed relative to the same
+    dimensions of the state at the observation, so that "two centimetres left of here" means the same everywhere; each
+    step of the chunk has its own range, so that the first steps weigh as much as the distant ones.
+    """
+
+    def __init__(self, horizon: int, dim: int, relative: int, width: int, rate: float) -> None:
+        super().__init__()
+        self.horizon, self.dim, self.relative, self.rate = horizon, dim, relative, rate
+        self.scaling = Scaling((horizon, dim))
+        self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.slot = nn.Parameter(torch.randn(horizon, width) * 0.02)
+        self.head = nn.Linear(width, dim)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def origin(self, state: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 A"]:
+        """What actions are relative to: the state's first dimensions, and zero for the others."""
+        origin = state.new_zeros(len(state), 1, self.dim)
+        origin[..., : self.relative] = state[:, None, : self.relative]
+        return origin
+
+    def encode(self, actions: Float[Tensor, "B H A"], state: Float[Tensor, "B S"]) -> Float[Tensor, "B H A"]:
+        """Physical units to model units, about [-1, 1]."""
+        return self.scaling.encode(actions - self.origin(state))
+
+    def decode(self, values: Float[Tensor, "B H A"], state: Float[Tensor, "B S"]) -> Float[Tensor, "B H A"]:
+        """Model units to physical units; the inverse of ``encode``."""
+        return self.scaling.decode(values) + self.origin(state)
+
+    def tokens(self, values: Float[Tensor, "B H A"]) -> Float[Tensor, "B H D"]:
+        """Embed (noisy) values in model units."""
+        return self.embed(values.to(self.slot.dtype)) + self.slot
+
+    def places(self, device: torch.device) -> Float[Tensor, "H 3"]:
+        """Action k ends at (k + 1) / rate seconds; actions have no row or column."""
+        time = (torch.arange(self.horizon, device=device) + 1) / self.rate
+        return torch.stack([time, torch.zeros_like(time), torch.zeros_like(time)], dim=-1)
+
+    def read(self, features: Float[Tensor, "B H D"]) -> Float[Tensor, "B H A"]:
+        """The clean values that the features predict, in model units."""
+        return self.head(features).float()

@@ -1,0 +1,59 @@
+"""Ranges that carry physical units to [-1, 1] and back, fitted to data by robust quantiles."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+DEGENERATE = 1e-4
+"""A dimension whose range is narrower than this (in its own unit) carries no signal and is not amplified."""
+
+
+class Scaling(nn.Module):
+    """Affine map of each dimension's [low, high] to [-1, 1]; values outside go beyond, nothing is clipped.
+
+    Mean/std scaling with clipping is known to destroy policies; ranges are the field's safe choice. Dimensions that
+    hardly move ("degenerate") get a unit range, so that noise in them is not blown up. Dimensions that only ever take
+    two values ("binary", a gripper command) are snapped to the nearer one on the way back.
+    """
+
+    low: Float[Tensor, "*shape"]
+    high: Float[Tensor, "*shape"]
+    binary: Bool[Tensor, "*shape"]
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("low", -torch.ones(shape))
+        self.register_buffer("high", torch.ones(shape))
+        self.register_buffer("binary", torch.zeros(shape, dtype=torch.bool))
+
+    @torch.no_grad()
+    def fit(self, values: Float[Tensor, "n *shape"], quantile: float = 0.01) -> None:
+        """Set the ranges from n samples: the ``quantile`` and ``1 - quantile`` of every dimension.
+
+        Raises ValueError if a value is not finite or the shape is not this scaling's.
+        """
+        if values.shape[1:] != self.low.shape:
+            raise ValueError(f"scaling of shape {tuple(self.low.shape)} cannot be fitted to {tuple(values.shape[1:])}")
+        if not torch.isfinite(values).all():
+            raise ValueError("data holds values that are not finite; run `worldmodel data verify` on its store")
+        ordered = values.float().sort(dim=0).values
+        edge = min(int(quantile * len(ordered)), len(ordered) - 1)
+        low, high = ordered[edge], ordered[len(ordered) - 1 - edge]
+        lowest, highest = ordered[0], ordered[-1]
+        self.binary.copy_((lowest < highest) & ((values == lowest) | (values == highest)).all(dim=0))
+        low, high = torch.where(self.binary, lowest, low), torch.where(self.binary, highest, high)
+        flat = high - low < DEGENERATE
+        centre = (low + high) / 2
+        self.low.copy_(torch.where(flat, centre - 1, low))
+        self.high.copy_(torch.where(flat, centre + 1, high))
+
+    def encode(self, values: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """From physical units to [-1, 1] (and beyond for outliers)."""
+        return (values - self.low) / (self.high - self.low) * 2 - 1
+
+    def decode(self, values: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """From [-1, 1] to physical units; binary dimensions are snapped."""
+        snapped = torch.where(self.binary, torch.where(values < 0, -1.0, 1.0), values)
+        return (snapped + 1) / 2 * (self.high - self.low) + self.low

@@ -1,0 +1,33 @@
+"""The instruction as one token: which of the known tasks is wanted."""
+
+from __future__ import annotations
+
+import difflib
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Instruction(nn.Module):
+    """A learned vocabulary of task names, one token, always given."""
+
+    def __init__(self, tasks: tuple[str, ...], width: int) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.embed = nn.Embedding(len(tasks), width)
+        nn.init.normal_(self.embed.weight, std=0.5)
+
+    def index(self, task: str) -> int:
+        """Index of a task's name. Raises ValueError with the nearest known name."""
+        if task not in self.tasks:
+            near = difflib.get_close_matches(task, self.tasks, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"this model was trained for {', '.join(self.tasks)}, not for {task!r}.{hint}")
+        return self.tasks.index(task)
+
+    def tokens(self, task: Int[Tensor, " B"]) -> Float[Tensor, "B 1 D"]:
+        return self.embed(task)[:, None]
+
+    def places(self, device: torch.device) -> Float[Tensor, "1 3"]:
+        return torch.zeros(1, 3, device=device)

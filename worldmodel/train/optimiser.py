@@ -1,0 +1,108 @@
+"""The optimisers, their schedule, and the exponential moving average of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """kind: ``muon`` (orthogonalised momentum for the blocks' matrices, AdamW for the rest) or ``adamw`` for all.
+
+    rate, muon_rate: peak learning rates. warmup: steps of linear warm-up. decay: share of the run, at its end, over
+    which the rate falls linearly to zero; constant in between, so that a run can be prolonged. clip: gradient norm.
+    ema: width of the weight average relative to the steps so far (power-function EMA, arXiv 2312.02696).
+    """
+
+    kind: str = "muon"
+    rate: float = 1e-3
+    muon_rate: float = 0.02
+    warmup: int = 300
+    decay: float = 0.3
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("muon", "adamw"):
+            raise ValueError(f"optimiser.kind={self.kind!r}: expected muon or adamw")
+
+
+class Optimiser:
+    """AdamW and, for the blocks' matrices, Muon, stepped as one on a shared schedule."""
+
+    def __init__(self, model: nn.Module, config: OptimiserConfig, steps: int) -> None:
+        self.config, self.steps = config, steps
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        names = {name for name, p in model.named_parameters() if config.kind == "muon" and _is_hidden_matrix(name, p)}
+        matrices = [p for name, p in model.named_parameters() if name in names]
+        others = [p for name, p in model.named_parameters() if name not in names]
+        decayed = [p for p in others if p.ndim > 1]
+        plain = [p for p in others if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
+        ]
+        self.peaks = [config.rate]
+        if matrices:
+            self.parts.append(
+                torch.optim.Muon(
+                    matrices, lr=config.muon_rate, weight_decay=config.weight_decay, adjust_lr_fn="original"
+                )
+            )
+            self.peaks.append(config.muon_rate)
+
+    def fraction(self, step: int) -> float:
+        """Share of the peak rate at a step: warm-up, constant, linear decay to zero."""
+        up = (step + 1) / max(self.config.warmup, 1)
+        down = (self.steps - step) / max(self.config.decay * self.steps, 1)
+        return max(min(1.0, up, down), 0.0)
+
+    def update(self, step: int) -> Tensor:
+        """Clip, step and clear; returns the gradient norm before clipping."""
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)
+        for part, peak in zip(self.parts, self.peaks, strict=True):
+            for group in part.param_groups:
+                group["lr"] = peak * self.fraction(step)
+            part.step()
+            part.zero_grad(set_to_none=True)
+        return norm
+
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor of the optimisers' state, named by optimiser, parameter and kind."""
+        for number, part in enumerate(self.parts):
+            for index, state in part.state_dict()["state"].items():
+                for kind, value in state.items():
+                    yield f"{number}.{index}.{kind}", torch.as_tensor(value)
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what ``state`` gave."""
+        for number, part in enumerate(self.parts):
+            whole = part.state_dict()
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, value in tensors.items():
+                which, index, kind = name.split(".", 2)
+                if int(which) == number:
+                    state.setdefault(int(index), {})[kind] = value
+            part.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+
+
+def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    """Muon is meant for matrices between hidden layers, not for embeddings, heads, gains or convolutions."""
+    return parameter.ndim == 2 and ".blocks." in f".{name}" and "modulation" not in name
+
+
+@torch.no_grad()
+def average(ema: nn.Module, model: nn.Module, step: int, width: float) -> None:
+    """Move the average towards the weights. Its memory is ``width`` times the steps so far (0: a plain copy)."""
+    keep = (1 - 1 / (step + 1)) ** (1 / width + 1) if width > 0 else 0.0
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - keep)
+    for target, source in zip(ema.buffers(), model.buffers(), strict=True):
+        target.copy_(source)

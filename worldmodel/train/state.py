@@ -1,0 +1,69 @@
+"""A training run's state on disk: everything that the next step depends on, so that resuming is exact."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldmodel import checkpoint
+from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.train.optimiser import Optimiser
+
+TENSORS, CARD, KEEP = "state.safetensors", "state.json", 2
+
+
+class Learner:
+    """A model, its moving average and its optimiser, with the number of steps taken.
+
+    All randomness of a step is drawn from (seed, step), so these and the step number are the whole state.
+    """
+
+    def __init__(self, model: WorldModel, optimiser: Optimiser) -> None:
+        self.model, self.optimiser, self.step = model, optimiser, 0
+        self.ema = copy.deepcopy(model).requires_grad_(False)
+
+    def save(self, folder: Path, card: dict[str, Any]) -> Path:
+        """Write ``folder/<step>`` atomically and keep the last two."""
+        tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
+        tensors |= {f"ema.{n}": t for n, t in self.ema.state_dict().items()}
+        tensors |= {f"optimiser.{n}": t for n, t in self.optimiser.state()}
+        plain = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
+        card = card | {"step": self.step, "config": asdict(self.model.config)}
+        path = checkpoint.write_folder(folder / f"{self.step:08d}", plain, card, TENSORS, CARD)
+        for old in saved(folder)[:-KEEP]:
+            shutil.rmtree(old)
+        return path
+
+    def restore(self, folder: Path) -> dict[str, Any]:
+        """Continue from a saved state; returns its card. Raises CheckpointError if damaged or of another shape."""
+        tensors, card = checkpoint.read_folder(folder, TENSORS, CARD)
+
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+        try:
+            self.model.load_state_dict(part("model."))
+            self.ema.load_state_dict(part("ema."))
+        except RuntimeError as error:
+            message = f"{folder}: saved by a model of another shape ({str(error)[:120]}); use another out="
+            raise checkpoint.CheckpointError(message) from None
+        self.optimiser.restore(part("optimiser."))
+        self.step = int(card["step"])
+        return card
+
+
+def saved(folder: Path) -> list[Path]:
+    """Saved states, oldest first."""
+    return sorted(p for p in folder.glob("[0-9]*") if (p / CARD).is_file())
+
+
+def build(config: ModelConfig, optimiser: Any, steps: int, seed: int, projector: bool) -> Learner:
+    """A fresh learner with weights drawn from the seed."""
+    torch.manual_seed(seed)
+    model = WorldModel(config, projector=projector)
+    return Learner(model, Optimiser(model, optimiser, steps))
