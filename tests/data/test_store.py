@@ -194,6 +194,18 @@ def test_create_never_overwrites(tmp_path):
     EpisodeStore.create(tmp_path / "empty", PROVENANCE).close()
 
 
+def test_a_sealed_store_is_final_even_with_its_journal_left_behind(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda path, ignore_errors=False: None)
+        write(tmp_path / "store")
+    assert (tmp_path / "store" / layout.JOURNAL).exists()
+    assert EpisodeStore.open(tmp_path / "store").episodes == 5
+    with pytest.raises(StoreError, match="nothing to resume"):
+        StoreWriter.resume(tmp_path / "store")
+    with pytest.raises(StoreError, match="already exists"):
+        StoreWriter.create(tmp_path / "store", PROVENANCE)
+
+
 def test_append_refuses_what_does_not_fit(tmp_path):
     with EpisodeStore.create(tmp_path / "store", PROVENANCE) as writer:
         with pytest.raises(StoreError, match="nothing to seal"):

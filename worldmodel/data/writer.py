@@ -6,6 +6,7 @@ after the episode's data. Whatever lies beyond the last whole line is overwritte
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,12 @@ class StoreWriter:
     def resumable(path: str | Path) -> bool:
         """Whether an interrupted store with anything worth keeping is there."""
         path = Path(path)
-        return (path / layout.JOURNAL).exists() and (bool(read_journal(path)) or (path / layout.GROUP).exists())
+        if not (path / layout.JOURNAL).exists():
+            return False
+        with contextlib.suppress(StoreError, FileNotFoundError):
+            layout.read_attributes(path)
+            return False  # a crash right after the seal left the journal behind
+        return bool(read_journal(path)) or (path / layout.GROUP).exists()
 
     @classmethod
     def resume(cls, path: str | Path) -> StoreWriter:
