@@ -1,0 +1,59 @@
+"""How close imagined frames come to the real ones, beside the simplest guess: that nothing will move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from worldmodel.experience import EXECUTED, STATE, Arrays, Episode, image_key
+
+BATCH, STRIDE = 16, 8
+
+
+def imagine(policy: Any, cameras: tuple[str, ...], episodes: Sequence[Episode]) -> dict[str, Any]:
+    """PSNR in decibels at every control step ahead, of frames imagined under the actions that were executed.
+
+    Both guesses are compared on the same moments, squared errors averaged over moments, cameras and pixels first.
+    ``above_copy_at_every_step`` is the bar: imagined frames beat the last one seen at each time.
+    """
+    steps = np.arange(1, policy.horizon + 1)
+    errors, moments = np.zeros((2, len(steps))), 0
+    for observed, actions, real in _batches(episodes, cameras, policy.horizon):
+        guess = policy.imagine(observed, actions, steps.tolist())
+        for key, seen in real.items():
+            errors[0] += _squared(guess[key], seen)
+            errors[1] += _squared(observed[key][:, None], seen)
+        moments += len(actions)
+    decibels = 10 * np.log10(255.0**2 * moments * len(cameras) / np.maximum(errors, 1e-9))
+    rows = zip(steps.tolist(), decibels[0].round(2).tolist(), decibels[1].round(2).tolist(), strict=True)
+    return {
+        "psnr": [{"steps_ahead": step, "imagined": mine, "copy_last_frame": copied} for step, mine, copied in rows],
+        "above_copy_at_every_step": bool((decibels[0] > decibels[1]).all()),
+        "moments": moments,
+        "episodes": len(episodes),
+    }
+
+
+def _batches(
+    episodes: Sequence[Episode], cameras: tuple[str, ...], horizon: int
+) -> Iterator[tuple[Arrays, np.ndarray, dict[str, np.ndarray]]]:
+    """Observations (B, ...), actions executed after them (B, horizon, A) and frames then seen, by camera key."""
+    moments = [
+        (arrays, start)
+        for arrays in (episode.arrays for episode in episodes)
+        for start in range(0, len(arrays[EXECUTED]) - horizon, STRIDE)
+    ]
+    keys = [image_key(camera) for camera in cameras]
+    for first in range(0, len(moments), BATCH):
+        batch = moments[first : first + BATCH]
+        observed = {key: np.stack([arrays[key][t] for arrays, t in batch]) for key in (*keys, STATE)}
+        actions = np.stack([arrays[EXECUTED][t : t + horizon] for arrays, t in batch])
+        real = {key: np.stack([arrays[key][t + 1 : t + 1 + horizon] for arrays, t in batch]) for key in keys}
+        yield observed, actions, real
+
+
+def _squared(guess: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Mean squared error over pixels, summed over the batch, per step: float64 (steps,)."""
+    return ((guess.astype(np.float32) - real.astype(np.float32)) ** 2).mean((2, 3, 4), dtype=np.float64).sum(0)

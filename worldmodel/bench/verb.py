@@ -1,0 +1,136 @@
+"""The verb ``bench``: every figure that the README promises about speed, measured here and now."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+import worldmodel
+from worldmodel.bench.imagining import imagine
+from worldmodel.bench.simulating import simulate
+from worldmodel.bench.training import train_speed
+from worldmodel.collect import CollectConfig, collect
+from worldmodel.config import closest, option
+from worldmodel.data import EpisodeStore
+from worldmodel.eval.actor import Actor
+from worldmodel.eval.candidate import Candidate, open_candidate
+from worldmodel.experience import STATE, image_key
+
+PARTS = ("act", "simulate", "collect", "imagine", "train")
+HELD_OUT = 2_000_000_000
+"""First seed of the bench's own episodes: far above those that anyone trains on."""
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """What to measure, and where the figures go."""
+
+    out: str = option("folder for bench.json")
+    parts: tuple[str, ...] = option("what to measure, in this order", PARTS)
+    checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
+    task: str = option("place_can or lift_can", "place_can")
+    episodes: int = option("held-out episodes to record, for imagining and training", 12)
+    seconds: float = option("how long the simulators are timed", 5.0)
+    threads: int = option("CPU cores for acting and training", 2)
+    steps: int = option("training steps that are timed", 120)
+
+    def __post_init__(self) -> None:
+        for part in self.parts:
+            if part not in PARTS:
+                raise ValueError(f"parts={part}: no such part; {closest(part, PARTS)}")
+        for name in ("episodes", "seconds", "threads", "steps"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}: expected more than 0")
+
+
+def bench(config: BenchConfig) -> int:
+    """Measure ``config.parts`` one after another; write ``bench.json`` after each, so that an interruption keeps it."""
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(config.threads)
+    found: dict[str, Any] = {"machine": _machine(config.threads), "checkpoint": config.checkpoint, "task": config.task}
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        for part in config.parts:
+            began = time.monotonic()
+            found[part] = _measure(part, config, Path(scratch))
+            print(f"{part:9} {_say(part, found[part])}  ({time.monotonic() - began:.0f} s)", flush=True)
+            (out / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
+    print(f"{out / 'bench.json'}: all figures")
+    return 0
+
+
+def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
+    if part == "act":
+        return _act(_candidate(config))
+    if part == "simulate":
+        return simulate(config.task, 96, os.cpu_count() or 1, config.seconds, timeout=60)
+    store, seconds = _store(config, scratch)
+    if part == "collect":
+        return {
+            "episodes": len(store),
+            "steps": len(store.array(STATE)),
+            "episodes_per_minute": round(60 * len(store) / seconds, 1),
+        }
+    if part == "imagine":
+        candidate = _candidate(config)
+        return imagine(candidate.policy, candidate.cameras, [store.episode(index) for index in range(len(store))])
+    return train_speed(scratch / "store", scratch / "run", config.steps)
+
+
+def _candidate(config: BenchConfig) -> Candidate:
+    return open_candidate(config.checkpoint, config.task, execute=8, device="cpu")
+
+
+def _act(candidate: Candidate) -> dict[str, Any]:
+    """Milliseconds of one ``act``: one observation in, a whole chunk out. The pixels' values cannot matter."""
+    random = np.random.default_rng(0)
+    frames = (candidate.size, candidate.size, 3)
+    observation = {image_key(camera): random.integers(0, 256, frames, np.uint8) for camera in candidate.cameras}
+    observation[STATE] = np.array([0.5, 0.0, 0.2, 0.08], np.float32)
+    return Actor(candidate.policy, batch=1).time_single([(observation, seed) for seed in range(8)])
+
+
+def _store(config: BenchConfig, scratch: Path) -> tuple[EpisodeStore, float]:
+    """Fresh held-out episodes, and the seconds that recording them took (remembered beside them)."""
+    path, note = scratch / "store", scratch / "seconds"
+    if not note.is_file():
+        began = time.monotonic()
+        if collect(CollectConfig(out=str(path), task=config.task, episodes=config.episodes, seed=HELD_OUT)):
+            raise KeyboardInterrupt
+        note.write_text(str(time.monotonic() - began))
+    return EpisodeStore.open(path), float(note.read_text())
+
+
+def _say(part: str, found: dict[str, Any]) -> str:
+    if part == "act":
+        return f"p50 {found['p50']:.1f} ms, p95 {found['p95']:.1f} ms"
+    if part == "simulate":
+        return f"{found['steps_per_second']:.0f} control steps/s with both cameras, {found['processes']} processes"
+    if part == "collect":
+        return f"{found['episodes_per_minute']:.0f} episodes a minute"
+    if part == "imagine":
+        first, last = found["psnr"][0], found["psnr"][-1]
+        verdict = "above" if found["above_copy_at_every_step"] else "NOT above"
+        ends = f"{first['imagined']:.1f} dB one step ahead, {last['imagined']:.1f} dB {last['steps_ahead']} steps ahead"
+        return f"{ends}; {verdict} copying the last frame at every step"
+    return f"{found['samples_per_second']:.0f} samples/s"
+
+
+def _machine(threads: int) -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load": round(os.getloadavg()[0], 2),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "torch": torch.__version__,
+        "worldmodel": worldmodel.__version__,
+    }
