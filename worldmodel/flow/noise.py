@@ -52,7 +52,7 @@ class NoiseDraw:
     """
 
     eps: Float[Tensor, "B N d"]
-    levels: Float[Tensor, "B L"]
+    levels: Float[Tensor, "#B L"]
     which: Int[Tensor, "#B N"]
 
     def noise(self) -> Float[Tensor, "B N 1"]:
