@@ -38,7 +38,9 @@ def resolve(name: str | Path) -> Path:
         if (folder / CARD).is_file():
             return folder
     kind = "no such folder" if not path.exists() else f"no {CARD} in it"
-    raise CheckpointError(f"checkpoint {str(name)!r}: {kind}; give a training run's folder, a model folder or 'shipped'")
+    raise CheckpointError(
+        f"checkpoint {str(name)!r}: {kind}; give a run's folder, a model folder or 'shipped'"
+    )
 
 
 def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dtype = torch.float32) -> Path:
@@ -53,7 +55,9 @@ def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dty
         for name, value in model.state_dict().items()
         if not name.startswith("projector.")
     }
-    return write_folder(folder, tensors, {"format": FORMAT, "config": asdict(model.config), "made": card}, WEIGHTS, CARD)
+    return write_folder(
+        folder, tensors, {"format": FORMAT, "config": asdict(model.config), "made": card}, WEIGHTS, CARD
+    )
 
 
 def write_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], weights: str, name: str) -> Path:
@@ -128,5 +132,5 @@ def load(name: str | Path) -> WorldModel:
 
 def config_of(values: dict[str, Any]) -> ModelConfig:
     """A ModelConfig from its JSON form."""
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "backbone"}
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "backbone"}
     return ModelConfig(backbone=BackboneConfig(**values["backbone"]), **plain)

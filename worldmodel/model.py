@@ -50,7 +50,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Want:
-    """What is asked for: the action chunk, and frames ``at`` these control steps after the observation, int64 (B, F)."""
+    """What is asked for: the action chunk, and frames ``at`` these steps after the observation, int64 (B, F)."""
 
     actions: bool = False
     at: Int[Tensor, "B F"] | None = None
@@ -184,6 +184,7 @@ class WorldModel(nn.Module):
         total = sum((weights[name] * value for name, value in losses.items()), torch.zeros((), device=last.device))
         if objective.kind == "self_flow":
             target = self._teach(teacher, clip, clean, noise, teacher_tap)
+            assert self.projector is not None
             losses["align"] = alignment(self.projector(tapped), target)
             losses["mean_direction"] = mean_direction(target)
             total = total + objective.align * losses["align"]

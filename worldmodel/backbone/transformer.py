@@ -21,7 +21,7 @@ type Memory = list[tuple[Tensor, Tensor]]
 class BackboneConfig:
     """The three numbers that make a size."""
 
-    width: int = 256
+    width: int = 192
     depth: int = 4
     heads: int = 4
 
@@ -63,7 +63,7 @@ class Backbone(nn.Module):
         self.config = config
         self.noise = NoiseEmbedding(config.width)
         self.rotary = Rotary(config.width // config.heads)
-        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
+        self.blocks: Blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))  # type: ignore[assignment]
         self.norm = nn.LayerNorm(config.width, elementwise_affine=False, eps=1e-6)
         self.final = nn.Parameter(torch.zeros(2 * config.width))
         for block in self.blocks:

@@ -87,6 +87,13 @@ class Clips:
             future_valid=future_valid,
         )
 
+    def sample(self, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Action chunks (n, H, A) and states (n, S) of up to ``most`` random windows, to fit scaling ranges to."""
+        windows = np.random.default_rng(seed).permutation(len(self))[:most]
+        steps = self.time[windows, None] + np.arange(self.spec.horizon)
+        chunk = np.minimum(steps, self.end[windows, None] - 1)
+        return self._take(ACTION, windows, chunk), self._take(STATE, windows, self.time[windows])
+
     def load(self) -> None:
         """Copy all frames into memory, for disks too slow or page caches too small for random access."""
         for number, store in enumerate(self.stores):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,7 +22,7 @@ class ObjectiveConfig:
     draws: noise samples per observation in policy mode, where the observation's share of the work is paid once.
     """
 
-    kind: Literal["flow", "self_flow"] = "flow"
+    kind: str = "flow"
     frames: float = 1.0
     actions: float = 1.0
     align: float = 0.8

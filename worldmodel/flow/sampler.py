@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -39,7 +40,7 @@ def sample(
     """
     values = {name: value.float() for name, value in start.items()}
     levels = grid(steps, shift)
-    for now, then in zip(levels[:-1], levels[1:], strict=True):
+    for now, then in pairwise(levels):
         first = denoise(values, now)
         ahead = {name: step(v, first[name].float(), now, then) for name, v in values.items()}
         if method == "heun" and then > 0:

@@ -13,7 +13,7 @@ class Frames(nn.Module):
 
     The stem is a patch embedding, not an encoder: space-to-depth and two strided convolutions, learned with the rest,
     the same for clean and for noisy frames. Values are pixels in [-1, 1]. On the way out each token paints its own
-    patch over the last observed one: ``x = keep * last + (1 - keep) * paint``, so that what does not move costs nothing.
+    patch over the last observed one: ``x = keep * last + (1 - keep) * paint``, so what rests is free.
     """
 
     def __init__(self, cameras: tuple[str, ...], size: int, patch: int, width: int) -> None:

@@ -2,169 +2,170 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+import json
+import math
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from worldmodel import checkpoint
-from worldmodel.backbone import BackboneConfig
+from worldmodel import __version__, checkpoint
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.experience import Clip
-from worldmodel.flow import MODES, NoiseConfig, NoiseDraw, ObjectiveConfig, draw_noise
-from worldmodel.flow.noise import no_noise
+from worldmodel.experience import ACTION, STATE, cameras_of, image_key
 from worldmodel.model import ModelConfig
-from worldmodel.train.augment import AugmentConfig, augment
-from worldmodel.train.optimiser import OptimiserConfig, average
+from worldmodel.train.config import TrainConfig
+from worldmodel.train.log import Log, say, tracker
+from worldmodel.train.optimiser import average
+from worldmodel.train.picture import draw_batch
 from worldmodel.train.state import Learner, build, saved
-
-
-def option(help: str, default: Any) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
-@dataclass(frozen=True)
-class ModesConfig:
-    """Share of the training steps that each mode gets."""
-
-    policy: float = 0.76
-    joint: float = 0.06
-    forward: float = 0.12
-    inverse: float = 0.03
-    video: float = 0.03
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything about a run. Sizes of models differ in ``backbone`` alone."""
-
-    data: str
-    out: str
-    steps: int = 12000
-    batch: int = 64
-    seed: int = 0
-    patch: int = 16
-    future: int = 2
-    holdout: float = 0.05
-    device: str = "auto"
-    compile: bool = True
-    log_every: int = 20
-    save_every: int = 500
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    modes: ModesConfig = field(default_factory=ModesConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    noise: NoiseConfig = field(default_factory=NoiseConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+from worldmodel.train.step import Batches, losses
+from worldmodel.train.validate import closed_loop, held_out_loss
 
 
 def train(config: TrainConfig) -> None:
+    """Train a world model, or go on with one: the same command with the same ``out`` resumes exactly."""
+    run = prepare(config)
+    learner, batches, log = run.learner, run.batches, run.log
+    fast, plain = losses(learner.model, learner.ema, config)
+    with run.progress() as progress:
+        bar = progress.add_task("train", total=config.steps, completed=learner.step, note="compiling the first step")
+        try:
+            while learner.step < config.steps:
+                mode, clip, noise = batches.draw(learner.step)
+                if learner.step == 0:
+                    draw_batch(clip, run.out / "first_batch.png", learner.model.config.cameras)
+
+                found = (fast if mode == "policy" else plain)(clip, mode, noise)
+                found["loss"].backward()
+                norm = learner.optimiser.update(learner.step)
+                average(learner.ema, learner.model, learner.step, config.optimiser.ema)
+                learner.step += 1
+
+                log.add(mode, found, norm, len(clip.state))
+                if learner.step % config.log.every == 0:
+                    row = log.flush(learner.step, {"rate": learner.optimiser.fraction(learner.step)})
+                    _check(row, run.out)
+                    progress.update(bar, note=_note(row))
+                if learner.step % config.save_every == 0 or learner.step == config.steps:
+                    run.save()
+                if config.validation.every and learner.step % config.validation.every == 0:
+                    log.write({"step": learner.step} | closed_loop(run.out, learner.step, config.validation))
+                    log.plot()
+                progress.update(bar, completed=learner.step)
+        except KeyboardInterrupt:
+            run.save()
+            say(f"stopped at step {learner.step}; the same command goes on from there")
+            raise
+    say(f"trained {learner.step} steps; averaged weights in {run.out / 'model'}, log and plot in {run.out}/metrics.*")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run: where it writes, what it learns from, and the learner itself."""
+
+    config: TrainConfig
+    out: Path
+    learner: Learner
+    batches: Batches
+    held_out: Clips | None
+    log: Log
+    made: Mapping[str, object]
+
+    def save(self) -> None:
+        """Checkpoint the whole state, export the averaged weights, note the held-out loss and redraw the plot."""
+        if self.held_out is not None:
+            self.log.write({"step": self.learner.step} | held_out_loss(self.learner.ema, self.held_out, self.batches))
+        self.learner.save(self.out / "states", {"train": asdict(self.config), "made": dict(self.made)})
+        card = dict(self.made) | {"steps": self.learner.step, "seconds": self.log.seconds()}
+        checkpoint.save(self.learner.ema, self.out / "model", card, getattr(torch, self.config.save_dtype))
+        self.log.plot()
+
+    @staticmethod
+    def progress() -> Progress:
+        """The bar: steps, time left, samples/s and losses."""
+        columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        return Progress(*columns, TextColumn("{task.fields[note]}"))
+
+
+def prepare(config: TrainConfig) -> Run:
+    """Open the data, build or restore the learner and check that everything fits, before anything is written."""
     torch.set_float32_matmul_precision("high")
-    stores = [EpisodeStore.open(p) for p in config.data.split(",")]
-    tasks = ("place_can", "lift_can")
-    mc = ModelConfig(backbone=config.backbone, patch=config.patch, tasks=tasks)
-    clips = Clips(stores, ClipSpec(mc.cameras, mc.horizon, mc.tasks), config.holdout)
-    clips.load()
-    learner = build(mc, config.optimiser, config.steps, config.seed, config.objective.kind == "self_flow")
+    stores = [EpisodeStore.open(path) for path in config.data.split(",")]
+    device = _device(config.device)
+    shape = _model_config(config, stores)
+    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks)
+    clips = Clips(stores, spec, config.holdout)
+    held_out = Clips(stores, spec, config.holdout, split="held out") if config.holdout else None
+    made = {
+        "command": "worldmodel " + " ".join(sys.argv[1:]),
+        "version": __version__,
+        "data": [{"fingerprint": s.fingerprint, "provenance": s.meta["provenance"]} for s in stores],
+        "hardware": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {device.type}",
+        "torch": torch.__version__,
+        "train": asdict(config),
+    }
+    learner = build(shape, config.optimiser, config.steps, config.seed, config.objective.kind == "self_flow", device)
     out = Path(config.out)
-    states = saved(out / "states")
-    if states:
-        learner.restore(states[-1])
-        print("resumed", learner.step)
+    if states := saved(out / "states"):
+        _same_run(learner.restore(states[-1]), config, states[-1])
+        say(f"resuming {out} at step {learner.step} of {config.steps}")
     else:
-        idx = np.random.default_rng(config.seed).choice(len(clips), min(20000, len(clips)), replace=False)
-        fit = clips_small(clips, idx)
-        learner.model.actions.scaling.fit(fit[0])
-        learner.model.proprioception.scaling.fit(fit[1])
-        learner.ema.load_state_dict(learner.model.state_dict())
-    loss = half(learner.model)
-    if config.compile:
-        fast = torch.compile(loss, dynamic=False)
-    names = list(MODES)
-    shares = np.array([getattr(config.modes, n) for n in names])
-    shares = shares / shares.sum()
-    log = (out / "metrics.txt").open("a")
-    t0, s0 = time.time(), learner.step
-    sums: dict[str, list[float]] = {}
-    while learner.step < config.steps:
-        step = learner.step
-        rng = np.random.default_rng([config.seed, step])
-        gen = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        mode = names[rng.choice(len(names), p=shares)]
-        roles = MODES[mode]
-        has = roles.frames != "absent"
-        batch = config.batch // 2 if has else config.batch
-        at = np.sort(rng.permuted(np.tile(np.arange(1, 17), (batch, 1)), axis=1)[:, : config.future], axis=1) if has else None
-        clip = clips.gather(clips.order(step, config.batch, config.seed)[:batch], at).map(torch.as_tensor)
-        clip = augment(clip, config.augment, gen)
-        noise = draws(learner, mode, batch, config, gen)
-        losses = (fast if config.compile and mode == "policy" else loss)(clip, mode, noise, config.objective, None)
-        losses["loss"].backward()
-        norm = learner.optimiser.update(step)
-        average(learner.ema, learner.model, step, config.optimiser.ema)
-        learner.step += 1
-        for k, v in losses.items():
-            sums.setdefault(f"{mode}/{k}", []).append(float(v.detach()))
-        sums.setdefault("norm", []).append(float(norm))
-        if learner.step % config.log_every == 0:
-            rate = (learner.step - s0) / (time.time() - t0) * config.batch
-            line = f"{learner.step} {time.time()-t0:.0f}s {rate:.0f}/s " + " ".join(f"{k}={np.mean(v):.4f}" for k, v in sums.items() if not k.endswith("/loss"))
-            print(line, flush=True)
-            log.write(line + "\n")
-            log.flush()
-            sums = {}
-        if learner.step % config.save_every == 0 or learner.step == config.steps:
-            learner.save(out / "states", {})
-            checkpoint.save(learner.ema, out / "model", {"steps": learner.step})
+        actions, state = clips.sample(20_000, config.seed)
+        learner.fit(torch.as_tensor(actions), torch.as_tensor(state))
+    out.mkdir(parents=True, exist_ok=True)
+    if config.resident:
+        clips.load()
+    log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
+    say(f"{len(clips):,} windows, {learner.size() / 1e6:.2f} M parameters, {device.type}")
+    return Run(config, out, learner, Batches(clips, learner.model, config, device), held_out, log, made)
 
 
-class _Loss(torch.nn.Module):
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, *args):
-        return self.model.loss(*args)
-
-
-def half(model):
-    wrapped = _Loss(model)
-
-    def loss(*args):
-        weights = {n: p.to(torch.bfloat16) for n, p in wrapped.named_parameters()}
-        return torch.func.functional_call(wrapped, weights, args)
-
-    return loss
+def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfig:
+    """The model that the data asks for: its cameras, frame size, state and action widths."""
+    first = stores[0]
+    cameras = cameras_of(dict.fromkeys(first.keys))
+    if not cameras:
+        raise ValueError(f"{first.path} has no camera frames (arrays: {', '.join(first.keys)}); collect with cameras")
+    return ModelConfig(
+        backbone=config.backbone,
+        cameras=cameras,
+        size=first.row(image_key(cameras[0]))[0],
+        patch=config.patch,
+        action_dim=first.row(ACTION)[0],
+        state_dim=first.row(STATE)[0],
+        tasks=config.tasks,
+    )
 
 
-def clips_small(clips: Clips, idx: np.ndarray) -> tuple[Tensor, Tensor]:
-    from worldmodel.experience import ACTION, STATE
-
-    time_, end = clips.time[idx], clips.end[idx]
-    chunk = np.minimum(time_[:, None] + np.arange(clips.spec.horizon), end[:, None] - 1)
-    a = torch.as_tensor(clips._take(ACTION, idx, chunk))
-    s = torch.as_tensor(clips._take(STATE, idx, time_))
-    a[..., :3] -= s[:, None, :3]
-    return a, s
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda: no GPU that torch can use here; expected device=cpu or device=auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def draws(learner: Learner, mode: str, batch: int, config: TrainConfig, gen: torch.Generator) -> dict[str, NoiseDraw]:
-    m, roles = learner.model, MODES[mode]
-    dual = config.objective.kind == "self_flow"
-    out = {}
-    if roles.actions != "absent":
-        n = batch * (config.objective.draws if mode == "policy" else 1)
-        shape = (n, m.config.horizon, m.config.action_dim)
-        out["actions"] = draw_noise(config.noise.actions, shape, gen, dual and config.noise.actions.masked > 0) if roles.actions == "wanted" else no_noise(shape)
-    if roles.frames != "absent":
-        shape = (batch, config.future * m.frames.per_time, m.config.patch**2 * 3)
-        out["frames"] = draw_noise(config.noise.frames, shape, gen, dual) if roles.frames == "wanted" else no_noise(shape)
-    return out
+def _same_run(card: Mapping[str, Any], config: TrainConfig, state: Path) -> None:
+    """A run may be prolonged or shortened, not silently turned into another one."""
+    before, now = card.get("train", {}), json.loads(json.dumps(asdict(config)))
+    for key in ("data", "batch", "seed", "backbone", "modes", "objective", "noise", "optimiser", "augment", "future"):
+        if key in before and before[key] != now[key]:
+            run = state.parent.parent
+            raise ValueError(f"{run} was trained with {key}={before[key]}, not {now[key]}; use another out=")
+
+
+def _check(row: Mapping[str, float], out: Path) -> None:
+    """Stop at once when a loss is no longer a number: nothing after it is worth saving."""
+    for name, value in row.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name}={value} at step {row['step']}: training diverged; lower optimiser.rate ({out})")
+
+
+def _note(row: Mapping[str, float]) -> str:
+    """Speed and the losses of the last interval, for the progress bar."""
+    parts = [f"{name} {value:.4f}" for name, value in row.items() if name in ("policy/actions", "forward/frames")]
+    return " · ".join([f"{row['samples_per_second']:.0f} samples/s", *parts])

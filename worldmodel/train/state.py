@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from worldmodel import checkpoint
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.train.optimiser import Optimiser
+from worldmodel.train.optimiser import Optimiser, OptimiserConfig
 
 TENSORS, CARD, KEEP = "state.safetensors", "state.json", 2
 
@@ -26,6 +28,16 @@ class Learner:
     def __init__(self, model: WorldModel, optimiser: Optimiser) -> None:
         self.model, self.optimiser, self.step = model, optimiser, 0
         self.ema = copy.deepcopy(model).requires_grad_(False)
+
+    def size(self) -> int:
+        """Number of trained parameters."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def fit(self, actions: Float[Tensor, "n H A"], state: Float[Tensor, "n S"]) -> None:
+        """Fit the scaling ranges of actions (physical units) and state, in the model and its average."""
+        for model in (self.model, self.ema):
+            model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
+            model.proprioception.scaling.fit(state)
 
     def save(self, folder: Path, card: dict[str, Any]) -> Path:
         """Write ``folder/<step>`` atomically and keep the last two."""
@@ -62,8 +74,10 @@ def saved(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("[0-9]*") if (p / CARD).is_file())
 
 
-def build(config: ModelConfig, optimiser: Any, steps: int, seed: int, projector: bool) -> Learner:
+def build(
+    config: ModelConfig, optimiser: OptimiserConfig, steps: int, seed: int, projector: bool, device: torch.device
+) -> Learner:
     """A fresh learner with weights drawn from the seed."""
     torch.manual_seed(seed)
-    model = WorldModel(config, projector=projector)
+    model = WorldModel(config, projector=projector).to(device)
     return Learner(model, Optimiser(model, optimiser, steps))

@@ -1,0 +1,89 @@
+"""Everything about a run, in one frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worldmodel.backbone import BackboneConfig
+from worldmodel.config import option
+from worldmodel.flow import NoiseConfig, ObjectiveConfig
+from worldmodel.train.augment import AugmentConfig
+from worldmodel.train.optimiser import OptimiserConfig
+
+
+@dataclass(frozen=True)
+class ModesConfig:
+    """Share of the training steps that each mode gets; batches of modes with frames are half as large."""
+
+    policy: float = 0.76
+    joint: float = 0.06
+    forward: float = 0.12
+    inverse: float = 0.03
+    video: float = 0.03
+
+    def __post_init__(self) -> None:
+        shares = (self.policy, self.joint, self.forward, self.inverse, self.video)
+        if min(shares) < 0 or sum(shares) <= 0:
+            raise ValueError(f"modes={shares}: expected shares of at least 0 with a positive sum")
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """Where metrics go beside the local log (metrics.jsonl and metrics.png)."""
+
+    every: int = option("steps between two lines of the log", 20)
+    tracker: str = option("none, tensorboard or wandb (extra `track`)", "none")
+
+    def __post_init__(self) -> None:
+        if self.tracker not in ("none", "tensorboard", "wandb"):
+            raise ValueError(f"log.tracker={self.tracker!r}: expected none, tensorboard or wandb")
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Closed-loop evaluation on validation starts while training, in a process of its own."""
+
+    every: int = option("steps between two evaluations; 0 for none", 2500)
+    episodes: int = option("validation starts per evaluation", 20)
+    task: str = option("task to evaluate on", "place_can")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything about a run. Sizes of models differ in ``backbone`` alone."""
+
+    data: str = option("folder of the EpisodeStore; several are separated by commas")
+    out: str = option("folder of the run; run again with the same folder to resume")
+    steps: int = option("training steps in all", 10000)
+    batch: int = option("observations per step in policy mode", 64)
+    seed: int = option("of weights, data order, noise and augmentation", 0)
+    tasks: tuple[str, ...] = option(
+        "instructions that the model knows, in the order of its vocabulary", ("place_can", "lift_can")
+    )
+    patch: int = option("side of a patch in pixels, 8 or 16", 16)
+    future: int = option("future frames per clip in the modes that have them", 2)
+    holdout: float = option("share of each store's episodes kept for the held-out loss", 0.02)
+    device: str = option("auto, cpu or cuda", "auto")
+    compile: bool = option("compile the policy step (torch.compile; needs a C++ compiler)", True)
+    resident: bool = option("load all frames into memory first", True)
+    save_every: int = option("steps between two checkpoints", 500)
+    save_dtype: str = option("number format of the exported weights: float32 or bfloat16", "float32")
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    modes: ModesConfig = field(default_factory=ModesConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "future", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
+        if not 0 <= self.holdout < 1:
+            raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device={self.device!r}: expected auto, cpu or cuda")
+        if self.save_dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"save_dtype={self.save_dtype!r}: expected float32 or bfloat16")

@@ -1,0 +1,54 @@
+"""What a run measures while it learns: the held-out loss, and closed-loop success on validation starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worldmodel.data.clips import Clips
+from worldmodel.flow import MODES
+from worldmodel.model import WorldModel
+from worldmodel.train.config import ValidationConfig
+from worldmodel.train.step import Batches
+
+
+@torch.no_grad()
+def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows: int = 256) -> dict[str, float]:
+    """Losses of the same held-out windows, moments and noise at every call, without augmentation."""
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    chosen = rng.choice(len(held_out), min(windows, len(held_out)), replace=False)
+    objective, out = replace(batches.config.objective, kind="flow"), {}
+    for mode in ("policy", "forward"):
+        if getattr(batches.config.modes, mode) > 0:
+            clip = Batches(held_out, model, batches.config, batches.device).clip(chosen, mode, rng)
+            found = model.loss(clip, mode, batches.noise(mode, len(clip.state), generator), objective)
+            kind = "actions" if MODES[mode].actions == "wanted" else "frames"
+            out[f"held_out/{mode}"] = round(float(found[kind]), 5)
+    return out
+
+
+def closed_loop(run: Path, step: int, config: ValidationConfig) -> dict[str, float]:
+    """Success of the run's exported weights, by `worldmodel evaluate` in a process of its own that sees no GPU.
+
+    Simulators render; rendering and training never share a process. Returns nothing if the evaluation fails: training
+    goes on, and the evaluation's own output in ``validation/<step>/log`` says why.
+    """
+    out = run / "validation" / f"{step:08d}"
+    out.mkdir(parents=True, exist_ok=True)
+    words = [f"checkpoint={run}", f"task={config.task}", f"episodes={config.episodes}", "starts=validation", "videos=4"]
+    command = [sys.executable, "-m", "worldmodel.cli", "evaluate", *words, f"out={out}"]
+    with (out / "log").open("w") as log:
+        subprocess.run(command, stdout=log, stderr=log, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=False)
+    try:
+        report = json.loads((out / "report.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    low, high = report["interval"]
+    return {"validation/success_rate": report["success_rate"], "validation/low": low, "validation/high": high}
