@@ -168,9 +168,9 @@ def play(exam: Exam, journal: Journal, lockstep: Lockstep, console: Console) -> 
 
 def film(exam: Exam, journal: Journal, simulators: Simulators, console: Console) -> dict[str, Any]:
     """Replay episodes into videos, failures first and then successes; returns the fingerprint of what drew them."""
-    folder = exam.config.out
+    folder = Path(exam.config.out, "videos")
     chosen = report.failures_first(journal.lines)[: exam.config.videos]
-    missing = [i for i in chosen if not Path(folder, "videos", f"{i:04d}.mp4").is_file()]
+    missing = [i for i in chosen if not (folder / f"{i:04d}.mp4").is_file()]
     trials = {trial.index: trial for trial in exam.trials}
     columns = (TextColumn("filming"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -178,12 +178,15 @@ def film(exam: Exam, journal: Journal, simulators: Simulators, console: Console)
         for first in range(0, len(missing), simulators.slots):
             asked = dict(enumerate(missing[first : first + simulators.slots]))
             for slot, index in asked.items():
-                path = str(Path(folder, "videos", f"{index:04d}.mp4"))
-                simulators.ask(slot, "film", trials[index], journal.actions(index), path)
+                simulators.ask(slot, "film", trials[index], journal.actions(index), str(folder / f"{index:04d}.mp4"))
             for answer in simulators.answers():
                 progress.advance(bar)
-                moment, index = answer.moment, asked[answer.slot]
-                if moment is not None and moment.success != journal.lines[index]["success"]:
+                moment, index = answer.moment, asked.get(answer.slot, -1)
+                if moment is None:
+                    exam.notes.append(
+                        f"some videos are missing: a simulator {answer.lost}; the same command films them"
+                    )
+                elif moment.success != journal.lines[index]["success"]:
                     exam.notes.append(f"the replay of episode {index} ended differently; is this the same machine?")
     return simulators.fingerprint()
 
@@ -211,7 +214,7 @@ def summarize(exam: Exam, journal: Journal, lockstep: Lockstep, drawn_by: dict[s
         "steps_per_second": round(spent["steps"] / spent["seconds"], 1) if spent.get("seconds") else None,
         **{key: getattr(config, key) for key in ("execute", "steps", "seed", "batch", "workers")},
         "spent": spent,
-        "notes": exam.notes,
+        "notes": list(dict.fromkeys(exam.notes)),
         "paired": report.compare(journal.lines, Path(config.against)) if config.against else None,
         "fingerprint": {
             **exam.fingerprint,

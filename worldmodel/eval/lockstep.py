@@ -96,8 +96,11 @@ class Lockstep:
                 self.simulators.ask(slot, "begin", trial)
 
     def _take(self, answer: Answer, seen: dict[int, Arrays], finished: Callable[[Result], None]) -> None:
-        play, moment = self._plays[answer.slot], answer.moment
+        play, moment = self._plays.get(answer.slot), answer.moment
+        if play is None:
+            return  # an idle slot of a lost process
         if moment is None:
+            seen.pop(answer.slot, None)
             self._again(answer)
         elif moment.observation is not None:
             seen[answer.slot] = moment.observation

@@ -89,8 +89,8 @@ def plot(lines: Sequence[tuple[str, Points]], x_label: str, y_label: str, label:
     for at in _ticks(y0, y1):
         marks.append(f'<path class="axis" d="M{LEFT} {y(at):.1f}H{WIDTH - RIGHT}"/>')
         marks.append(f'<text x="{LEFT - 7}" y="{y(at) + 4:.1f}" text-anchor="end">{at:.4g}</text>')
-    for at in _ticks(x0, x1):
-        marks.append(f'<text x="{x(at):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{at:.3g}</text>')
+    below = f'y="{HEIGHT - BOTTOM + 16}" text-anchor="middle"'
+    marks += [f'<text x="{x(at):.1f}" {below}>{at:.4g}</text>' for at in _ticks(x0, x1)]
     marks.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
     for (_, line), kind in zip(lines, ("first", "second"), strict=False):
         corner = (lambda a, b: f"H{x(a):.1f}V{y(b):.1f}") if steps else (lambda a, b: f"L{x(a):.1f} {y(b):.1f}")

@@ -81,7 +81,10 @@ class Simulators:
         self._processes[slot % len(self._processes)].ask(slot, verb, arguments)
 
     def answers(self) -> Iterator[Answer]:
-        """Answers as they come, until none is due. UserError where a simulator fails or cannot be kept running."""
+        """Answers as they come, until none is due. UserError where a simulator fails or cannot be kept running.
+
+        A lost process is told by an answer for each of its slots, also those idle or heard of before.
+        """
         while due := [process for process in self._processes if process.waiting]:
             by_connection = {process.connection: process for process in due}
             for connection in wait(list(by_connection), timeout=0.5):
@@ -132,14 +135,15 @@ class Simulators:
         yield Answer(slot, value)
 
     def _replace(self, process: Process, reason: str) -> Iterator[Answer]:
-        position, lost = self._processes.index(process), sorted(process.waiting)
+        position = self._processes.index(process)
         process.stop()
         self._lost_in_a_row[position] = self._lost_in_a_row.get(position, 0) + 1
         if self._lost_in_a_row[position] >= ATTEMPTS:
             raise UserError(f"a simulator {reason}, {ATTEMPTS} times running; `worldmodel doctor` probes the renderer")
         self.replaced += 1
         self._processes[position] = Process(self.stages)
-        for slot in lost:
+        # Slots that had answered in this round are lost as well: the state of their episodes is gone.
+        for slot in range(position, self.slots, len(self._processes)):
             yield Answer(slot, lost=reason)
 
 
@@ -161,9 +165,10 @@ def _serve(connection: Connection, stages: Callable[[], Stage]) -> None:
         value = (error.errno, error.strerror, error.filename) if error.errno else (str(error),)
         connection.send((slot, "oserror", value))
     except Exception as error:  # noqa: BLE001  # whatever went wrong, the parent must hear of it
-        known = isinstance(error, ValueError)
-        message = str(error) if known else f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
-        connection.send((slot, "error", (" ".join(message.split()) if known else message,)))
+        if not isinstance(error, ValueError):  # a defect, not something the user asked for: say where it is
+            traceback.print_exc()
+        name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        connection.send((slot, "error", (name + " ".join(str(error).split()),)))
 
 
 def _die_with_parent() -> None:
