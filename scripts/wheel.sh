@@ -17,6 +17,10 @@ here = pathlib.Path(worldmodel.__file__).resolve().parents[1]
 assert here == pathlib.Path.cwd().resolve(), f"imported {here}, not the wheel"
 for folder in ("configs", "envs", "eval", "checkpoints"):
     assert "_assets" in assets.asset(folder).parts, assets.asset(folder)
+import gymnasium, worldmodel.envs
+
+observation, _ = gymnasium.make("worldmodel/PlaceCan-v0", size=32).reset(seed=0)
+assert observation["observation.images.scene"].shape == (32, 32, 3)
 print(f"worldmodel {importlib.metadata.version('worldmodel')} imports from its wheel, with its assets")
 PY
 echo "wrote $(cd - >/dev/null && ls dist/*.whl)"

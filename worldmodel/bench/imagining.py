@@ -19,21 +19,38 @@ def imagine(policy: Any, cameras: tuple[str, ...], episodes: Sequence[Episode]) 
     ``above_copy_at_every_step`` is the bar: imagined frames beat the last one seen at each time.
     """
     steps = np.arange(1, policy.horizon + 1)
-    errors, moments = np.zeros((2, len(steps))), 0
+    errors, moments = np.zeros((len(cameras), 2, len(steps))), 0
     for observed, actions, real in _batches(episodes, cameras, policy.horizon):
         guess = policy.imagine(observed, actions, steps.tolist())
-        for key, seen in real.items():
-            errors[0] += _squared(guess[key], seen)
-            errors[1] += _squared(observed[key][:, None], seen)
+        for camera, (key, seen) in enumerate(real.items()):
+            errors[camera] += _squared(guess[key], seen), _squared(observed[key][:, None], seen)
         moments += len(actions)
-    decibels = 10 * np.log10(255.0**2 * moments * len(cameras) / np.maximum(errors, 1e-9))
-    rows = zip(steps.tolist(), decibels[0].round(2).tolist(), decibels[1].round(2).tolist(), strict=True)
+    both = _decibels(errors.mean(0) / moments)
+    each = {camera: _decibels(row / moments) for camera, row in zip(cameras, errors, strict=True)}
     return {
-        "psnr": [{"steps_ahead": step, "imagined": mine, "copy_last_frame": copied} for step, mine, copied in rows],
-        "above_copy_at_every_step": bool((decibels[0] > decibels[1]).all()),
+        "psnr": [{"steps_ahead": step} | _row(both, n) for n, step in enumerate(steps.tolist())],
+        "above_copy_at_every_step": _above(both),
+        "cameras": {
+            camera: {"psnr": [_row(found, n) for n in range(len(steps))], "above_copy_at_every_step": _above(found)}
+            for camera, found in each.items()
+        },
         "moments": moments,
         "episodes": len(episodes),
     }
+
+
+def _decibels(errors: np.ndarray) -> np.ndarray:
+    """PSNR of mean squared errors in grey levels; at most about 138."""
+    return 10 * np.log10(255.0**2 / np.maximum(errors, 1e-9))
+
+
+def _row(decibels: np.ndarray, step: int) -> dict[str, float]:
+    imagined, copied = decibels[:, step].round(2).tolist()
+    return {"imagined": imagined, "copy_last_frame": copied}
+
+
+def _above(decibels: np.ndarray) -> bool:
+    return bool((decibels[0] > decibels[1]).all())
 
 
 def _batches(
