@@ -1,0 +1,59 @@
+"""A small model and small recordings that any module's test can use."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worldmodel.backbone import BackboneConfig
+from worldmodel.data import EpisodeStore
+from worldmodel.experience import ACTION, EXECUTED, STATE, Clip, Episode, image_key
+from worldmodel.model import Given, ModelConfig, WorldModel
+
+CONFIG = ModelConfig(backbone=BackboneConfig(width=32, depth=2, heads=2), size=32)
+
+
+def small_model(projector: bool = False) -> WorldModel:
+    """A model off its zero initialisation, the same at every call."""
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG, projector=projector)
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return model.eval()
+
+
+def small_given(batch: int = 2) -> Given:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (batch, 2, 32, 32, 3), dtype=torch.uint8, generator=generator)
+    return Given(images, torch.rand(batch, 4, generator=generator), torch.zeros(batch, dtype=torch.int64))
+
+
+def small_clip(batch: int = 2, frames: bool = True) -> Clip:
+    given, chunk = small_given(batch), torch.rand(batch, 16, 4, generator=torch.Generator().manual_seed(2))
+    valid = torch.ones(batch, 16, dtype=torch.bool)
+    clip = Clip(given.images, given.state, given.task, chunk, chunk.clone(), valid)
+    if not frames:
+        return clip
+    future = torch.randint(0, 256, (batch, 2, 2, 32, 32, 3), dtype=torch.uint8)
+    at = torch.tensor([[3, 11]]).repeat(batch, 1)
+    return replace(clip, future=future, at=at, future_valid=torch.ones(batch, 2, dtype=torch.bool))
+
+
+def small_store(path: Path, lengths: tuple[int, ...] = (20, 13), task: str = "place_can") -> EpisodeStore:
+    """A sealed store whose numbers say where they come from: state[0] counts steps over all episodes."""
+    writer = EpisodeStore.create(path, {"licence": "Apache-2.0"})
+    first = 0
+    for seed, length in enumerate(lengths):
+        count = np.arange(first, first + length, dtype=np.float32)
+        state = np.stack([count, count / 10, count * 0, count * 0], axis=-1)
+        action = np.stack([count + 1, count, count * 0, np.where(count % 2 < 1, 1, -1)], axis=-1).astype(np.float32)
+        executed = action.copy()
+        executed[5] += 0.01  # a push at the episode's sixth step
+        frames = np.broadcast_to((count % 256).astype(np.uint8)[:, None, None, None], (length, 32, 32, 3)).copy()
+        arrays = {image_key("scene"): frames, image_key("wrist"): 255 - frames, STATE: state}
+        arrays |= {ACTION: action, EXECUTED: executed}
+        writer.append(Episode(arrays, task, seed, True))
+        first += length
+    writer.seal()
+    return EpisodeStore.open(path)

@@ -1,0 +1,134 @@
+"""The world model: five modes are one operation, and no future leaks into the policy."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from small import CONFIG, small_clip, small_given, small_model
+from worldmodel.flow import MODES, NoiseDraw, NoiseLaw, ObjectiveConfig, draw_noise, flow_loss, mix
+from worldmodel.flow.noise import no_noise
+from worldmodel.model import Given, Want
+
+FRAMES, ACTIONS = (2, 16, 768), (2, 16, 4)
+
+
+def noise_for(mode: str, draws: int = 1, dual: bool = False) -> dict[str, NoiseDraw]:
+    generator, roles = torch.Generator().manual_seed(3), MODES[mode]
+    law, out = NoiseLaw(masked=0.3 if dual else 0.0), {}
+    actions = (ACTIONS[0] * draws, *ACTIONS[1:])
+    if roles.actions != "absent":
+        out["actions"] = draw_noise(law, actions, generator) if roles.actions == "wanted" else no_noise(actions)
+    if roles.frames != "absent":
+        out["frames"] = draw_noise(law, FRAMES, generator, dual) if roles.frames == "wanted" else no_noise(FRAMES)
+    return out
+
+
+def given_for(mode: str) -> tuple[Given, Want]:
+    clip, roles, given = small_clip(), MODES[mode], small_given()
+    if roles.actions == "given":
+        given = replace(given, actions=clip.action)
+    if roles.frames == "given":
+        given = replace(given, frames=clip.future, at=clip.at)
+    return given, Want(actions=roles.actions == "wanted", at=clip.at if roles.frames == "wanted" else None)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_predicts_what_it_wants_and_nothing_else(mode: str) -> None:
+    given, want = given_for(mode)
+    found = small_model().predict(given, want, steps=2, generator=torch.Generator().manual_seed(0))
+    assert (found.actions is not None) == want.actions and (found.frames is not None) == (want.at is not None)
+    if found.actions is not None:
+        assert found.actions.shape == ACTIONS and found.actions.isfinite().all()
+    if found.frames is not None:
+        assert found.frames.shape == (2, 2, 2, 32, 32, 3) and found.frames.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_learns_only_from_what_it_wants(mode: str) -> None:
+    model = small_model()
+    found = model.loss(small_clip(), mode, noise_for(mode), ObjectiveConfig())
+    roles = MODES[mode]
+    wanted = {name for name in ("actions", "frames") if getattr(roles, name) == "wanted"}
+    assert set(found) == {"loss"} | wanted
+    torch.testing.assert_close(found["loss"], sum((found[name] for name in wanted), torch.tensor(0.0)))
+    found["loss"].backward()
+    assert (model.frames.head.weight.grad is not None) == ("frames" in wanted)
+    assert (model.actions.head.weight.grad is not None) == ("actions" in wanted)
+
+
+def test_the_loss_is_the_hand_made_one() -> None:
+    model, clip, draw = small_model(), small_clip(), noise_for("policy")
+    memory, last = model.observe(clip.images, clip.state, clip.task)
+    clean = model.actions.encode(clip.action, clip.state)
+    noisy = {"actions": mix(clean, draw["actions"].eps, draw["actions"].noise())}
+    features, _ = model.backbone(model.stream(noisy, draw, None), memory)
+    guess = model.read(features, noisy, last)["actions"]
+    expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, ObjectiveConfig().actions_floor)
+    found = model.loss(clip, "policy", draw, ObjectiveConfig())
+    torch.testing.assert_close(found["actions"], expected)
+
+
+def test_several_draws_of_one_observation_are_the_mean_of_their_losses() -> None:
+    model, clip, both = small_model(), small_clip(), noise_for("policy", draws=2)["actions"]
+    halves = [NoiseDraw(both.eps[i::2], both.levels[i::2], both.which) for i in range(2)]
+    whole = model.loss(clip, "policy", {"actions": both}, ObjectiveConfig())["loss"]
+    parts = [model.loss(clip, "policy", {"actions": half}, ObjectiveConfig())["loss"] for half in halves]
+    torch.testing.assert_close(whole, (parts[0] + parts[1]) / 2)
+
+
+def test_masked_steps_do_not_teach() -> None:
+    model, clip, draw = small_model(), small_clip(), noise_for("policy")
+    valid = clip.valid.clone()
+    valid[:, 8:] = False
+    changed = clip.action.clone()
+    changed[:, 8:] += 1000.0
+    losses = [
+        model.loss(replace(clip, valid=valid, action=action), "policy", draw, ObjectiveConfig(actions_floor=1e-3))
+        for action in (clip.action, changed)
+    ]
+    assert losses[0]["loss"].isfinite() and losses[1]["loss"].isfinite()
+    assert losses[1]["loss"] != losses[0]["loss"], "noisy masked steps are still seen by the others"
+
+
+def test_self_flow_adds_the_alignment_and_needs_a_teacher() -> None:
+    model, teacher, clip = small_model(projector=True), small_model(projector=True), small_clip()
+    objective, draw = ObjectiveConfig(kind="self_flow"), noise_for("joint", dual=True)
+    found = model.loss(clip, "joint", draw, objective, teacher)
+    parts = found["actions"] + found["frames"] + objective.align * found["align"]
+    torch.testing.assert_close(found["loss"], parts)
+    assert -1 <= found["align"] <= 1 and -1 <= found["mean_direction"] <= 1
+    found["loss"].backward()
+    assert all(p.grad is None for p in teacher.parameters()) and model.projector[0].weight.grad is not None
+    with pytest.raises(ValueError, match="EMA teacher"):
+        model.loss(clip, "joint", draw, objective, None)
+
+
+def test_the_student_reads_earlier_than_the_teacher() -> None:
+    assert small_model().taps == (1, 2)
+
+
+def test_acting_does_not_depend_on_neighbours_or_on_how_it_is_asked() -> None:
+    model, given = small_model(), small_given()
+    start = torch.randn(2, 16, 4, generator=torch.Generator().manual_seed(5))
+    both = model.act(given, steps=2, start=start)
+    one = model.act(Given(given.images[1:], given.state[1:], given.task[1:]), steps=2, start=start[1:])
+    torch.testing.assert_close(both[1:], one, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(both, model.predict(given, Want(actions=True), 2, {"actions": start}).actions)
+
+
+def test_bfloat16_weights_act_like_float32_ones() -> None:
+    start = torch.randn(2, 16, 4, generator=torch.Generator().manual_seed(5))
+    exact, fast = (small_model().compute_in(d).act(small_given(), 2, start) for d in (torch.float32, torch.bfloat16))
+    assert fast.dtype == torch.float32 and (exact - fast).abs().max() < 0.05
+
+
+def test_contradictions_are_refused() -> None:
+    model, clip = small_model(), small_clip()
+    with pytest.raises(ValueError, match="nothing is wanted"):
+        model.predict(small_given(), Want())
+    with pytest.raises(ValueError, match="both given and wanted"):
+        model.predict(replace(small_given(), actions=clip.action), Want(actions=True))
+    with pytest.raises(ValueError, match="both given and wanted"):
+        model.predict(replace(small_given(), frames=clip.future, at=clip.at), Want(at=clip.at))
+    assert CONFIG.horizon == 16

@@ -1,0 +1,89 @@
+"""Tokens: packing then unpacking is the identity, and every token knows its place and its noise."""
+
+import pytest
+import torch
+
+from worldmodel.tokens import Actions, Frames, Instruction, Scaling, TokenStream
+from worldmodel.tokens.stream import join
+
+
+def test_frames_survive_patching_and_bytes() -> None:
+    frames = Frames(("scene", "wrist"), size=32, patch=16, width=32)
+    seen = torch.randint(0, 256, (2, 3, 2, 32, 32, 3), dtype=torch.uint8)
+    patches = frames.patches(frames.encode(seen))
+    assert patches.shape == (2, 3 * frames.per_time, 16 * 16 * 3)
+    assert torch.equal(frames.decode(frames.assemble(patches, times=3)), seen)
+
+
+def test_frame_places_are_seconds_rows_and_columns() -> None:
+    frames = Frames(("scene", "wrist"), size=32, patch=16, width=32)
+    places = frames.places(torch.tensor([[0.2, 0.4]]))
+    assert places.shape == (1, 2 * 2 * 4, 3)
+    assert torch.equal(places[0, :8, 0], torch.full((8,), 0.2)) and torch.equal(places[0, 8:, 0], torch.full((8,), 0.4))
+    assert places[0, :4, 1:].tolist() == [[0.25, 0.25], [0.25, 0.75], [0.75, 0.25], [0.75, 0.75]]
+
+
+def test_a_patch_only_moves_the_tokens_near_it() -> None:
+    frames = Frames(("scene",), size=96, patch=16, width=32)
+    patches = torch.zeros(1, 36, 768)
+    changed = patches.clone()
+    changed[0, 0] = 1.0  # the top left patch
+    moved = (frames.tokens(changed) - frames.tokens(patches)).abs().amax(-1)[0] > 1e-6
+    assert moved.nonzero().flatten().tolist() == [0, 1, 6, 7], "the stem overlaps neighbours, and only those"
+
+
+def test_frames_start_as_a_copy_of_the_last_ones() -> None:
+    frames = Frames(("scene",), size=32, patch=16, width=32)
+    last = torch.rand(1, 4, 768)
+    painted = frames.read(torch.randn(1, 8, 32), last)
+    assert torch.allclose(painted, torch.sigmoid(torch.tensor(2.0)) * last.repeat(1, 2, 1))
+
+
+@pytest.mark.parametrize(("size", "patch"), [(30, 16), (96, 10), (96, 12)])
+def test_sizes_that_do_not_fit_are_named(size: int, patch: int) -> None:
+    with pytest.raises(ValueError, match=str(patch)):
+        Frames(("scene",), size=size, patch=patch, width=32)
+
+
+def test_actions_are_relative_to_the_state_and_come_back() -> None:
+    actions = Actions(horizon=4, dim=4, relative=3, width=32, rate=20.0)
+    state = torch.tensor([[0.5, -0.1, 0.2, 0.08]])
+    chunk = torch.rand(1, 4, 4)
+    assert torch.allclose(actions.origin(state)[0, 0], torch.tensor([0.5, -0.1, 0.2, 0.0]))
+    assert torch.allclose(actions.decode(actions.encode(chunk, state), state), chunk, atol=1e-6)
+    assert actions.places(chunk.device)[:, 0].tolist() == pytest.approx([0.05, 0.1, 0.15, 0.2])
+
+
+def test_scaling_finds_ranges_degenerate_and_binary_dimensions() -> None:
+    scaling = Scaling((3,))
+    values = torch.stack([torch.linspace(0, 10, 1001), torch.full((1001,), 7.0), torch.ones(1001)], dim=-1)
+    values[::2, 2] = -1.0
+    scaling.fit(values)
+    low, high, flat = scaling.low, scaling.high, scaling.encode(torch.tensor([5.0, 7.01, 0.0]))
+    assert (low[0].item(), high[0].item()) == pytest.approx((0.1, 9.9), abs=0.02)
+    assert flat.tolist() == pytest.approx([0.0, 0.01, 0.0], abs=1e-3), "noise in a flat dimension stays small"
+    assert scaling.binary.tolist() == [False, False, True]
+    assert scaling.decode(torch.tensor([0.0, 0.0, 0.3]))[2] == 1.0
+
+
+def test_scaling_refuses_what_it_cannot_fit() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        Scaling((1,)).fit(torch.tensor([[float("nan")]]))
+    with pytest.raises(ValueError, match=r"\(2,\)"):
+        Scaling((1,)).fit(torch.zeros(5, 2))
+
+
+def test_joined_streams_keep_their_noise() -> None:
+    def stream(tokens: int, levels: list[float], which: list[int]) -> TokenStream:
+        return TokenStream(
+            torch.zeros(1, tokens, 8), torch.zeros(tokens, 3), torch.tensor([levels]), torch.tensor([which])
+        )
+
+    both = join([stream(2, [0.1, 0.9], [1, 0]), stream(3, [0.5], [0, 0, 0])])
+    assert len(both) == 5
+    assert both.noise[0].tolist() == pytest.approx([0.9, 0.1, 0.5, 0.5, 0.5])
+
+
+def test_an_unknown_task_gets_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match="Did you mean 'place_can'"):
+        Instruction(("place_can", "lift_can"), 8).index("place_cam")

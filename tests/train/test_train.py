@@ -1,0 +1,140 @@
+"""Training: the real entry point runs, resumes exactly, and says what is wrong."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from small import small_clip, small_store
+from worldmodel import checkpoint
+from worldmodel.backbone import BackboneConfig
+from worldmodel.config import load
+from worldmodel.flow import ObjectiveConfig
+from worldmodel.train import TrainConfig, train
+from worldmodel.train.augment import AugmentConfig, augment
+from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
+from worldmodel.train.optimiser import Optimiser, OptimiserConfig, average
+from worldmodel.train.state import saved
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    small_store(tmp_path / "data")
+    return TrainConfig(
+        data=str(tmp_path / "data"),
+        out=str(tmp_path / "run"),
+        steps=4,
+        batch=4,
+        holdout=0.5,
+        compile=False,
+        save_every=2,
+        backbone=BackboneConfig(width=32, depth=2, heads=2),
+        modes=ModesConfig(policy=0.4, joint=0.3, forward=0.3, inverse=0, video=0),
+        log=LogConfig(every=1),
+        validation=ValidationConfig(every=0),
+    )
+
+
+def last(config: TrainConfig) -> dict[str, torch.Tensor]:
+    return load_file(saved(Path(config.out) / "states")[-1] / "state.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["flow", "self_flow"])
+def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path, kind: str) -> None:
+    config = replace(config, objective=ObjectiveConfig(kind=kind))
+    train(config)
+    whole, states = last(config), saved(Path(config.out) / "states")
+    assert [state.name for state in states] == ["00000002", "00000004"]
+    # What a killed run leaves: the state of step 2, and half a folder of the next one.
+    killed = replace(config, out=str(tmp_path / "killed"))
+    (tmp_path / "killed" / "states").mkdir(parents=True)
+    states[0].rename(tmp_path / "killed" / "states" / states[0].name)
+    (tmp_path / "killed" / "states" / ".00000004.123").mkdir()
+    (tmp_path / "killed" / "metrics.jsonl").write_text('{"step": 1, "seconds": 1.0}\n{"step": 3}\n{"ste')
+    train(killed)
+    resumed = last(killed)
+    assert whole.keys() == resumed.keys() and any("momentum" in name or "exp_avg" in name for name in whole)
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+    steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps) and steps[:3] == [1, 3, 4]
+
+
+def test_a_run_leaves_a_model_a_log_and_pictures(config: TrainConfig) -> None:
+    train(config)
+    out = Path(config.out)
+    assert {"first_batch.png", "metrics.png", "metrics.jsonl", "model", "states"} <= {p.name for p in out.iterdir()}
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert any("held_out/policy" in row for row in rows) and any("held_out/forward" in row for row in rows)
+    model, card = checkpoint.load(out), checkpoint.card(out)["made"]
+    assert model.config.size == 32 and model.config.cameras == ("scene", "wrist")
+    assert card["steps"] == 4 and card["data"][0]["provenance"]["licence"] == "Apache-2.0" and card["seconds"] > 0
+    assert model.actions.scaling.binary[:, 3].any(), "ranges were fitted to the data"
+
+
+def test_a_run_is_not_silently_turned_into_another(config: TrainConfig) -> None:
+    train(replace(config, steps=2))
+    with pytest.raises(ValueError, match="was trained with seed=0, not 5; use another out="):
+        train(replace(config, seed=5))
+    train(replace(config, steps=3))
+    assert saved(Path(config.out) / "states")[-1].name == "00000003", "but it may be prolonged"
+
+
+def test_it_learns(config: TrainConfig) -> None:
+    policy = ModesConfig(policy=1, joint=0, forward=0, inverse=0, video=0)
+    optimiser = OptimiserConfig(warmup=5)
+    train(replace(config, steps=60, batch=16, modes=policy, optimiser=optimiser, log=LogConfig(every=10)))
+    rows = [json.loads(line) for line in (Path(config.out) / "metrics.jsonl").read_text().splitlines()]
+    losses = [row["policy/actions"] for row in rows if "policy/actions" in row]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("steps=0", "steps=0: expected at least 1"),
+        ("device=tpu", "device='tpu': expected auto, cpu or cuda"),
+        ("log.tracker=mlflow", "log.tracker='mlflow'"),
+        ("optimiser.kind=sgd", "optimiser.kind='sgd': expected muon or adamw"),
+        ("modes.policy=-1", "expected shares of at least 0"),
+    ],
+)
+def test_bad_values_are_named(override: str, message: str) -> None:
+    with pytest.raises(Exception, match=message.replace("(", r"\(")):
+        load("train", TrainConfig, ["data=x", "out=y", override])
+
+
+def test_sizes_differ_in_three_numbers_at_most() -> None:
+    configs = [load("train", TrainConfig, ["data=x", "out=y", f"model={size}"]) for size in ("tiny", "small", "base")]
+    assert len({replace(config, backbone=BackboneConfig()) for config in configs}) == 1
+    assert len({config.backbone for config in configs}) == 3
+
+
+def test_one_augmentation_for_all_frames_of_a_clip() -> None:
+    clip = small_clip(batch=3)
+    same = replace(clip, future=clip.images[:, None].repeat(1, 2, 1, 1, 1, 1))
+    out = augment(same, AugmentConfig(shift=3), torch.Generator().manual_seed(0))
+    assert out.images.dtype == torch.float32 and out.images.abs().max() <= 1
+    assert torch.equal(out.future[:, 0], out.images) and torch.equal(out.future[:, 1], out.images)
+    plain = augment(same, AugmentConfig(0, 0, 0, 0), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(plain.images, clip.images.float() / 127.5 - 1)
+
+
+def test_the_schedule_warms_up_rests_and_decays() -> None:
+    optimiser = Optimiser(torch.nn.Linear(2, 2), OptimiserConfig(kind="adamw", warmup=10, decay=0.5), steps=100)
+    found = [optimiser.fraction(step) for step in (0, 4, 9, 49, 75, 100)]
+    assert found == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.5, 0.0])
+
+
+def test_the_average_has_a_memory_relative_to_the_run() -> None:
+    model, ema = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(1.0)
+    ema.weight.data.fill_(5.0)
+    average(ema, model, step=0, width=0.05)
+    assert ema.weight.item() == 1.0, "the first step forgets the start"
+    model.weight.data.fill_(2.0)
+    average(ema, model, step=999, width=0.05)
+    assert ema.weight.item() == pytest.approx(1 + 1 - (1 - 1 / 1000) ** 21)
