@@ -18,16 +18,22 @@ class Block(nn.Module):
     """Attention and an MLP, pre-normalised, modulated and gated per token.
 
     The modulation network is shared by all blocks (as in FLUX.2); each block adds a learned offset of its own, so
-    conditioning costs D * 6D parameters once rather than once per block.
+    conditioning costs D * 6D parameters once rather than once per block. Gates start at ``gate``, a little open: with a
+    shared modulation network that starts at zero, each block would otherwise be dead until its own offset has moved.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, gate: float) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.attention = Attention(width, heads)
         self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
-        self.modulation = nn.Parameter(torch.zeros(6 * width))
+        self.modulation = nn.Parameter(torch.zeros(6, width).index_fill(0, torch.tensor([2, 5]), gate).flatten())
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                nn.init.xavier_uniform_(parameter)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     def keys(
         self, x: Tensor, modulation: tuple[Tensor, ...], turn: tuple[Tensor, Tensor]

@@ -63,18 +63,12 @@ class Backbone(nn.Module):
         self.config = config
         self.noise = NoiseEmbedding(config.width)
         self.rotary = Rotary(config.width // config.heads)
-        self.blocks: Blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))  # type: ignore[assignment]
+        self.blocks = nn.ModuleList(Block(config.width, config.heads, 0.5 / config.depth**0.5) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, elementwise_affine=False, eps=1e-6)
         self.final = nn.Parameter(torch.zeros(2 * config.width))
-        for block in self.blocks:
-            # Gates start open at a small value: with a shared zero-initialised modulation network each block would
-            # otherwise be dead until its own offset has moved.
-            gates = block.modulation.data.view(6, config.width)
-            gates[2] = gates[5] = 0.5 / config.depth**0.5
-            nn.init.xavier_uniform_(block.attention.qkv.weight)
-            for linear in (block.attention.out, block.mlp[0], block.mlp[2]):
-                nn.init.xavier_uniform_(linear.weight)
-                nn.init.zeros_(linear.bias)
+
+    def _layers(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def _modulation(self, stream: TokenStream) -> Tensor:
         """The shared modulation of every token, (B or 1, N or 1, 6 D), from its few distinct noise levels."""
@@ -88,10 +82,10 @@ class Backbone(nn.Module):
         """Keys and values of the given tokens in every block. The last block needs no more than that."""
         x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
         memory: Memory = []
-        for block in self.blocks[:-1]:
+        for block in self._layers()[:-1]:
             x, kept = block(x, (shared + block.modulation.to(shared.dtype)).chunk(6, -1), turn)
             memory.append(kept)
-        last = self.blocks[-1]
+        last = self._layers()[-1]
         _, k, v = last.keys(x, (shared + last.modulation.to(shared.dtype)).chunk(6, -1), turn)
         return [*memory, (k, v)]
 
@@ -101,7 +95,7 @@ class Backbone(nn.Module):
         """Features of the stream's tokens, and those after block number ``tap`` (counted from 1) where asked for."""
         x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
         tapped = None
-        for number, block in enumerate(self.blocks, start=1):
+        for number, block in enumerate(self._layers(), start=1):
             kept = None if memory is None else memory[number - 1]
             x, _ = block(x, (shared + block.modulation.to(shared.dtype)).chunk(6, -1), turn, kept)
             if number == tap:
@@ -112,7 +106,7 @@ class Backbone(nn.Module):
     def features(self, stream: TokenStream, memory: Memory | None, until: int) -> Float[Tensor, "B N D"]:
         """Tokens after block number ``until``, stopping there: what a Self-Flow teacher computes."""
         x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
-        for number, block in enumerate(self.blocks[:until], start=1):
+        for number, block in enumerate(self._layers()[:until], start=1):
             kept = None if memory is None else memory[number - 1]
             x, _ = block(x, (shared + block.modulation.to(shared.dtype)).chunk(6, -1), turn, kept)
         return x

@@ -18,7 +18,7 @@ class Proprioception(nn.Module):
         self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
 
     def tokens(self, state: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 D"]:
-        scaled = self.scaling.encode(state).to(self.embed[-1].bias.dtype)
+        scaled = self.scaling.encode(state).to(next(self.embed.parameters()).dtype)
         return self.embed(scaled)[:, None]
 
     def places(self, device: torch.device) -> Float[Tensor, "1 3"]:

@@ -52,6 +52,8 @@ def train(config: TrainConfig) -> None:
                     row = log.flush(learner.step, {"rate": learner.optimiser.fraction(learner.step)})
                     _check(row, run.out)
                     progress.update(bar, note=_note(row))
+                    if not progress.console.is_terminal:
+                        say(f"step {learner.step} of {config.steps} · {_note(row)}")
                 if learner.step % config.save_every == 0 or learner.step == config.steps:
                     run.save()
                 if config.validation.every and learner.step % config.validation.every == 0:
