@@ -1,4 +1,4 @@
-"""How signatures are checked under test: shapes and dtypes by jaxtyping, the rest by beartype; an int is a fine float."""
+"""How signatures are checked under test: shapes by jaxtyping, the rest by beartype; an int is a fine float."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ strict = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
 def checked(thing: Any) -> Any:
-    """Check the calls of a function or the fields of a class, unless a hint cannot be checked at run time (protocols)."""
+    """Check the calls of a function or the fields of a class, unless a hint (a protocol) cannot be checked."""
     try:
         return strict(thing)
     except BeartypeDecorHintException:
