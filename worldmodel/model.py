@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from worldmodel.backbone import Backbone, BackboneConfig, Memory
-from worldmodel.experience import CONTROL_HZ, Clip
+from worldmodel.experience import CONTROL_HZ, STATE, Clip
 from worldmodel.flow import MODES, NoiseDraw, ObjectiveConfig, alignment, flow_loss, mix, sample
 from worldmodel.flow.objective import mean_direction
 from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream
@@ -18,7 +18,11 @@ from worldmodel.tokens.stream import join
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a model sees and does. ``backbone`` holds the only numbers in which sizes differ."""
+    """What a model sees and does. ``backbone`` holds the only numbers in which sizes differ.
+
+    states: keys of the state vectors, read one after another; ``relative`` counts the dimensions of the first that
+    actions are relative to. A model without cameras is a control: it reads the simulator's own state.
+    """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     cameras: tuple[str, ...] = ("scene", "wrist")
@@ -27,6 +31,7 @@ class ModelConfig:
     horizon: int = 16
     action_dim: int = 4
     relative: int = 3
+    states: tuple[str, ...] = (STATE,)
     state_dim: int = 4
     rate: float = float(CONTROL_HZ)
     tasks: tuple[str, ...] = ("place_can", "lift_can")
@@ -99,13 +104,12 @@ class WorldModel(nn.Module):
         """Read an observation once: its keys and values, and its patches in model units."""
         values = images if images.is_floating_point() else self.frames.encode(images)
         last = self.frames.patches(values[:, None])
-        parts = [self.frames.tokens(last), self.proprioception.tokens(state), self.instruction.tokens(task)]
         device = last.device
-        places = [
-            self.frames.places(torch.zeros(1, device=device)),
-            self.proprioception.places(device),
-            self.instruction.places(device),
-        ]
+        parts = [self.proprioception.tokens(state), self.instruction.tokens(task)]
+        places = [self.proprioception.places(device), self.instruction.places(device)]
+        if self.config.cameras:
+            parts.insert(0, self.frames.tokens(last))
+            places.insert(0, self.frames.places(torch.zeros(1, device=device)))
         tokens = torch.cat(parts, dim=1)
         stream = TokenStream(
             tokens,

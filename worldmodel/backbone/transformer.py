@@ -63,7 +63,8 @@ class Backbone(nn.Module):
         self.config = config
         self.noise = NoiseEmbedding(config.width)
         self.rotary = Rotary(config.width // config.heads)
-        self.blocks = nn.ModuleList(Block(config.width, config.heads, 0.5 / config.depth**0.5) for _ in range(config.depth))
+        gate = 0.5 / config.depth**0.5
+        self.blocks = nn.ModuleList(Block(config.width, config.heads, gate) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, elementwise_affine=False, eps=1e-6)
         self.final = nn.Parameter(torch.zeros(2 * config.width))
 

@@ -13,11 +13,15 @@ from worldmodel.experience import ACTION, EXECUTED, STATE, Clip, image_key
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """What a window holds: cameras in the model's order, chunk length, names of the tasks by instruction index."""
+    """What a window holds: cameras in the model's order, chunk length, names of the tasks by instruction index.
+
+    states: keys of the state vectors, put one after another.
+    """
 
     cameras: tuple[str, ...]
     horizon: int
     tasks: tuple[str, ...]
+    states: tuple[str, ...] = (STATE,)
 
 
 class Clips:
@@ -77,7 +81,7 @@ class Clips:
             future_valid = later < end[:, None]
         return Clip(
             images=self._images(windows, time),
-            state=self._take(STATE, windows, time),
+            state=self._state(windows, time),
             task=self.task[windows],
             action=action,
             executed=executed,
@@ -92,7 +96,7 @@ class Clips:
         windows = np.random.default_rng(seed).permutation(len(self))[:most]
         steps = self.time[windows, None] + np.arange(self.spec.horizon)
         chunk = np.minimum(steps, self.end[windows, None] - 1)
-        return self._take(ACTION, windows, chunk), self._take(STATE, windows, self.time[windows])
+        return self._take(ACTION, windows, chunk), self._state(windows, self.time[windows])
 
     def load(self) -> None:
         """Copy all frames into memory, for disks too slow or page caches too small for random access."""
@@ -105,9 +109,15 @@ class Clips:
         loaded = self._resident.get((number, key))
         return np.asarray(self.stores[number].array(key).take(time)) if loaded is None else loaded[time]
 
+    def _state(self, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """State vectors one after another, float32 (B, S)."""
+        return np.concatenate([self._take(key, windows, time) for key in self.spec.states], axis=-1)
+
     def _images(self, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Frames of all cameras, uint8 (*time.shape, C, H, W, 3)."""
         frames = [self._take(image_key(camera), windows, time) for camera in self.spec.cameras]
+        if not frames:
+            return np.zeros((*time.shape, 0, 16, 16, 3), np.uint8)
         return np.stack(frames, axis=-4)
 
     def _take(self, key: str, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -128,7 +138,7 @@ class Clips:
 
 def _check(store: EpisodeStore, spec: ClipSpec) -> None:
     """Say at once what a store lacks."""
-    for key in (*map(image_key, spec.cameras), STATE, ACTION, EXECUTED):
+    for key in (*map(image_key, spec.cameras), *spec.states, ACTION, EXECUTED):
         if key not in store.keys:
             raise ValueError(f"{store.path} has no array {key!r}; it has {', '.join(store.keys)}")
     if unknown := [task for task in store.tasks if task not in spec.tasks]:

@@ -111,8 +111,8 @@ def settle(config: EvaluateConfig, candidate: Candidate, starts: Starts, path: P
         raise UserError(f"size={config.size}: checkpoint {candidate.name} sees {candidate.size} pixels; leave size out")
     if config.execute > candidate.policy.horizon:
         raise UserError(f"execute={config.execute}: the policy's chunk has {candidate.policy.horizon} steps; use fewer")
-    stages = RobotStages(config.task, candidate.cameras, candidate.size, config.perturb)
-    env = envs.make(config.task, cameras=candidate.cameras, size=candidate.size, perturb=config.perturb)
+    stages = RobotStages(config.task, candidate.cameras or ("scene", "wrist"), candidate.size, config.perturb)
+    env = envs.make(config.task, cameras=stages.cameras, size=candidate.size, perturb=config.perturb)
     fingerprint = env.fingerprint()
     starts.check(path, config.task, config.episodes, fingerprint["scene_sha256"])
     notes = []

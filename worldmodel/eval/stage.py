@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from worldmodel.eval.frozen import Trial
-from worldmodel.experience import CONTROL_HZ, STATE, Arrays, image_key
+from worldmodel.experience import CONTROL_HZ, ENVIRONMENT_STATE, STATE, Arrays, image_key
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class RobotStage:
         from worldmodel import envs
 
         self.cameras = spec.cameras
-        self.env = envs.make(spec.task, cameras=spec.cameras, size=spec.size, perturb=spec.perturb, render_images=False)
+        self.env = envs.make(spec.task, cameras=self.cameras, size=spec.size, perturb=spec.perturb, render_images=False)
         self.steps = 0
 
     def begin(self, trial: Trial) -> Moment:
@@ -139,4 +139,5 @@ class RobotStage:
         return {image_key(camera): self.env.draw(camera) for camera in self.cameras}
 
     def _look(self, drawn: Arrays | None = None) -> dict[str, np.ndarray]:
-        return {**(drawn or self._draw()), STATE: self.env.observe()[STATE]}
+        simulator = np.concatenate(list(self.env.privileged().values())).astype(np.float32)  # read by controls alone
+        return {**(drawn or self._draw()), STATE: self.env.observe()[STATE], ENVIRONMENT_STATE: simulator}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodel.experience import STATE, Arrays, cameras_of, image_key
+from worldmodel.experience import Arrays, cameras_of, image_key
 from worldmodel.model import Given, WorldModel
 
 
@@ -87,14 +87,24 @@ class ModelPolicy:
             if image_key(camera) not in observations:
                 seen = ", ".join(cameras_of(observations)) or "none"
                 raise ValueError(f"this model needs camera {camera!r}; the observation has: {seen}")
-        images = np.stack([observations[image_key(camera)] for camera in config.cameras], axis=1)
+        frames = [observations[image_key(camera)] for camera in config.cameras]
+        state = self._state(observations)
+        blind = np.zeros((len(state), 0, config.size, config.size, 3), np.uint8)
+        images = np.stack(frames, axis=1) if frames else blind
         if images.shape[2:] != (config.size, config.size, 3) or images.dtype != np.uint8:
             raise ValueError(
                 f"this model needs uint8 frames of {config.size}x{config.size}x3, got {images.dtype} "
                 f"{'x'.join(map(str, images.shape[2:]))}; make the env with size={config.size}"
             )
-        state = np.asarray(observations[STATE], np.float32)
-        if state.shape[1:] != (config.state_dim,):
-            raise ValueError(f"this model needs a state of {config.state_dim} numbers, got {state.shape[1:]}")
         task = torch.full((len(state),), self.task)
         return Given(*(torch.as_tensor(x).to(self.device) for x in (images, state, task)))
+
+    def _state(self, observations: Arrays) -> np.ndarray:
+        """The state vectors that the model reads, one after another, float32 (B, S)."""
+        config = self.model.config
+        if missing := [key for key in config.states if key not in observations]:
+            raise ValueError(f"this model needs {missing[0]!r}; the observation has: {', '.join(observations)}")
+        state = np.concatenate([np.asarray(observations[key], np.float32) for key in config.states], axis=-1)
+        if state.shape[1:] != (config.state_dim,):
+            raise ValueError(f"this model needs a state of {config.state_dim} numbers, got {state.shape[1:]}")
+        return state

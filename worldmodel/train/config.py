@@ -60,6 +60,7 @@ class TrainConfig:
     tasks: tuple[str, ...] = option(
         "instructions that the model knows, in the order of its vocabulary", ("place_can", "lift_can")
     )
+    inputs: str = option("pixels, or state for a control that reads the simulator's own state", "pixels")
     patch: int = option("side of a patch in pixels, 8 or 16", 16)
     future: int = option("future frames per clip in the modes that have them", 2)
     holdout: float = option("share of each store's episodes kept for the held-out loss", 0.02)
@@ -83,6 +84,11 @@ class TrainConfig:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
+        if self.inputs not in ("pixels", "state"):
+            raise ValueError(f"inputs={self.inputs!r}: expected pixels or state")
+        frames = self.modes.joint + self.modes.forward + self.modes.inverse + self.modes.video
+        if self.inputs == "state" and frames > 0:
+            raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse and video to 0")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device={self.device!r}: expected auto, cpu or cuda")
         if self.save_dtype not in ("float32", "bfloat16"):

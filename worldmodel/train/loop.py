@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from worldmodel import __version__, checkpoint
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.experience import ACTION, STATE, cameras_of, image_key
+from worldmodel.experience import ACTION, ENVIRONMENT_STATE, STATE, cameras_of, image_key
 from worldmodel.model import ModelConfig
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.log import Log, say, tracker
@@ -101,7 +101,7 @@ def prepare(config: TrainConfig) -> Run:
     stores = [EpisodeStore.open(path) for path in config.data.split(",")]
     device = _device(config.device)
     shape = _model_config(config, stores)
-    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks)
+    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states)
     clips = Clips(stores, spec, config.holdout)
     held_out = Clips(stores, spec, config.holdout, split="held out") if config.holdout else None
     made = {
@@ -131,16 +131,19 @@ def prepare(config: TrainConfig) -> Run:
 def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfig:
     """The model that the data asks for: its cameras, frame size, state and action widths."""
     first = stores[0]
-    cameras = cameras_of(dict.fromkeys(first.keys))
-    if not cameras:
+    pixels = config.inputs == "pixels"
+    cameras = cameras_of(dict.fromkeys(first.keys)) if pixels else ()
+    states = (STATE,) if pixels else (STATE, ENVIRONMENT_STATE)
+    if pixels and not cameras:
         raise ValueError(f"{first.path} has no camera frames (arrays: {', '.join(first.keys)}); collect with cameras")
     return ModelConfig(
         backbone=config.backbone,
         cameras=cameras,
-        size=first.row(image_key(cameras[0]))[0],
+        size=first.row(image_key(cameras[0]))[0] if cameras else 96,
         patch=config.patch,
         action_dim=first.row(ACTION)[0],
-        state_dim=first.row(STATE)[0],
+        states=states,
+        state_dim=sum(first.row(key)[0] for key in states),
         tasks=config.tasks,
     )
 
