@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from small import small_given, small_model
+
 from worldmodel import checkpoint
 from worldmodel.checkpoint import CheckpointError
 

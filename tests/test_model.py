@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-
 from small import CONFIG, small_clip, small_given, small_model
+
 from worldmodel.flow import MODES, NoiseDraw, NoiseLaw, ObjectiveConfig, draw_noise, flow_loss, mix
 from worldmodel.flow.noise import no_noise
 from worldmodel.model import Given, Want
@@ -121,6 +121,16 @@ def test_bfloat16_weights_act_like_float32_ones() -> None:
     start = torch.randn(2, 16, 4, generator=torch.Generator().manual_seed(5))
     exact, fast = (small_model().compute_in(d).act(small_given(), 2, start) for d in (torch.float32, torch.bfloat16))
     assert fast.dtype == torch.float32 and (exact - fast).abs().max() < 0.05
+
+
+def test_several_questions_about_one_observation_share_its_reading() -> None:
+    model, given = small_model(), replace(small_given(), actions=small_clip().action)
+    at = torch.tensor([[1, 2], [3, 4], [5, 9], [2, 16]])
+    twice = Given(*(x.repeat_interleave(2, 0) for x in (given.images, given.state, given.task, given.actions)))
+    shared, alone = (model.imagine(g, at, 2, torch.Generator().manual_seed(0)) for g in (given, twice))
+    assert (shared.int() - alone.int()).abs().max() <= 1
+    with pytest.raises(ValueError, match="at has 3 rows for 2 observations"):
+        model.imagine(given, at[:3])
 
 
 def test_contradictions_are_refused() -> None:

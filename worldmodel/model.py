@@ -224,12 +224,18 @@ class WorldModel(nn.Module):
     ) -> Prediction:
         """Fill in what is wanted from what is given: every mode is this one operation.
 
-        steps: sampling steps. start: noise to begin from (model units), drawn from ``generator`` where absent.
+        ``want.at`` may have several rows per observation, one after another, each answered on its own; actions can then
+        not be wanted beside them. steps: sampling steps. start: noise to begin from (model units), drawn from ``generator`` where absent.
         Raises ValueError if nothing is wanted or something is both given and wanted.
         """
         fixed, at = self._fixed(given, want)
         memory, last = self.observe(given.images, given.state, given.task)
-        batch, device = len(given.state), given.state.device
+        if want.at is not None and (rows := len(want.at) // len(given.state)) > 1:
+            # Several questions about one observation: it is read once, and its memory shared.
+            memory = [(k.repeat_interleave(rows, 0), v.repeat_interleave(rows, 0)) for k, v in memory]
+            fixed = {name: value.repeat_interleave(rows, 0) for name, value in fixed.items()}
+            last = last.repeat_interleave(rows, 0)
+        batch, device = len(last), given.state.device
         shapes = {}
         if want.actions:
             shapes["actions"] = (batch, self.config.horizon, self.config.action_dim)
@@ -262,6 +268,10 @@ class WorldModel(nn.Module):
             raise ValueError("nothing is wanted: ask for actions, for frames at some steps, or for both")
         if want.actions and given.actions is not None:
             raise ValueError("actions are both given and wanted; leave one out")
+        if want.at is not None and (
+            len(want.at) % len(given.state) or (want.actions and len(want.at) != len(given.state))
+        ):
+            raise ValueError(f"at has {len(want.at)} rows for {len(given.state)} observations; actions want one each")
         if want.at is not None and given.frames is not None:
             raise ValueError("frames are both given and wanted; leave one out")
         fixed = {}

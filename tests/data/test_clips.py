@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from small import small_store
+
 from worldmodel.data.clips import Clips, ClipSpec
 
 SPEC = ClipSpec(("scene", "wrist"), 16, ("place_can", "lift_can"))

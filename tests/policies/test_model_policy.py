@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from small import small_given, small_model
+
 from worldmodel.experience import STATE, Policy, image_key
 from worldmodel.policies import ModelPolicy
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-
 from small import small_clip, small_store
+
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import load

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -66,17 +67,10 @@ class ModelPolicy:
 
         Returns uint8 (B, len(steps), H, W, 3) for every camera's key. Moments are imagined in pairs, as in training.
         """
-        given = self._given(observations)
-        batch, pairs = len(actions), [tuple(steps[i : i + 2]) for i in range(0, len(steps), 2)]
-        pairs = [(p[0], p[-1]) for p in pairs]
-        many = Given(
-            images=given.images.repeat_interleave(len(pairs), 0),
-            state=given.state.repeat_interleave(len(pairs), 0),
-            task=given.task.repeat_interleave(len(pairs), 0),
-            actions=torch.as_tensor(actions, device=self.device).repeat_interleave(len(pairs), 0),
-        )
+        given = replace(self._given(observations), actions=torch.as_tensor(actions, device=self.device))
+        batch, pairs = len(actions), [(steps[i], steps[min(i + 1, len(steps) - 1)]) for i in range(0, len(steps), 2)]
         at = torch.tensor(pairs, device=self.device).repeat(batch, 1)
-        frames = self.model.imagine(many, at, passes, generator=self.generator)
+        frames = self.model.imagine(given, at, passes, generator=self.generator)
         frames = frames.unflatten(0, (batch, len(pairs))).flatten(1, 2)[:, : len(steps)].cpu()
         return {image_key(camera): frames[:, :, n].numpy() for n, camera in enumerate(self.model.config.cameras)}
 
