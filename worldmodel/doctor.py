@@ -177,6 +177,7 @@ def _tflops(dtype: Any, size: int = 1024, seconds: float = 0.3) -> float:
 
 def _show(report: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -184,8 +185,8 @@ def _show(report: dict[str, Any]) -> None:
     for section in ("versions", "machine", "compute", "rendering"):
         for number, (name, value) in enumerate(report[section].items()):
             shown = " ".join(value) if isinstance(value, list) else str(value)
-            table.add_row("" if number else f"[bold]{section}", name.replace("_", " "), shown or "none")
+            table.add_row("" if number else f"[bold]{section}", name.replace("_", " "), escape(shown or "none"))
     console.print(table)
     console.print()
     for note in report["notes"] or ["nothing here should be slow"]:
-        console.print(f"[yellow]·[/] {note}", soft_wrap=True)
+        console.print(f"[yellow]·[/] {escape(note)}", soft_wrap=True, highlight=False)
