@@ -35,7 +35,10 @@ def open_candidate(name: str, task: str, execute: int, steps: int | None = None,
         raise UserError("device=cuda: no CUDA device is visible here; use device=cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, card = checkpoint.load(name), checkpoint.card(name)
+    try:
+        model, card = checkpoint.load(name), checkpoint.card(name)
+    except FileNotFoundError:
+        raise UserError(f"checkpoint={name}: none is installed; train one and give its folder as checkpoint=") from None
     if task not in model.config.tasks:
         raise UserError(f"task={task}: checkpoint {name} was trained for {', '.join(model.config.tasks)}")
     if not 1 <= execute <= model.config.horizon:

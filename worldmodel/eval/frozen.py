@@ -144,6 +144,8 @@ def find(name: str, task: str) -> Path:
 
 
 def _read(cls: type[Starts], path: Path) -> tuple[Starts, dict[str, Any], list[str]]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("not a zip archive")
     with np.load(path, allow_pickle=False) as stored:
         meta = json.loads(stored["meta"].tobytes())
         states, seeds = np.asarray(stored["states"], np.float64), np.asarray(stored["seeds"], np.int64)
