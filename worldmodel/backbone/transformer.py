@@ -19,7 +19,7 @@ type Memory = list[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """The three numbers that make a size."""
+    """The three numbers that make a size. width: of a token. depth: number of blocks. heads: of attention."""
 
     width: int = 192
     depth: int = 4

@@ -13,7 +13,10 @@ from worldmodel.train.optimiser import OptimiserConfig
 
 @dataclass(frozen=True)
 class ModesConfig:
-    """Share of the training steps that each mode gets; batches of modes with frames are half as large."""
+    """How often each mode is trained; batches of modes with frames are half as large.
+
+    policy, joint, forward, inverse, video: share of the training steps, relative to the others.
+    """
 
     policy: float = 0.76
     joint: float = 0.06

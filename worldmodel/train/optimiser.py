@@ -15,6 +15,7 @@ class OptimiserConfig:
 
     rate, muon_rate: peak learning rates. warmup: steps of linear warm-up. decay: share of the run, at its end, over
     which the rate falls linearly to zero; constant in between, so that a run can be prolonged. clip: gradient norm.
+    weight_decay: of AdamW and Muon, relative to the rate.
     ema: width of the weight average relative to the steps so far (power-function EMA, arXiv 2312.02696).
     """
 
