@@ -1,6 +1,8 @@
 """Training: the real entry point runs, resumes exactly, and says what is wrong."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import load
 from worldmodel.flow import ObjectiveConfig
-from worldmodel.train import TrainConfig, train
+from worldmodel.train import TrainConfig, loop, train
 from worldmodel.train.augment import AugmentConfig, augment
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
 from worldmodel.train.optimiser import Optimiser, OptimiserConfig, average
@@ -61,6 +63,25 @@ def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path,
         assert torch.equal(value, resumed[name]), name
     steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps) and steps[:3] == [1, 3, 4]
+
+
+def test_ctrl_c_finishes_the_step_and_saves(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+
+    def interrupted(*arguments: object) -> None:
+        steps.append(average(*arguments))  # type: ignore[arg-type, func-returns-value]
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(loop, "average", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(config, save_every=100))
+    assert [state.name for state in saved(Path(config.out) / "states")] == ["00000003"]
+    stopped, undisturbed = config.out, replace(config, out=config.out + "2", save_every=3)
+    train(undisturbed)
+    cut = load_file(saved(Path(stopped) / "states")[0] / "state.safetensors")
+    whole = load_file(saved(Path(undisturbed.out) / "states")[0] / "state.safetensors")
+    assert all(torch.equal(value, cut[name]) for name, value in whole.items())
 
 
 def test_a_run_leaves_a_model_a_log_and_pictures(config: TrainConfig) -> None:

@@ -66,15 +66,20 @@ class Log:
         matplotlib.use("agg")
         import matplotlib.pyplot as plt
 
-        names = sorted({name for row in self.rows for name in row if "/" in name})
-        losses = [name for name in names if not name.startswith("validation/")]
-        success = [name for name in names if name.startswith("validation/") and name.endswith("success_rate")]
-        figure, axes = plt.subplots(1, 2 if success else 1, figsize=(10 if success else 6, 4), squeeze=False)
-        for axis, chosen, label in zip(axes[0], (losses, success), ("loss", "success rate"), strict=False):
-            for name in chosen:
-                points = [(row["step"], row[name]) for row in self.rows if name in row]
-                axis.plot(*zip(*points, strict=True), marker="o" if name in success else None, ms=3, lw=1, label=name)
-            axis.set(xlabel="step", ylabel=label)
+        losses = sorted({name for row in self.rows for name in row if "/" in name and "validation/" not in name})
+        examined = [row for row in self.rows if "validation/success_rate" in row]
+        figure, axes = plt.subplots(1, 2 if examined else 1, figsize=(10 if examined else 6, 4), squeeze=False)
+        for name in losses:
+            points = [(row["step"], row[name]) for row in self.rows if name in row]
+            axes[0][0].plot(*zip(*points, strict=True), lw=1, label=name)
+        axes[0][0].set(xlabel="step", ylabel="loss")
+        if examined:
+            steps, rates = ([row[key] for row in examined] for key in ("step", "validation/success_rate"))
+            low, high = ([row[f"validation/{key}"] for row in examined] for key in ("low", "high"))
+            gaps = [np.subtract(rates, low).clip(0), np.subtract(high, rates).clip(0)]
+            axes[0][1].errorbar(steps, rates, yerr=gaps, marker="o", capsize=3, label="closed loop, 95 % Wilson")
+            axes[0][1].set(xlabel="step", ylabel="success rate on validation starts", ylim=(0, 1.03))
+        for axis in axes[0]:
             axis.grid(alpha=0.3)
             axis.legend(fontsize=7)
         axes[0][0].set_yscale("log")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import platform
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,38 +36,56 @@ def train(config: TrainConfig) -> None:
     run = prepare(config)
     learner, batches, log = run.learner, run.batches, run.log
     fast, plain = losses(learner.model, learner.ema, config)
-    with run.progress() as progress:
+    with run.progress() as progress, interruptible() as asked_to_stop:
         bar = progress.add_task("train", total=config.steps, completed=learner.step, note="compiling the first step")
-        try:
-            while learner.step < config.steps:
-                mode, clip, noise = batches.draw(learner.step)
-                if learner.step == 0:
-                    draw_batch(clip, run.out / "first_batch.png", learner.model.config.cameras)
+        while learner.step < config.steps:
+            mode, clip, noise = batches.draw(learner.step)
+            if learner.step == 0:
+                draw_batch(clip, run.out / "first_batch.png", learner.model.config.cameras)
 
-                found = (fast if mode == "policy" else plain)(clip, mode, noise)
-                found["loss"].backward()
-                norm = learner.optimiser.update(learner.step)
-                average(learner.ema, learner.model, learner.step, config.optimiser.ema)
-                learner.step += 1
+            found = (fast if mode == "policy" else plain)(clip, mode, noise)
+            found["loss"].backward()
+            norm = learner.optimiser.update(learner.step)
+            average(learner.ema, learner.model, learner.step, config.optimiser.ema)
+            learner.step += 1
 
-                log.add(mode, found, norm, len(clip.state))
-                if learner.step % config.log.every == 0:
-                    row = log.flush(learner.step, {"rate": learner.optimiser.fraction(learner.step)})
-                    _check(row, run.out)
-                    progress.update(bar, note=_note(row))
-                    if not progress.console.is_terminal:
-                        say(f"step {learner.step} of {config.steps} · {_note(row)}")
-                if learner.step % config.save_every == 0 or learner.step == config.steps:
-                    run.save()
-                if config.validation.every and learner.step % config.validation.every == 0:
-                    log.write({"step": learner.step} | closed_loop(run.out, learner.step, config.validation))
-                    log.plot()
-                progress.update(bar, completed=learner.step)
-        except KeyboardInterrupt:
-            run.save()
-            say(f"stopped at step {learner.step}; the same command goes on from there")
-            raise
+            log.add(mode, found, norm, len(clip.state))
+            if learner.step % config.log.every == 0:
+                row = log.flush(learner.step, {"rate": learner.optimiser.fraction(learner.step)})
+                _check(row, run.out)
+                progress.update(bar, note=_note(row))
+                if not progress.console.is_terminal:
+                    say(f"step {learner.step} of {config.steps} · {_note(row)}")
+            if learner.step % config.save_every == 0 or learner.step == config.steps or asked_to_stop:
+                run.save()
+            if config.validation.every and learner.step % config.validation.every == 0 and not asked_to_stop:
+                log.write({"step": learner.step} | closed_loop(run.out, learner.step, config.validation))
+                log.plot()
+            progress.update(bar, completed=learner.step)
+            if asked_to_stop:
+                say(f"stopped after step {learner.step}, saved; the same command goes on from there")
+                raise KeyboardInterrupt
     say(f"trained {learner.step} steps; averaged weights in {run.out / 'model'}, log and plot in {run.out}/metrics.*")
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """A list that the first Ctrl-C fills, so that a step is never cut in half; the second one stops at once."""
+    asked: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)
