@@ -124,7 +124,8 @@ def prepare(config: TrainConfig) -> Run:
     shape = _model_config(config, stores)
     spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states)
     clips = Clips(stores, spec, config.holdout)
-    held_out = Clips(stores, spec, config.holdout, split="held out") if config.holdout else None
+    spared = any(round(config.holdout * store.episodes) for store in stores)  # a handful of episodes spares none
+    held_out = Clips(stores, spec, config.holdout, split="held out") if spared else None
     made = {
         "command": "worldmodel " + " ".join(sys.argv[1:]),
         "version": __version__,
