@@ -81,7 +81,8 @@ class Log:
             axes[0][1].set(xlabel="step", ylabel="success rate on validation starts", ylim=(0, 1.03))
         for axis in axes[0]:
             axis.grid(alpha=0.3)
-            axis.legend(fontsize=7)
+            if axis.lines:
+                axis.legend(fontsize=7)
         axes[0][0].set_yscale("log")
         figure.tight_layout()
         figure.savefig(self.plot_path, dpi=110)
