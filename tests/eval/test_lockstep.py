@@ -11,7 +11,7 @@ import pytest
 from arcade import EXECUTE, FINGERPRINT, CountingPolicy, CountingStages, length_of, starts_of, succeeds
 
 from worldmodel.config import UserError
-from worldmodel.eval.actor import Actor, noise_seed, stack
+from worldmodel.eval.actor import Actor, crowded, noise_seed, stack
 from worldmodel.eval.candidate import Candidate
 from worldmodel.eval.evaluate import EvaluateConfig, Exam, examine
 from worldmodel.eval.frozen import digest
@@ -100,6 +100,9 @@ def test_actor_pads_to_one_size_and_times() -> None:
     timed = actor.time_single([(observation, 0) for observation in observations])
     assert timed["n"] >= 50
     assert timed["p50"] <= timed["p95"]
+    assert timed["cpu_share"] > 0
+    assert crowded(0.3, "cpu") == ["the machine was busy: the policy got 30 % of a core, so its times are too long"]
+    assert crowded(1.6, "cpu") == crowded(0.3, "cuda") == []
     assert stack(observations)["x"].shape == (3,)
     with pytest.raises(ValueError, match="expected"):
         actor.act([{"x": np.array(np.nan)}], [0])

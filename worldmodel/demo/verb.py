@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from worldmodel.config import UserError, option
 from worldmodel.demo import page
 from worldmodel.demo.film import Film, Surprise
-from worldmodel.eval.actor import noise_seed, stack
-from worldmodel.eval.candidate import open_candidate
-from worldmodel.eval.evaluate import INTERRUPTED, EvaluateConfig, Exam, check_names, settle
+from worldmodel.eval.actor import crowded, noise_seed, stack
+from worldmodel.eval.candidate import open_candidate, use_threads
+from worldmodel.eval.evaluate import INTERRUPTED, EvaluateConfig, Exam, check_names, machine, settle
 from worldmodel.eval.frozen import Starts, Trial, find
 from worldmodel.eval.journal import write_atomically
 from worldmodel.eval.simulators import ATTEMPTS, Simulators
@@ -41,21 +41,25 @@ class DemoConfig:
     execute: int = option("actions executed of each chunk before looking again", 8)
     steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
     device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
+    threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
 
     def exam(self) -> EvaluateConfig:
         """The same as an evaluation; raises ValueError for values out of range."""
         shared = {name: getattr(self, name) for name in ("episodes", "task", "checkpoint", "out", "seed", "execute")}
-        return EvaluateConfig(**shared, steps=self.steps, device=self.device, starts="test", workers=1, batch=1)
+        return EvaluateConfig(
+            **shared, steps=self.steps, device=self.device, threads=self.threads, starts="test", workers=1, batch=1
+        )
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One finished episode of the demo; times are milliseconds, one per decision."""
+    """One finished episode of the demo; milliseconds, one per decision (``cpu_ms``: processor time of ``act``)."""
 
     trial: Trial
     moment: Moment
     film: Film
     act_ms: list[float]
+    cpu_ms: list[float]
     imagine_ms: list[float]
 
     def line(self) -> dict[str, Any]:
@@ -81,6 +85,7 @@ def demo(config: DemoConfig) -> int:
     """Roll a checkpoint out on held-out starts and write ``index.html``; 130 where interrupted, with what there is."""
     exam_config = config.exam()
     check_names(config.task)
+    use_threads(config.threads)
     path = find("test", config.task)
     starts = Starts.load(path)
     candidate = open_candidate(config.checkpoint, config.task, config.execute, config.steps, config.device)
@@ -137,6 +142,7 @@ def perform(exam: Exam, simulators: Simulators, trial: Trial, warm: bool = True)
     policy: Any = exam.candidate.policy
     execute, seed = exam.config.execute, exam.config.seed
     film, act_ms, imagine_ms = Film(exam.candidate.cameras), list[float](), list[float]()
+    cpu_ms = list[float]()
     policy.reset()
     moment = ask(simulators, "begin", trial)
     film.begin(moment.observation or {})
@@ -146,15 +152,16 @@ def perform(exam: Exam, simulators: Simulators, trial: Trial, warm: bool = True)
         for _ in range(0 if warm else WARM_UP):
             policy.act(batch, seeds=seeds)
         warm = True
-        began = time.perf_counter()
+        worked, began = time.process_time(), time.perf_counter()
         chunk = policy.act(batch, seeds=seeds)
         acted = time.perf_counter()
+        cpu_ms.append(1000 * (time.process_time() - worked))
         imagined = policy.imagine(batch, chunk, list(range(1, execute + 1)))
         act_ms.append(1000 * (acted - began))
         imagine_ms.append(1000 * (time.perf_counter() - acted))
         moment = ask(simulators, "advance", chunk[0, :execute], True)
         film.chunk(moment.frames, {key: value[0] for key, value in imagined.items()})
-    return Scene(trial, moment, film, act_ms, imagine_ms)
+    return Scene(trial, moment, film, act_ms, cpu_ms, imagine_ms)
 
 
 def ask(simulators: Simulators, verb: str, *arguments: Any) -> Moment:
@@ -171,6 +178,7 @@ def summarize(config: DemoConfig, exam: Exam, scenes: list[Scene]) -> dict[str, 
     for scene in scenes:
         surprise.merge(scene.film.surprise)
     act_ms = [ms for scene in scenes for ms in scene.act_ms]
+    share = sum(ms for scene in scenes for ms in scene.cpu_ms) / max(sum(act_ms), 1e-9)
     psnr = surprise.decibels()
     return {
         "task": config.task,
@@ -190,7 +198,8 @@ def summarize(config: DemoConfig, exam: Exam, scenes: list[Scene]) -> dict[str, 
         },
         "scenes": [scene.line() for scene in scenes],
         "fingerprint": exam.fingerprint,
-        "notes": exam.notes,
+        "machine": machine(),
+        "notes": [*exam.notes, *crowded(share, exam.candidate.device)],
     }
 
 

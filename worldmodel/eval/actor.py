@@ -49,21 +49,32 @@ class Actor:
         return chunk[: len(observations)]
 
     def time_single(self, samples: list[tuple[Arrays, int]]) -> dict[str, Any]:
-        """Milliseconds of ``act`` on one (observation, noise seed) at a time, after warming up: p50, p95, count."""
+        """Milliseconds of ``act`` on one (observation, noise seed) at a time, after warming up: p50, p95, count.
+
+        ``cpu_share``: processor time over wall-clock time, 1 or more where nothing else wanted the machine.
+        """
         if not samples:
-            return {**quantiles([]), "n": 0}
-        spent = []
+            return {**quantiles([]), "n": 0, "cpu_share": 1.0}
+        spent, computed = [], 0.0
         for i in range(WARM_UP + TIMED):
             observation, seed = samples[i % len(samples)]
             one = stack([observation])
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             self._call(one, np.array([seed], np.int64))
+            computed += 1000 * (time.process_time() - worked)
             spent.append(1000 * (time.perf_counter() - began))
-        return {**quantiles(spent[WARM_UP:]), "n": TIMED}
+        return {**quantiles(spent[WARM_UP:]), "n": TIMED, "cpu_share": round(computed / max(sum(spent), 1e-9), 2)}
 
     def _call(self, stacked: Arrays, seeds: np.ndarray) -> np.ndarray:
         chunk = self.policy.act(stacked, seeds=seeds) if self._seeded else self.policy.act(stacked)  # type: ignore[call-arg]
         return np.asarray(chunk, np.float32)
+
+
+def crowded(cpu_share: float, device: str) -> list[str]:
+    """A note for the report where other programs slowed the policy down, so that its times say little."""
+    if device != "cpu" or cpu_share >= 0.8:
+        return []
+    return [f"the machine was busy: the policy got {100 * cpu_share:.0f} % of a core, so its times are too long"]
 
 
 def stack(observations: list[Arrays]) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import worldmodel
 from worldmodel.config import UserError, option
 from worldmodel.eval import report
-from worldmodel.eval.actor import Actor
-from worldmodel.eval.candidate import Candidate, open_candidate
+from worldmodel.eval.actor import Actor, crowded
+from worldmodel.eval.candidate import Candidate, cores, open_candidate, use_threads
 from worldmodel.eval.frozen import SPLITS, Starts, Trial, find
 from worldmodel.eval.journal import Journal
 from worldmodel.eval.lockstep import Lockstep, Result
@@ -45,12 +44,13 @@ class EvaluateConfig:
     seed: int = option("seed of the sampler's noise", 0)
     size: int | None = option("edge of the camera images in pixels; null takes the checkpoint's own", None)
     device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
+    threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
     against: str | None = option("folder of another evaluation on the same starts, for a paired comparison", None)
     timeout: float = option("seconds after which a silent simulator is replaced", 60.0)
 
     def __post_init__(self) -> None:
         bounds = {"episodes": (1, 10**6), "workers": (1, 256), "batch": (1, 1024), "videos": (0, 10**6)}
-        bounds |= {"execute": (1, 1024), "seed": (0, 2**62)}
+        bounds |= {"execute": (1, 1024), "seed": (0, 2**62), "threads": (0, 1024)}
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -89,6 +89,7 @@ class Exam:
 def evaluate(config: EvaluateConfig) -> int:
     """Evaluate a checkpoint; writes ``report.json``, ``episodes.jsonl`` and ``index.html``. 130 where interrupted."""
     check_names(config.task, config.perturb)
+    use_threads(config.threads)
     path = find(config.starts, config.task)
     starts = Starts.load(path)
     candidate = open_candidate(config.checkpoint, config.task, config.execute, config.steps, config.device)
@@ -201,7 +202,7 @@ def summarize(exam: Exam, journal: Journal, lockstep: Lockstep, drawn_by: dict[s
         before = journal.run["timing"] = {"act_ms": single, "batch_ms": batch}
         journal.session()
     timing = before or {
-        "act_ms": {**quantiles([]), "n": 0},
+        "act_ms": lockstep.actor.time_single([]),
         "batch_ms": {**quantiles([]), "size": config.batch, "n": 0},
     }
     found: dict[str, Any] = {
@@ -214,7 +215,7 @@ def summarize(exam: Exam, journal: Journal, lockstep: Lockstep, drawn_by: dict[s
         "steps_per_second": round(spent["steps"] / spent["seconds"], 1) if spent.get("seconds") else None,
         **{key: getattr(config, key) for key in ("execute", "steps", "seed", "batch", "workers")},
         "spent": spent,
-        "notes": list(dict.fromkeys(exam.notes)),
+        "notes": list(dict.fromkeys([*exam.notes, *crowded(timing["act_ms"]["cpu_share"], exam.candidate.device)])),
         "paired": report.compare(journal.lines, Path(config.against)) if config.against else None,
         "fingerprint": {
             **exam.fingerprint,
@@ -229,9 +230,16 @@ def summarize(exam: Exam, journal: Journal, lockstep: Lockstep, drawn_by: dict[s
 
 def machine() -> dict[str, Any]:
     """What ran it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    import torch
+
     python, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
-    return {"worldmodel": worldmodel.__version__, "python": python, "system": system, "cores": cores}
+    return {
+        "worldmodel": worldmodel.__version__,
+        "python": python,
+        "system": system,
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def say(found: dict[str, Any], out: Path) -> None:
