@@ -38,9 +38,7 @@ def resolve(name: str | Path) -> Path:
         if (folder / CARD).is_file():
             return folder
     kind = "no such folder" if not path.exists() else f"no {CARD} in it"
-    raise CheckpointError(
-        f"checkpoint {str(name)!r}: {kind}; give a run's folder, a model folder or 'shipped'"
-    )
+    raise CheckpointError(f"checkpoint {str(name)!r}: {kind}; give a run's folder, a model folder or 'shipped'")
 
 
 def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dtype = torch.float32) -> Path:

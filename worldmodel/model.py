@@ -225,7 +225,8 @@ class WorldModel(nn.Module):
         """Fill in what is wanted from what is given: every mode is this one operation.
 
         ``want.at`` may have several rows per observation, one after another, each answered on its own; actions can then
-        not be wanted beside them. steps: sampling steps. start: noise to begin from (model units), drawn from ``generator`` where absent.
+        not be wanted beside them. steps: sampling steps. start: noise to begin from (model units), drawn from
+        ``generator`` where absent.
         Raises ValueError if nothing is wanted or something is both given and wanted.
         """
         fixed, at = self._fixed(given, want)
