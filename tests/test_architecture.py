@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
-    "experience assets",
+    "experience assets spawned",
     "data envs config",
     "tokens",
     "backbone",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing as mp
-import os
-import threading
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -12,6 +9,7 @@ from pathlib import Path
 
 from worldmodel.collect import spool
 from worldmodel.collect.demonstrate import Recipe, Stage
+from worldmodel.spawned import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Job:
 
 def work(connection: Connection, job: Job) -> None:
     """Body of a worker process: seeds in, results out, episodes to the spool."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    end_with_parent()
     seed: int | None = None
     try:
         stages = {task: job.stage(job.recipe, task) for task in job.recipe.tasks}
@@ -44,10 +42,3 @@ def work(connection: Connection, job: Job) -> None:
     except Exception as error:  # noqa: BLE001  # whatever went wrong, the parent must hear of it
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         connection.send(("error", (seed, message, traceback.format_exc())))
-
-
-def _die_with_parent() -> None:
-    parent = mp.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing as mp
-import os
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
@@ -16,15 +14,13 @@ from worldmodel.collect.stop import deaf_children
 from worldmodel.collect.worker import Job, work
 from worldmodel.config import UserError
 from worldmodel.data import layout
+from worldmodel.spawned import isolated
 
 ATTEMPTS = 3
 """A seed that hangs or kills its worker this often stops the collection."""
 
 STARTUP_SECONDS = 60.0
 """A worker may take this long to start, on a machine that is busy with other things."""
-
-ISOLATED = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
-"""Environment of a worker: no CUDA beside EGL (it crashes), no threads inside one core's share."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Worker:
         context = mp.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, job), daemon=True)
-        with _environment(ISOLATED), deaf_children():
+        with isolated(), deaf_children():
             self.process.start()
         theirs.close()
         self.seed: int | None = None
@@ -147,18 +143,3 @@ class Workers:
         log.write_text(trace)
         where = "could not start" if seed is None else f"failed on seed {seed}"
         raise UserError(f"a worker {where}: {message} (traceback in {log})")
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for processes started inside: a spawned child reads them before its first import."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

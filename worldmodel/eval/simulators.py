@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing as mp
-import os
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,11 +18,10 @@ from typing import Any
 
 from worldmodel.config import UserError
 from worldmodel.eval.stage import Moment, Stage
+from worldmodel.spawned import end_with_parent, isolated
 
 ATTEMPTS = 3
 """A process that is lost this often without a single answer in between ends the evaluation; so does an episode."""
-ISOLATED = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
-"""Environment of a simulator process: no CUDA beside EGL (it crashes), no threads beyond its own core."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Process:
         context = mp.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, stages), daemon=True)
-        with _environment(ISOLATED):
+        with isolated():
             self.process.start()
         theirs.close()
         self.waiting: set[int] = set()
@@ -150,7 +147,7 @@ class Simulators:
 def _serve(connection: Connection, stages: Callable[[], Stage]) -> None:
     """Body of a simulator process: questions in, answers out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; only the parent decides
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    end_with_parent()
     opened: dict[int, Stage] = {}
     slot = -1
     try:
@@ -169,25 +166,3 @@ def _serve(connection: Connection, stages: Callable[[], Stage]) -> None:
             traceback.print_exc()
         name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         connection.send((slot, "error", (name + " ".join(str(error).split()),)))
-
-
-def _die_with_parent() -> None:
-    parent = mp.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for processes started inside: a spawned child reads them before its first import."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
