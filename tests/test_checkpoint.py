@@ -65,3 +65,17 @@ def test_a_missing_checkpoint_says_what_to_give(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "nothing")
     with pytest.raises(CheckpointError, match=r"no model\.json in it"):
         checkpoint.resolve(tmp_path)
+
+
+def test_a_full_disk_leaves_the_earlier_save_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkpoint.save(small_model(), tmp_path / "model", {"steps": 1})
+
+    def full(tensors: object, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match=r"No space left on device.*earlier saves are whole"):
+        checkpoint.save(small_model(), folder, {"steps": 2})
+    assert checkpoint.card(folder)["made"] == {"steps": 1} and checkpoint.load(folder) is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

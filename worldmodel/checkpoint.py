@@ -59,17 +59,28 @@ def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dty
 
 
 def write_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], weights: str, name: str) -> Path:
-    """One safetensors file and one JSON file that carries its SHA-256, under a temporary name, then renamed."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """One safetensors file and one JSON file that carries its SHA-256, under a temporary name, then renamed.
+
+    Raises OSError, in one line, where it cannot be written (a full disk); what was saved before stays as it was.
+    """
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    save_file(tensors, fresh / weights)
-    card = card | {"sha256": hashlib.sha256((fresh / weights).read_bytes()).hexdigest()}
-    (fresh / name).write_text(json.dumps(card, indent=1) + "\n")
-    for file in fresh.iterdir():
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        save_file(tensors, fresh / weights)
+        card = card | {"sha256": hashlib.sha256((fresh / weights).read_bytes()).hexdigest()}
+        (fresh / name).write_text(json.dumps(card, indent=1) + "\n")
+        for file in fresh.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        free = shutil.disk_usage(folder.parent).free // 2**20 if folder.parent.exists() else 0
+        reason = " ".join(str(error).split())
+        raise OSError(
+            f"cannot write {folder} ({reason}; {free} MiB free); earlier saves are whole, free space and go on"
+        ) from None
     if folder.exists():
         old = folder.with_name(f".{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)

@@ -95,7 +95,7 @@ def notes(report: dict[str, Any]) -> list[str]:
             "no OpenGL: pictures come from a plain ray caster that the shipped model never saw; run `make setup`"
         )
     if not compute["cuda"]:
-        found.append("no CUDA GPU: train `tiny` here (hours); `small` and `base` want a GPU")
+        found.append("no CUDA GPU: train `tiny` here (about an hour); `small` and `base` want a GPU")
         if not {"amx_bf16", "avx512_bf16"} & set(machine["flags"]):
             found.append("this CPU has no bf16 units: training runs at about a quarter of the speed of one that has")
     if not compute["compiler"]:
