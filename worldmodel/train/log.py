@@ -108,12 +108,16 @@ def tracker(kind: str, folder: Path, config: Mapping[str, Any]) -> Track | None:
 
             return to_tensorboard
         import wandb
-
-        run = wandb.init(project="worldmodel", dir=str(folder), config=dict(config), resume="allow")
-        return lambda row, step: run.log(dict(row), step=step)
     except ImportError:
         message = f"log.tracker={kind} needs a package that is not installed: pip install 'worldmodel[track]'"
         raise ValueError(message) from None
+    try:
+        run = wandb.init(project="worldmodel", dir=str(folder), config=dict(config), resume="allow")
+    except wandb.Error as error:
+        raise ValueError(
+            f"log.tracker=wandb: {error}; or set WANDB_MODE=offline to log into the run's folder"
+        ) from None
+    return lambda row, step: run.log(dict(row), step=step)
 
 
 def say(text: str) -> None:
