@@ -6,21 +6,22 @@ import pytest
 import torch
 from small import CONFIG, small_clip, small_given, small_model
 
-from worldmodel.flow import MODES, NoiseDraw, NoiseLaw, ObjectiveConfig, draw_noise, flow_loss, mix
+from worldmodel.flow import ARMS, MODES, NoiseDraw, NoiseLaw, ObjectiveConfig, draw_noise, flow_loss, mix
 from worldmodel.flow.noise import no_noise
 from worldmodel.model import Given, Want
 
 FRAMES, ACTIONS = (2, 16, 768), (2, 16, 4)
 
 
-def noise_for(mode: str, draws: int = 1, dual: bool = False) -> dict[str, NoiseDraw]:
-    generator, roles = torch.Generator().manual_seed(3), MODES[mode]
-    law, out = NoiseLaw(masked=0.3 if dual else 0.0), {}
+def noise_for(mode: str, draws: int = 1, kind: str = "flow") -> dict[str, NoiseDraw]:
+    generator, roles, arm = torch.Generator().manual_seed(3), MODES[mode], ARMS[kind]
+    law, masked, out = NoiseLaw(), NoiseLaw(masked=0.3), {}
     actions = (ACTIONS[0] * draws, *ACTIONS[1:])
     if roles.actions != "absent":
-        out["actions"] = draw_noise(law, actions, generator) if roles.actions == "wanted" else no_noise(actions)
+        out["actions"] = draw_noise(law, actions, generator, arm) if roles.actions == "wanted" else no_noise(actions)
     if roles.frames != "absent":
-        out["frames"] = draw_noise(law, FRAMES, generator, dual) if roles.frames == "wanted" else no_noise(FRAMES)
+        wanted = roles.frames == "wanted"
+        out["frames"] = draw_noise(masked, FRAMES, generator, arm, 2) if wanted else no_noise(FRAMES)
     return out
 
 
@@ -59,11 +60,11 @@ def test_every_mode_learns_only_from_what_it_wants(mode: str) -> None:
 
 def test_the_loss_is_the_hand_made_one() -> None:
     model, clip, draw = small_model(), small_clip(), noise_for("policy")
-    memory, last = model.observe(clip.images, clip.state, clip.task)
+    seen = model.observe(clip)
     clean = model.actions.encode(clip.action, clip.state)
     noisy = {"actions": mix(clean, draw["actions"].eps, draw["actions"].noise())}
-    features, _ = model.backbone(model.stream(noisy, draw, None), memory)
-    guess = model.read(features, noisy, last)["actions"]
+    features, _ = model.backbone(model.stream(noisy, draw, None), seen.memory)
+    guess = model.read(features, noisy, seen.last)["actions"]
     expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, ObjectiveConfig().actions_floor)
     found = model.loss(clip, "policy", draw, ObjectiveConfig())
     torch.testing.assert_close(found["actions"], expected)
@@ -90,23 +91,6 @@ def test_masked_steps_do_not_teach() -> None:
     )
     assert torch.equal(one, other)
     assert model.loss(replace(clip, action=changed), "policy", pure, ObjectiveConfig())["loss"] > other
-
-
-def test_self_flow_adds_the_alignment_and_needs_a_teacher() -> None:
-    model, teacher, clip = small_model(projector=True), small_model(projector=True), small_clip()
-    objective, draw = ObjectiveConfig(kind="self_flow"), noise_for("joint", dual=True)
-    found = model.loss(clip, "joint", draw, objective, teacher)
-    parts = found["actions"] + found["frames"] + objective.align * found["align"]
-    torch.testing.assert_close(found["loss"], parts)
-    assert -1 <= found["align"] <= 1 and -1 <= found["mean_direction"] <= 1
-    found["loss"].backward()
-    assert all(p.grad is None for p in teacher.parameters()) and model.projector[0].weight.grad is not None
-    with pytest.raises(ValueError, match="EMA teacher"):
-        model.loss(clip, "joint", draw, objective, None)
-
-
-def test_the_student_reads_earlier_than_the_teacher() -> None:
-    assert small_model().taps == (1, 2)
 
 
 def test_acting_does_not_depend_on_neighbours_or_on_how_it_is_asked() -> None:

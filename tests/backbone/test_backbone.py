@@ -56,12 +56,12 @@ def one_masked_pass(backbone: Backbone, first: TokenStream, second: TokenStream)
 def test_two_passes_equal_one_masked_pass(grad: bool) -> None:
     backbone, first, second = make(), given(), wanted()
     with torch.set_grad_enabled(grad):
-        fast, _ = backbone(second, backbone.observe(first))
+        fast, _ = backbone(second, backbone.observe(first)[0])
         torch.testing.assert_close(fast, one_masked_pass(backbone, first, second), atol=2e-5, rtol=1e-4)
 
 
 def test_tokens_may_come_in_any_order() -> None:
-    backbone, memory, second = make(), make().observe(given()), wanted()
+    backbone, memory, second = make(), make().observe(given())[0], wanted()
     order = torch.tensor([2, 0, 3, 1])
     shuffled = replace(
         second, values=second.values[:, order], places=second.places[order], which=second.which[:, order]
@@ -70,16 +70,30 @@ def test_tokens_may_come_in_any_order() -> None:
 
 
 def test_a_constant_vector_of_noise_equals_a_scalar() -> None:
-    backbone, memory, second = make(), make().observe(given()), wanted()
+    backbone, memory, second = make(), make().observe(given())[0], wanted()
     scalar = replace(second, levels=torch.full((2, 1), 0.4), which=torch.zeros(1, 4, dtype=torch.int64))
     vector = replace(second, levels=torch.full((2, 2), 0.4))
     torch.testing.assert_close(backbone(scalar, memory)[0], backbone(vector, memory)[0])
 
 
 def test_the_tap_is_what_the_teacher_computes() -> None:
-    backbone, memory, second = make(), make().observe(given()), wanted()
-    _, tapped = backbone(second, memory, tap=2)
-    torch.testing.assert_close(tapped, backbone.features(second, memory, until=2))
+    backbone, memory, second = make(), make().observe(given())[0], wanted()
+    _, after = backbone(second, memory)
+    torch.testing.assert_close(after[2], backbone.features(second, memory, until=2))
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_tokens_read_only_what_they_are_allowed_to(grad: bool) -> None:
+    backbone, memory, second = make(), make().observe(given())[0], wanted()
+    allowed = torch.eye(4, dtype=torch.bool)[None].expand(2, -1, -1)
+    with torch.set_grad_enabled(grad):
+        apart = backbone(second, memory, allowed)[0]
+        for i in range(4):
+            one = slice(i, i + 1)
+            alone = replace(second, values=second.values[:, one], places=second.places[one], which=second.which[:, one])
+            torch.testing.assert_close(backbone(alone, memory)[0], apart[:, one], atol=2e-5, rtol=1e-4)
+        everything = torch.ones_like(allowed)
+        torch.testing.assert_close(backbone(second, memory, everything)[0], backbone(second, memory)[0])
 
 
 def test_rotation_depends_on_relative_places_only() -> None:

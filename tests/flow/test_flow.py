@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldmodel.flow import NoiseLaw, alignment, draw_noise, flow_loss, mix, sample, velocity
+from worldmodel.flow import ARMS, NoiseLaw, alignment, draw_noise, flow_loss, mix, sample, velocity
 from worldmodel.flow.noise import no_noise
 from worldmodel.flow.objective import ObjectiveConfig
 from worldmodel.flow.path import step, velocity_error
@@ -49,7 +49,7 @@ def test_alignment_is_over_channels_and_stops_at_the_teacher() -> None:
 
 def test_the_teacher_is_never_noisier_and_shares_the_noise_sample() -> None:
     generator = torch.Generator().manual_seed(0)
-    draw = draw_noise(NoiseLaw(masked=0.3), (64, 50, 2), generator, dual=True)
+    draw = draw_noise(NoiseLaw(masked=0.3), (64, 50, 2), generator, ARMS["self_flow"])
     teacher = draw.teacher()
     assert (teacher.noise() <= draw.noise()).all() and (teacher.noise() < draw.noise()).any()
     assert teacher.eps is draw.eps
@@ -80,7 +80,7 @@ def gaussian_error(steps: int, method: Method) -> float:
         variance = (1 - t) ** 2 * spread**2 + t**2
         return {"x": mean + (1 - t) * spread**2 / variance * (values["x"] - (1 - t) * mean)}
 
-    return (sample(denoise, {"x": eps}, steps, method)["x"] - (mean + spread * eps)).abs().max().item()
+    return (sample(denoise, {"x": eps}, grid(steps), method)["x"] - (mean + spread * eps)).abs().max().item()
 
 
 @pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2)])
@@ -93,7 +93,7 @@ def test_samplers_converge_at_their_order(method: Method, order: int) -> None:
 def test_one_step_is_the_prediction_and_a_constant_prediction_is_exact() -> None:
     start = {"x": torch.randn(8)}
     for steps in (1, 3):
-        out = sample(lambda values, t: {"x": torch.full((8,), 2.0)}, start, steps)
+        out = sample(lambda values, t: {"x": torch.full((8,), 2.0)}, start, grid(steps))
         torch.testing.assert_close(out["x"], torch.full((8,), 2.0))
     assert torch.equal(step(start["x"], start["x"] * 0, torch.tensor(1.0), torch.tensor(0.0)), start["x"] * 0)
 

@@ -6,12 +6,15 @@ import math
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 TIME_SCALE = 8.0
 """Fastest rotation of the time axis in radians per control step of 0.05 s is TIME_SCALE * pi * 0.05."""
+
+FEW = 96
+"""Queries up to which plain products are faster in training on a CPU."""
 
 
 class Rotary(nn.Module):
@@ -71,14 +74,25 @@ class Attention(nn.Module):
         q, k = unit(q) * self.scale_q.to(q.dtype), unit(k) * self.scale_k.to(k.dtype)
         return rotate(q, turn), rotate(k, turn), v
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, memory: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Read own keys and values and, where given, the memory's; (B, N, width)."""
+    def attend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        memory: tuple[Tensor, Tensor] | None = None,
+        allowed: Bool[Tensor, "B N N"] | None = None,
+    ) -> Tensor:
+        """Read own keys and values, where ``allowed`` says so, and, where given, all of the memory's; (B, N, width)."""
+        bias = None
+        if allowed is not None:
+            bias = torch.zeros(allowed.shape, dtype=q.dtype, device=q.device).masked_fill(~allowed, -torch.inf)[:, None]
+            bias = F.pad(bias, (0 if memory is None else memory[0].shape[2], 0))
         if memory is not None:
             k, v = torch.cat([memory[0], k], dim=2), torch.cat([memory[1], v], dim=2)
-        if q.device.type == "cpu" and torch.is_grad_enabled():
-            # Two batched products and a fused softmax: at a hundred tokens the fused CPU kernel's backward is slower.
-            weights = (q @ k.mT * q.shape[-1] ** -0.5).float().softmax(-1).to(v.dtype)
-            read = weights @ v
+        if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= FEW:
+            # Two batched products and a fused softmax: with few queries the fused CPU kernel's backward is slower.
+            scores = (q * q.shape[-1] ** -0.5) @ k.mT
+            read = (scores if bias is None else scores + bias).float().softmax(-1).to(v.dtype) @ v
         else:
-            read = F.scaled_dot_product_attention(q, k, v)
+            read = F.scaled_dot_product_attention(q, k, v, bias)
         return self.out(rearrange(read, "b h n d -> b n (h d)"))

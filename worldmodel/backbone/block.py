@@ -27,7 +27,7 @@ class Block(nn.Module):
         self.norm_attention = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.attention = Attention(width, heads)
         self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.modulation = nn.Parameter(torch.zeros(6, width).index_fill(0, torch.tensor([2, 5]), gate).flatten())
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
@@ -48,10 +48,11 @@ class Block(nn.Module):
         modulation: tuple[Tensor, ...],
         turn: tuple[Tensor, Tensor],
         memory: tuple[Tensor, Tensor] | None = None,
+        allowed: Tensor | None = None,
     ) -> tuple[Float[Tensor, "B N D"], tuple[Tensor, Tensor]]:
         """Tokens after the block, and the keys and values that later readers may attend to."""
         q, k, v = self.keys(x, modulation, turn)
         _, _, gate, shift, scale, gate_mlp = modulation
-        x = x + gate * self.attention.attend(q, k, v, memory)
+        x = x + gate * self.attention.attend(q, k, v, memory, allowed)
         x = x + gate_mlp * self.mlp(modulate(self.norm_mlp(x), shift, scale))
         return x, (k, v)

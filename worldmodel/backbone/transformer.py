@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from worldmodel.backbone.attention import Rotary
@@ -79,35 +79,44 @@ class Backbone(nn.Module):
         which = stream.which.expand(table.shape[0], -1)
         return torch.gather(table, 1, which[..., None].expand(-1, -1, table.shape[2]))
 
-    def observe(self, stream: TokenStream) -> Memory:
-        """Keys and values of the given tokens in every block. The last block needs no more than that."""
+    def _run(
+        self, stream: TokenStream, memory: Memory | None, until: int, allowed: Tensor | None = None
+    ) -> tuple[list[Tensor], Memory]:
+        """Tokens after each of the first ``until`` blocks, and their keys and values for later readers."""
         x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
-        memory: Memory = []
-        for block in self._layers()[:-1]:
-            x, kept = block(x, (shared + block.modulation.to(shared.dtype)).chunk(6, -1), turn)
-            memory.append(kept)
-        last = self._layers()[-1]
-        _, k, v = last.keys(x, (shared + last.modulation.to(shared.dtype)).chunk(6, -1), turn)
-        return [*memory, (k, v)]
+        after, kept = [x], []
+        for number, block in enumerate(self._layers()[:until]):
+            modulation = (shared + block.modulation.to(shared.dtype)).chunk(6, -1)
+            x, own = block(x, modulation, turn, None if memory is None else memory[number], allowed)
+            after.append(x)
+            kept.append(own)
+        return after, kept
+
+    def observe(self, stream: TokenStream) -> tuple[Memory, list[Float[Tensor, "B N D"]]]:
+        """Keys and values of the given tokens in every block, and the tokens before the first and after each other.
+
+        The last block computes no more than its keys and values.
+        """
+        after, memory = self._run(stream, None, self.config.depth - 1)
+        last, shared = self._layers()[-1], self._modulation(stream)
+        modulation = (shared + last.modulation.to(shared.dtype)).chunk(6, -1)
+        _, k, v = last.keys(after[-1], modulation, self.rotary(stream.places))
+        return [*memory, (k, v)], after
 
     def forward(
-        self, stream: TokenStream, memory: Memory | None, tap: int | None = None
-    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B N D"] | None]:
-        """Features of the stream's tokens, and those after block number ``tap`` (counted from 1) where asked for."""
-        x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
-        tapped = None
-        for number, block in enumerate(self._layers(), start=1):
-            kept = None if memory is None else memory[number - 1]
-            x, _ = block(x, (shared + block.modulation.to(shared.dtype)).chunk(6, -1), turn, kept)
-            if number == tap:
-                tapped = x
-        shift, scale = (shared[..., : 2 * x.shape[-1]] + self.final.to(shared.dtype)).chunk(2, -1)
-        return modulate(self.norm(x), shift, scale), tapped
+        self, stream: TokenStream, memory: Memory | None, allowed: Bool[Tensor, "B N N"] | None = None
+    ) -> tuple[Float[Tensor, "B N D"], list[Float[Tensor, "B N D"]]]:
+        """Features of the stream's tokens, and the tokens before the first and after every block.
 
-    def features(self, stream: TokenStream, memory: Memory | None, until: int) -> Float[Tensor, "B N D"]:
+        ``allowed``: which of the stream's own tokens may read which others, where not all may; memory is open to all.
+        """
+        after, _ = self._run(stream, memory, self.config.depth, allowed)
+        shared = self._modulation(stream)
+        shift, scale = (shared[..., : 2 * shared.shape[-1] // 6] + self.final.to(shared.dtype)).chunk(2, -1)
+        return modulate(self.norm(after[-1]), shift, scale), after
+
+    def features(
+        self, stream: TokenStream, memory: Memory | None, until: int, allowed: Bool[Tensor, "B N N"] | None = None
+    ) -> Float[Tensor, "B N D"]:
         """Tokens after block number ``until``, stopping there: what a Self-Flow teacher computes."""
-        x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
-        for number, block in enumerate(self._layers()[:until], start=1):
-            kept = None if memory is None else memory[number - 1]
-            x, _ = block(x, (shared + block.modulation.to(shared.dtype)).chunk(6, -1), turn, kept)
-        return x
+        return self._run(stream, memory, until, allowed)[0][-1]

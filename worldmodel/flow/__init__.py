@@ -1,5 +1,6 @@
 """The flow: one clock, one path, the losses and the samplers. Knows neither pixels nor robots."""
 
+from worldmodel.flow.arms import ARMS, Arm
 from worldmodel.flow.modes import MODES, Mode
 from worldmodel.flow.noise import NoiseConfig, NoiseDraw, NoiseLaw, draw_noise
 from worldmodel.flow.objective import ObjectiveConfig, alignment, flow_loss
@@ -7,7 +8,9 @@ from worldmodel.flow.path import mix, velocity
 from worldmodel.flow.sampler import sample
 
 __all__ = [
+    "ARMS",
     "MODES",
+    "Arm",
     "Mode",
     "NoiseConfig",
     "NoiseDraw",

@@ -1,0 +1,54 @@
+"""The arms: what distinguishes one objective from plain flow matching. One table, one code path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How an objective departs from flow matching with one noise level per sample and modality.
+
+    levels: how noise is spread over a modality's tokens: ``one`` level, ``dual`` (a masked share takes a second level),
+    or one per ``frame``. teacher: what an average of the weights sees, whose features the student predicts: nothing,
+    every token at the ``cleaner`` of its sample's two levels (Self-Flow), or a little ``nearer`` to the data (SRA).
+    separated: the two noise groups of a modality do not attend to each other. disperse: features are pushed apart.
+    external: features of a frozen encoder are predicted. passes: 0 for a flow over actions; otherwise the number of
+    passes of the regression that replaces it.
+    """
+
+    levels: Literal["one", "dual", "frame"] = "one"
+    teacher: Literal["none", "cleaner", "nearer"] = "none"
+    separated: bool = False
+    disperse: bool = False
+    external: bool = False
+    passes: int = 0
+
+    @property
+    def sampler(self) -> str:
+        """How a model trained this way draws actions: ``flow``, ``regression`` or ``mip``."""
+        return ("flow", "regression", "mip")[self.passes]
+
+
+ARMS: dict[str, Arm] = {
+    # Flow matching; Self-Flow's equations 1 and 2.
+    "flow": Arm(),
+    # Dual-timestep noise alone: Self-Flow without its representation loss.
+    "dual": Arm(levels="dual"),
+    # Self-representation alignment (arXiv 2505.02831): teacher at t - 0.2 u, one level for all tokens.
+    "sra": Arm(teacher="nearer"),
+    # Self-Flow (arXiv 2603.06507): two levels, teacher at the smaller one.
+    "self_flow": Arm(levels="dual", teacher="cleaner"),
+    # The same with attention blocked between the noise groups (arXiv 2607.02508): is it more than augmentation?
+    "separated": Arm(levels="dual", teacher="cleaner", separated=True),
+    # Dispersive loss (arXiv 2506.09027).
+    "dispersive": Arm(disperse=True),
+    # REPA (arXiv 2410.06940): a frozen encoder's features of the clean frames.
+    "repa": Arm(external=True),
+    # Diffusion forcing (arXiv 2407.01392): every frame has a level of its own.
+    "frame": Arm(levels="frame"),
+    # Controls that generate nothing: one regression, and MIP's two (arXiv 2512.01809).
+    "regression": Arm(passes=1),
+    "mip": Arm(passes=2),
+}

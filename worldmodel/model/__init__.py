@@ -1,0 +1,6 @@
+"""The world model: modalities, a backbone and a flow. Knows neither files nor simulators."""
+
+from worldmodel.model.records import Given, Layers, ModelConfig, Prediction, Want
+from worldmodel.model.world import WorldModel
+
+__all__ = ["Given", "Layers", "ModelConfig", "Prediction", "Want", "WorldModel"]

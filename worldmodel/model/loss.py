@@ -1,0 +1,180 @@
+"""What a batch teaches: one path through the model for every arm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from worldmodel.experience import Clip
+from worldmodel.flow import MODES, NoiseDraw, ObjectiveConfig, alignment, flow_loss, mix
+from worldmodel.flow.objective import asymmetry, dispersion, mean_direction, regression_loss
+
+if TYPE_CHECKING:
+    from worldmodel.model.world import WorldModel
+
+type Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Present:
+    """One modality in one batch, in model units: the truth, the truth at its noise, and what may teach."""
+
+    clean: Float[Tensor, "B N d"]
+    noisy: Float[Tensor, "B N d"]
+    valid: Bool[Tensor, "B N"]
+    wanted: bool
+
+
+def present(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> dict[str, Present]:
+    """Every modality that ``noise`` has a draw for; a draw's batch may be a multiple of the clip's."""
+    roles, out = MODES[mode], {}
+    for name, modality in model.modalities.items():
+        if name in noise:
+            wanted = getattr(roles, modality.role) == "wanted"
+            clean, valid = modality.truth(clip, wanted), modality.valid(clip)
+            repeats = len(noise[name].eps) // len(clean)
+            clean, valid = clean.repeat_interleave(repeats, 0), valid.repeat_interleave(repeats, 0)
+            level = noise[name].noise()
+            taught = valid & (level[..., 0] > 0) if noise[name].given else valid  # a given prefix teaches nothing
+            out[name] = Present(clean, mix(clean, noise[name].eps, level), taught, wanted)
+    return out
+
+
+def training_loss(
+    model: WorldModel,
+    teacher: WorldModel | None,
+    clip: Clip,
+    mode: str,
+    noise: dict[str, NoiseDraw],
+    objective: ObjectiveConfig,
+) -> Losses:
+    """Losses of one batch in one mode; entry ``loss`` is what training minimises.
+
+    ``noise`` holds a draw for every modality that takes part, and for the observed frames (``observed``) where they are
+    noised; in policy mode its batch may be a multiple of the clip's: several noise samples per observation.
+    ``clip.images`` and ``clip.future`` are bytes or, after augmentation, floats in model units. ``teacher`` is the
+    moving average of the model; arms with one need it.
+    """
+    arm, signals = objective.arm, present(model, clip, mode, noise)
+    seen = model.observe(clip, noise.get("observed"))
+    repeats = len(next(iter(signals.values())).clean) // len(clip.state)
+    noisy = {name: signal.noisy for name, signal in signals.items()}
+    allowed = groups_apart(noise, signals) if arm.separated else None
+    known = seen.repeat(repeats)
+    features, after = model.backbone(model.stream(noisy, noise, clip.at), known.memory, allowed)
+    predicted = model.read(features, noisy, known.last)
+
+    losses: Losses = {}
+    for name, signal in signals.items():
+        if signal.wanted:
+            level = noise[name].noise()
+            if arm.passes and name == "actions":
+                losses[name] = regression_loss(predicted[name], signal.clean, level, signal.valid)
+            else:
+                floor = getattr(objective, f"{name}_floor")
+                losses[name] = flow_loss(predicted[name], signal.clean, level, signal.valid, floor)
+    total = sum((getattr(objective, name) * value for name, value in losses.items()), torch.zeros(()).to(known.last))
+
+    student, _ = objective.taps(model.config.backbone.depth)
+    uneven = [n for n in noise if _uneven(noise[n]) and (n == "observed" or signals[n].wanted)]
+    if arm.teacher != "none" and uneven:
+        found = _align(model, teacher, clip, signals, noise, objective, (seen.after, after), allowed)
+        losses |= found | {"asymmetry": _mean_gap([noise[n] for n in uneven])}
+        total = total + objective.align * found["align"]
+    if arm.disperse:
+        losses["disperse"] = dispersion(after[max(1, round(len(after[1:]) / 4))], objective.temperature)
+        total = total + objective.disperse * losses["disperse"]
+    if arm.external and "frames" in signals and signals["frames"].wanted:
+        losses["external"] = _imitate(model, clip, after[student], noisy)
+        total = total + objective.external * losses["external"]
+    return {"loss": total, **losses}
+
+
+def groups_apart(noise: dict[str, NoiseDraw], signals: dict[str, Present]) -> Bool[Tensor, "B N N"] | None:
+    """Which tokens may read which: the two noise groups of one modality not each other. None where there are none."""
+    if not any(noise[name].levels.shape[1] > 1 + noise[name].given for name in signals):
+        return None
+    groups, kinds = [], []
+    for number, (name, signal) in enumerate(signals.items()):
+        draw = noise[name]
+        which = draw.which.expand(len(signal.clean), -1)
+        if draw.given:  # what is given is in no group
+            which = torch.where(which == draw.levels.shape[1] - 1, -1, which)
+        groups.append(which)
+        kinds.append(torch.full_like(which, number))
+    group, kind = torch.cat(groups, 1), torch.cat(kinds, 1)
+    free = (group[:, :, None] < 0) | (group[:, None, :] < 0)
+    return (group[:, :, None] == group[:, None, :]) | (kind[:, :, None] != kind[:, None, :]) | free
+
+
+def _uneven(draw: NoiseDraw) -> bool:
+    """Whether a teacher would see this modality cleaner than the student does."""
+    return draw.levels.shape[1] > 1 + draw.given or draw.nearer is not None
+
+
+def _mean_gap(draws: list[NoiseDraw]) -> Tensor:
+    """Noise asymmetry, mean over the modalities that have one."""
+    return torch.stack([asymmetry(d.noise(), d.teacher().noise().expand_as(d.noise())) for d in draws]).mean()
+
+
+def _align(
+    model: WorldModel,
+    teacher: WorldModel | None,
+    clip: Clip,
+    signals: dict[str, Present],
+    noise: dict[str, NoiseDraw],
+    objective: ObjectiveConfig,
+    after: tuple[list[Tensor], list[Tensor]],
+    allowed: Tensor | None,
+) -> Losses:
+    """Agreement of the student's features with the teacher's, over all tokens that both see."""
+    if teacher is None or model.projector is None:
+        raise ValueError(f"objective {objective.kind} needs an EMA teacher and a model built with projector=True")
+    student_tap, teacher_tap = objective.taps(model.config.backbone.depth)
+    observed, wanted = after
+    target, seen_target = _teach(teacher, clip, signals, noise, teacher_tap, allowed)
+    found = {"align": alignment(model.projector(wanted[student_tap]), target, objective.centre)}
+    if "observed" in noise:
+        deep = alignment(model.projector(observed[student_tap]), seen_target, objective.centre)
+        found["align"] = (found["align"] + deep) / 2
+    # What would cost nothing: to say what all samples share, or to copy one's own features
+    apart = target - target.mean(0, keepdim=True) if objective.centre else target
+    identity = -alignment(wanted[student_tap].detach(), target, objective.centre)
+    return found | {"mean_direction": mean_direction(apart), "identity": identity}
+
+
+@torch.no_grad()
+def _teach(
+    teacher: WorldModel,
+    clip: Clip,
+    signals: dict[str, Present],
+    noise: dict[str, NoiseDraw],
+    tap: int,
+    allowed: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The teacher's features of the same tokens at the smaller noise, from the same noise sample; it stops at its tap.
+
+    Second, those of the observation's tokens.
+    """
+    cleaner = {name: draw.teacher() for name, draw in noise.items()}
+    seen = teacher.observe(clip, cleaner.get("observed"))
+    noisy = {name: mix(s.clean, cleaner[name].eps, cleaner[name].noise()) for name, s in signals.items()}
+    repeats = len(next(iter(noisy.values()))) // len(clip.state)
+    stream = teacher.stream(noisy, cleaner, clip.at)
+    depth = min(tap, len(seen.after) - 1)
+    return teacher.backbone.features(stream, seen.repeat(repeats).memory, tap, allowed), seen.after[depth]
+
+
+def _imitate(model: WorldModel, clip: Clip, features: Tensor, noisy: dict[str, Tensor]) -> Tensor:
+    """REPA: minus the cosine between projected frame features and a frozen encoder's features of the clean frames."""
+    if model.external is None or clip.features is None:
+        raise ValueError("objective repa needs features of a frozen encoder: run `worldmodel encode`, give features=")
+    first = noisy["actions"].shape[1] if "actions" in noisy else 0
+    mine = model.external(features[:, first : first + noisy["frames"].shape[1]])
+    theirs = clip.features.flatten(1, 3).to(mine.device).float()
+    return -F.cosine_similarity(mine.float(), theirs, dim=-1).mean()

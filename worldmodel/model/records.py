@@ -1,0 +1,135 @@
+"""What goes into a world model and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from worldmodel.backbone import BackboneConfig, Memory
+from worldmodel.experience import CONTROL_HZ, STATE
+from worldmodel.flow import NoiseDraw
+from worldmodel.tokens.audio import AudioConfig
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model sees and does. ``backbone`` holds the only numbers in which sizes differ.
+
+    states: keys of the state vectors, read one after another; ``relative`` counts the dimensions of the first that
+    actions are relative to. A model without cameras is a control: it reads the simulator's own state.
+    sampler: how actions are drawn: ``flow``, or the passes of a ``regression`` or of ``mip``.
+    prefix: how many committed actions it has learned to continue (0: none).
+    audio: how a model with ears hears, or None. words: vocabulary of a model that reads its instruction as a sentence
+    (``more["instruction"]``, the task's usual one where absent, see `Language`); empty for one told the task's number.
+    """
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    cameras: tuple[str, ...] = ("scene", "wrist")
+    size: int = 96
+    patch: int = 16
+    horizon: int = 16
+    action_dim: int = 4
+    relative: int = 3
+    states: tuple[str, ...] = (STATE,)
+    state_dim: int = 4
+    rate: float = float(CONTROL_HZ)
+    tasks: tuple[str, ...] = ("place_can", "lift_can")
+    sampler: str = "flow"
+    prefix: int = 0
+    audio: AudioConfig | None = None
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known: one observation per row and, where the mode has them, the action chunk or future frames.
+
+    images uint8 (B, C, H, W, 3); state float32 (B, S); task int64 (B,); actions float32 (B, horizon, A) in physical
+    units; frames uint8 (B, F, C, H, W, 3) seen ``at`` control steps after the observation, int64 (B, F).
+    more: observed arrays of further modalities, by key; what followed, where it is known, under ``<key>.future``.
+    """
+
+    images: UInt8[Tensor, "B C H W 3"]
+    state: Float[Tensor, "B S"]
+    task: Int[Tensor, " B"]
+    actions: Float[Tensor, "B T A"] | None = None
+    frames: UInt8[Tensor, "B F C H W 3"] | None = None
+    at: Int[Tensor, "B F"] | None = None
+    more: Mapping[str, Tensor] = field(default_factory=dict)
+    prefix: Float[Tensor, "B D A"] | None = None
+    committed: Int[Tensor, " B"] | None = None
+
+
+@dataclass(frozen=True)
+class Want:
+    """What is asked for: the action chunk, frames ``at`` these steps after the observation (int64 (B, F)), and more.
+
+    Modalities that go with the frames, such as sound, are wanted whenever frames are; ``more`` names others.
+    """
+
+    actions: bool = False
+    at: Int[Tensor, "B F"] | None = None
+    more: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What came out: actions float32 (B, horizon, A) in physical units, frames uint8 (B, F, C, H, W, 3), or None.
+
+    more: further modalities' values in model units, (B, N, d), by name.
+    """
+
+    actions: Tensor | None = None
+    frames: Tensor | None = None
+    more: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An observation that has been read: what later tokens need of it.
+
+    memory: keys and values of every block. last: the observed frames' patches, clean, in model units.
+    after: its tokens before the first and after every block but the last. frames: which of them are frames'.
+    """
+
+    memory: Memory
+    last: Float[Tensor, "B M P"]
+    after: list[Tensor]
+    frames: slice
+
+    def repeat(self, times: int) -> Seen:
+        """Every observation ``times`` over, one after another, for several questions about each."""
+        if times == 1:
+            return self
+        memory = [(k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)) for k, v in self.memory]
+        return Seen(memory, self.last.repeat_interleave(times, 0), self.after, self.frames)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Features of one batch, without gradient, for probes.
+
+    observed: the observation's tokens after blocks 1 to depth - 1; wanted: the other tokens after blocks 1 to depth;
+    (B, N, D) each. The slices say which of them are frames' (camera by camera, row by row).
+    """
+
+    observed: list[Tensor]
+    wanted: list[Tensor]
+    observed_frames: slice
+    wanted_frames: slice
+
+
+def clean_draw(value: Tensor, level: float = 0.0) -> NoiseDraw:
+    """The draw of a whole batch at one level: 0 for what is given; what is being sampled passes its own."""
+    levels = torch.full((1, 1), level, device=value.device)
+    return NoiseDraw(value, levels, torch.zeros(1, value.shape[1], dtype=torch.int64, device=value.device))
+
+
+def committed_draw(known: Tensor, level: float) -> NoiseDraw:
+    """The draw of a chunk at one level whose ``known`` steps, bool (B, H, 1), are given."""
+    levels = torch.tensor([[level, 0.0]], device=known.device).repeat(len(known), 1)
+    return NoiseDraw(known.float(), levels, known[..., 0].long(), given=True)

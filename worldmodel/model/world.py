@@ -1,0 +1,256 @@
+"""One set of weights for every mode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldmodel.backbone import Backbone
+from worldmodel.experience import AUDIO, Clip
+from worldmodel.flow import NoiseDraw, ObjectiveConfig, mix
+from worldmodel.flow.sampler import grid, regression_grid, sample
+from worldmodel.model.loss import present, training_loss
+from worldmodel.model.records import Given, Layers, ModelConfig, Prediction, Seen, Want, clean_draw, committed_draw
+from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream
+from worldmodel.tokens.audio import Audio
+from worldmodel.tokens.language import SENTENCE, Language
+from worldmodel.tokens.modality import Modality
+from worldmodel.tokens.stream import join
+
+
+class WorldModel(nn.Module):
+    """One set of weights for policy, joint imagination, forward and inverse dynamics and video prediction.
+
+    ``projector`` and ``external`` (channels of a frozen encoder, 0 for none) add the heads that representation losses
+    need in training; they are not saved with a checkpoint.
+    """
+
+    def __init__(self, config: ModelConfig, projector: bool = False, external: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        width = config.backbone.width
+        self.frames = Frames(config.cameras, config.size, config.patch, width)
+        self.actions = Actions(config.horizon, config.action_dim, config.relative, width, config.rate)
+        self.proprioception = Proprioception(config.state_dim, width)
+        self.instruction = (
+            Language(config.words, len(config.tasks), width) if config.words else Instruction(config.tasks, width)
+        )
+        self.backbone = Backbone(config.backbone)
+        self.audio = Audio(config.audio, config.horizon, width, config.rate) if config.audio else None
+        # Last, so that models with and without them start from the same weights
+        self.projector = (
+            nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) if projector else None
+        )
+        self.external = _mlp(width, 4 * width, external) if external else None
+
+    @property
+    def modalities(self) -> dict[str, Modality]:
+        """What can be wanted, in the order of its tokens in a stream."""
+        known: dict[str, Modality] = {"actions": self.actions, "frames": self.frames}
+        return known if self.audio is None else known | {"audio": self.audio}
+
+    def compute_in(self, dtype: torch.dtype) -> WorldModel:
+        """Hold the weights in ``dtype`` for inference; scaling ranges and rotary rates stay float32."""
+        for parameter in self.parameters():
+            parameter.data = parameter.data.to(dtype)
+        return self
+
+    def observe(self, given: Given | Clip, noise: NoiseDraw | None = None) -> Seen:
+        """Read an observation once. ``noise`` (training only) is put on its frames."""
+        images = given.images if given.images.is_floating_point() else self.frames.encode(given.images)
+        last = self.frames.patches(images[:, None])
+        device = last.device
+        draw = clean_draw(last) if noise is None else noise
+        streams = []
+        if self.config.cameras:
+            values = last if noise is None else mix(last, noise.eps, noise.noise())
+            places = self.frames.places(torch.zeros(1, device=device))
+            streams.append(TokenStream(self.frames.tokens(values), places, draw.levels, draw.which))
+        for tokens, places in self._told(given, device):
+            clean = clean_draw(tokens)
+            streams.append(TokenStream(tokens, places, clean.levels, clean.which))
+        stream = join(streams)
+        if noise is None:  # one level for all: its modulation is computed once
+            stream = replace(stream, levels=stream.levels[:, :1], which=torch.zeros_like(stream.which))
+        memory, after = self.backbone.observe(stream)
+        return Seen(memory, last, after, slice(0, last.shape[1]))
+
+    def _told(self, given: Given | Clip, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+        """What is always given and never noisy beside the frames: tokens and their places."""
+        body, instruction = self.proprioception, self.instruction
+        asked = given.task
+        if isinstance(instruction, Language):
+            asked = given.more.get(SENTENCE, instruction.usual[given.task])
+        told = [
+            (body.tokens(given.state), body.places(device)),
+            (instruction.tokens(asked), instruction.places(device)),
+        ]
+        if self.audio is not None:
+            told.append((self.audio.observed(_of(given, AUDIO)), self.audio.before(device)))
+        return told
+
+    def stream(
+        self, values: dict[str, Tensor], noise: dict[str, NoiseDraw], at: Int[Tensor, "B F"] | None
+    ) -> TokenStream:
+        """The tokens beside the observation, (noisy) modality after modality."""
+        streams = []
+        for name, modality in self.modalities.items():
+            if name in values:
+                draw, places = noise[name], modality.when(at, self.config.rate, values[name].device)
+                streams.append(TokenStream(modality.tokens(values[name]), places, draw.levels, draw.which))
+        return join(streams)
+
+    def read(self, features: Tensor, values: dict[str, Tensor], last: Tensor) -> dict[str, Tensor]:
+        """The clean values that features predict, for every modality present, in model units."""
+        out, first = {}, 0
+        for name, modality in self.modalities.items():
+            if name in values:
+                count = values[name].shape[1]
+                out[name] = modality.read(features[:, first : first + count], last)
+                first += count
+        return out
+
+    def loss(
+        self,
+        clip: Clip,
+        mode: str,
+        noise: dict[str, NoiseDraw],
+        objective: ObjectiveConfig,
+        teacher: WorldModel | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses of one batch in one mode; entry ``loss`` is what training minimises. See `training_loss`."""
+        return training_loss(self, teacher, clip, mode, noise, objective)
+
+    @torch.no_grad()
+    def layers(self, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> Layers:
+        """Features of a clip's tokens after every block, for probes. ``noise`` as in training; one draw per clip."""
+        seen, signals = self.observe(clip, noise.get("observed")), present(self, clip, mode, noise)
+        noisy = {name: signal.noisy for name, signal in signals.items()}
+        _, after = self.backbone(self.stream(noisy, noise, clip.at), seen.memory)
+        first = noisy["actions"].shape[1] if "actions" in noisy else 0
+        frames = slice(first, first + noisy["frames"].shape[1]) if "frames" in noisy else slice(0, 0)
+        return Layers(seen.after[1:], after[1:], seen.frames, frames)
+
+    @torch.no_grad()
+    def predict(
+        self,
+        given: Given,
+        want: Want,
+        steps: int = 2,
+        start: dict[str, Tensor] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Prediction:
+        """Fill in what is wanted from what is given: every mode is this one operation.
+
+        ``want.at`` may have several rows per observation, one after another, each answered on its own; actions can then
+        not be wanted beside them. steps: sampling steps (a regression has its own number where actions are wanted).
+        start: noise to begin from (model units), drawn from ``generator`` where absent.
+        Raises ValueError if nothing is wanted or something is both given and wanted.
+        """
+        fixed, at = self._fixed(given, want)
+        seen = self.observe(given)
+        if want.at is not None and (rows := len(want.at) // len(given.state)) > 1:
+            # Several questions about one observation: it is read once, and its memory shared.
+            seen = seen.repeat(rows)
+            fixed = {name: value.repeat_interleave(rows, 0) for name, value in fixed.items()}
+        batch, device = len(seen.last), given.state.device
+        along = {n for n, m in self.modalities.items() if m.role == "frames" and want.at is not None} - set(fixed)
+        names = [n for n in self.modalities if (n == "actions" and want.actions) or n in along or n in want.more]
+        shapes = {n: self.modalities[n].shape(batch, 0 if want.at is None else want.at.shape[1]) for n in names}
+        if start is None:
+            start = {n: torch.randn(s, generator=generator).to(device) for n, s in shapes.items()}
+        levels = grid(steps)
+        if want.actions and self.config.sampler != "flow":
+            start = start | {"actions": torch.zeros(shapes["actions"], device=device)}
+            levels = regression_grid(self.config.sampler)
+
+        known = self._committed(given) if want.actions and given.prefix is not None else None
+
+        def denoise(values: dict[str, Tensor], now: Tensor) -> dict[str, Tensor]:
+            if known is not None:
+                values = values | {"actions": torch.where(known[1], known[0], values["actions"])}
+            both = fixed | values
+            noise = {n: clean_draw(v, float(now) if n in values else 0.0) for n, v in both.items()}
+            if known is not None:
+                noise["actions"] = committed_draw(known[1], float(now))
+            features, _ = self.backbone(self.stream(both, noise, at), seen.memory)
+            predicted = self.read(features, both, seen.last)
+            if known is not None:
+                predicted["actions"] = torch.where(known[1], known[0], predicted["actions"])
+            return {n: predicted[n] for n in values}
+
+        out = sample(denoise, start, levels)
+        actions = self.actions.decode(out["actions"], given.state) if want.actions else None
+        frames = None
+        if want.at is not None:
+            frames = self.frames.decode(self.frames.assemble(out["frames"], want.at.shape[1]))
+        return Prediction(actions, frames, {n: v for n, v in out.items() if n not in ("actions", "frames")})
+
+    def _fixed(self, given: Given, want: Want) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Given tokens beside the observation in model units, and the times of the frames involved."""
+        if not want.actions and want.at is None:
+            raise ValueError("nothing is wanted: ask for actions, for frames at some steps, or for both")
+        if want.actions and given.actions is not None:
+            raise ValueError("actions are both given and wanted; leave one out")
+        if want.at is not None and (
+            len(want.at) % len(given.state) or (want.actions and len(want.at) != len(given.state))
+        ):
+            raise ValueError(f"at has {len(want.at)} rows for {len(given.state)} observations; actions want one each")
+        if want.at is not None and given.frames is not None:
+            raise ValueError("frames are both given and wanted; leave one out")
+        fixed = {}
+        if given.actions is not None:
+            fixed["actions"] = self.actions.encode(given.actions, given.state)
+        if given.frames is not None:
+            fixed["frames"] = self.frames.patches(self.frames.encode(given.frames))
+        if given.frames is not None and self.audio is not None and f"{AUDIO}.future" in given.more:
+            fixed["audio"] = self.audio.encode(given.more[f"{AUDIO}.future"])
+        return fixed, want.at if given.at is None else given.at
+
+    def _committed(self, given: Given) -> tuple[Float[Tensor, "B H A"], Bool[Tensor, "B H 1"]]:
+        """Committed actions in model units, padded to the chunk's length, and which steps they are."""
+        prefix, count = given.prefix, given.committed
+        assert prefix is not None
+        if count is None:
+            count = torch.full((len(prefix),), prefix.shape[1], device=prefix.device)
+        if prefix.shape[1] > self.config.prefix or int(count.max()) > prefix.shape[1]:
+            most = f"this model continues up to {self.config.prefix} (train with noise.actions.prefix)"
+            raise ValueError(f"{int(count.max())} of {prefix.shape[1]} actions are committed; {most}")
+        chunk = F.pad(prefix, (0, 0, 0, self.config.horizon - prefix.shape[1]))
+        steps = torch.arange(self.config.horizon, device=prefix.device)
+        return self.actions.encode(chunk, given.state), (steps < count[:, None])[..., None]
+
+    def act(
+        self, given: Given, steps: int = 2, start: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "B T A"]:
+        """The next action chunk, physical units: the fast path, without future frames in the sequence."""
+        noise = None if start is None else {"actions": start}
+        actions = self.predict(given, Want(actions=True), steps, noise, generator).actions
+        assert actions is not None
+        return actions
+
+    def imagine(
+        self, given: Given, at: Int[Tensor, "B F"], steps: int = 2, generator: torch.Generator | None = None
+    ) -> UInt8[Tensor, "B F C H W 3"]:
+        """Frames ``at`` these control steps (from 1) after the observation, under ``given.actions`` where given."""
+        frames = self.predict(given, Want(at=at), steps, generator=generator).frames
+        assert frames is not None
+        return frames
+
+
+def _of(given: Given | Clip, key: str) -> Tensor:
+    """An observed array of a further modality. Raises ValueError where it is missing."""
+    if key not in given.more:
+        raise ValueError(f"this model needs more[{key!r}] beside images, state and task; there is {list(given.more)}")
+    value: Tensor = given.more[key]
+    return value
+
+
+def _mlp(width: int, hidden: int, out: int) -> nn.Module:
+    """REPA's head: three layers (arXiv 2410.06940)."""
+    layers = (nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, out))
+    return nn.Sequential(*layers)
