@@ -5,7 +5,6 @@ import pytest
 
 from worldmodel.envs import TASKS, make
 from worldmodel.envs.expert import Expert, Phase, run_expert
-from worldmodel.envs.scene import BIN
 from worldmodel.envs.tasks import REST
 
 
@@ -40,7 +39,7 @@ def test_phases_come_in_order_and_the_can_rises_straight():
     assert np.ptp(lift, axis=0)[:2].max() < 0.02
     carry = [can for _, _, phase, _, can in rows if phase == Phase.CARRY]
     assert min(can[2] for can in carry) > REST + 0.10
-    assert BIN.holds(*rows[-1][4][:2])
+    assert make("place_can").scene.bin.holds(*rows[-1][4][:2])
 
 
 def test_labels_are_float32_within_reach_and_equal_to_executed_without_noise():

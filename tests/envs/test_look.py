@@ -10,12 +10,17 @@ import pytest
 from worldmodel.envs import PERTURBATIONS, make
 from worldmodel.envs.backend import RAY, gl_backend
 from worldmodel.envs.cameras import RayRenderer
+from worldmodel.envs.perturb import DISTRACTORS
 from worldmodel.experience import STATE, image_key
 
+LOOKS = [(kind, "place_can") for kind in PERTURBATIONS[1:]]
 
-@pytest.mark.parametrize("kind", PERTURBATIONS[1:])
-def test_perturbation_changes_pixels_but_not_physics(kind):
-    plain, changed = make("place_can", size=48), make("place_can", size=48, perturb=kind)
+
+@pytest.mark.parametrize(
+    ("kind", "task"), [*LOOKS, ("distractor", "place_can_anywhere"), ("clutter", "place_can_anywhere")]
+)
+def test_perturbation_changes_pixels_but_not_physics(kind, task):
+    plain, changed = make(task, size=48), make(task, size=48, perturb=kind)
     nominal, _ = plain.reset(seed=1)
     views = [changed.reset(seed=seed)[0] for seed in (1, 2, 1)]
     key = image_key("scene")
@@ -30,6 +35,36 @@ def test_perturbation_changes_pixels_but_not_physics(kind):
         env.close()
 
 
+@pytest.mark.parametrize("task", ["place_can", "place_can_anywhere"])
+def test_clutter_lies_beside_can_and_walls_and_in_the_tray_too(task):
+    env, inside = make(task, render_images=False, perturb="clutter"), 0
+    for seed in range(20):
+        env.reset(seed=seed)
+        scene = env.scene
+        spots = np.array([scene.data.geom_xpos[scene.model.geom(name).id][:2] for name in DISTRACTORS])
+        assert all(scene.model.geom(name).group == 0 for name in DISTRACTORS), "the cameras draw groups 0 to 2"
+        assert np.linalg.norm(spots - scene.can_position[:2], axis=1).min() >= 0.07
+        assert min(scene.bin.outside(*spot) for spot in spots) > 0.04
+        others = np.linalg.norm(spots[:, None] - np.array([*spots, *scene.things]), axis=2)
+        assert np.sort(others, axis=1)[:, 1].min() >= 0.06, "each is nearest to itself"
+        inside += sum(scene.tray.holds(*spot) for spot in spots)
+    assert 10 < inside < 60
+    assert env.scene.sha256 == make(task, render_images=False).scene.sha256
+
+
+def test_cameras_move_within_their_bounds():
+    env = make("place_can", render_images=False)
+    for kind, metres, degrees in (("camera", 0.015, 2.0), ("camera_far", 0.04, 5.0)):
+        moved, farthest = make("place_can", render_images=False, perturb=kind), np.zeros(2)
+        for seed in range(20):
+            moved.reset(seed=seed)
+            away = np.abs(moved.scene.model.cam_pos - env.scene.model.cam_pos).max()
+            cosine = np.abs((moved.scene.model.cam_quat * env.scene.model.cam_quat).sum(axis=1)).min()
+            farthest = np.maximum(farthest, [away / metres, 2 * np.degrees(np.arccos(min(cosine, 1))) / degrees])
+        assert (farthest <= [1, np.sqrt(3)]).all()
+        assert (farthest > [0.9, 0.9]).all()
+
+
 @pytest.mark.skipif(gl_backend() == RAY, reason="the ray renderer has neither shadows nor multisampling")
 def test_shadows_and_multisampling_draw():
     views = []
@@ -38,6 +73,19 @@ def test_shadows_and_multisampling_draw():
         views.append(env.reset(seed=1)[0][image_key("scene")].astype(int))
         env.close()
     assert 0.5 < np.abs(views[0] - views[1]).mean() < 40
+
+
+def test_closing_one_env_leaves_the_pictures_of_others_alone():
+    first, second = make("place_can", size=32), make("place_can", size=32)
+    first.reset(seed=1)
+    before, _ = second.reset(seed=1)
+    first.close()
+    after = second.observe()
+    third = make("place_can", size=32)
+    assert all(np.array_equal(before[key], after[key]) for key in before)
+    assert np.array_equal(third.reset(seed=1)[0][image_key("scene")], before[image_key("scene")])
+    for env in (first, second, third):
+        env.close()
 
 
 def test_ray_renderer_sees_what_gl_sees():

@@ -13,7 +13,11 @@ from worldmodel.envs.arm import MAX_STEP
 from worldmodel.envs.scene import WORKSPACE_HIGH, WORKSPACE_LOW
 from worldmodel.experience import ENVIRONMENT_STATE, STATE, image_key
 
-IDS = {"lift_can": "worldmodel/LiftCan-v0", "place_can": "worldmodel/PlaceCan-v0"}
+IDS = {
+    "lift_can": "worldmodel/LiftCan-v0",
+    "place_can": "worldmodel/PlaceCan-v0",
+    "place_can_anywhere": "worldmodel/PlaceCanAnywhere-v0",
+}
 WAVES = [np.array([0.5 + 0.1 * np.sin(i / 5), 0.15 * np.cos(i / 5), 0.2, -1.0]) for i in range(12)]
 
 
@@ -102,8 +106,9 @@ def test_seeds_differ_and_repeat(blind):
     assert not same(first, second)
 
 
-def test_restored_state_continues_bit_for_bit():
-    env = make("place_can", size=32)
+@pytest.mark.parametrize("task", ["place_can", "place_can_anywhere"])
+def test_restored_state_continues_bit_for_bit(task):
+    env = make(task, size=32)
     env.reset(seed=2)
     # Down onto the tray's region and closing: contacts and a moving gripper make plain qpos/qvel insufficient
     play(env, [np.array([0.5, -0.1, 0.05, 1.0])] * 15)
@@ -115,13 +120,30 @@ def test_restored_state_continues_bit_for_bit():
     assert same(env.observe(), before)
     assert np.array_equal(env.get_state(), saved)
     assert all(same(left, right) for left, right in zip(play(env, WAVES), expected, strict=True))
-    other = make("place_can", size=32)
+    other = make(task, size=32)
     observation, info = other.reset(options={"state": saved})
     assert same(observation, before)
     assert info["time"] == 15 / 20
     assert state_hash(other.get_state()) == state_hash(saved) != state_hash(env.get_state())
     env.close()
     other.close()
+
+
+def test_bin_and_things_are_part_of_the_state():
+    env, other = (make("place_can_anywhere", size=48, privileged=True) for _ in range(2))
+    first, _ = env.reset(seed=3)
+    second, _ = other.reset(seed=4)
+    assert first[ENVIRONMENT_STATE].shape == env.observation_space[ENVIRONMENT_STATE].shape == (12,)
+    assert first[ENVIRONMENT_STATE][-2:] == pytest.approx([env.scene.bin.x, env.scene.bin.y])
+    assert np.abs(first[ENVIRONMENT_STATE] - second[ENVIRONMENT_STATE])[-2:].max() > 0.01
+    assert not np.array_equal(first[image_key("scene")], second[image_key("scene")])
+    # Without the seed: where the bin stands and what colours things have must come from the state alone
+    other.set_state(env.get_state())
+    assert same(other.observe(), first)
+    assert np.array_equal(other.scene.things, env.scene.things)
+    assert same(other.reset(seed=77, options={"state": env.get_state()})[0], first)
+    for one in (env, other):
+        one.close()
 
 
 def test_commands_are_clipped_and_limited_in_speed(blind):

@@ -17,6 +17,7 @@ def make(task: str, **options: Any) -> RobotEnv:
     return RobotEnv(task, **options)
 
 
-for _name, _id in (("lift_can", "LiftCan-v0"), ("place_can", "PlaceCan-v0")):
+_IDS = {"lift_can": "LiftCan-v0", "place_can": "PlaceCan-v0", "place_can_anywhere": "PlaceCanAnywhere-v0"}
+for _name, _id in _IDS.items():
     if f"worldmodel/{_id}" not in gymnasium.registry:
         gymnasium.register(f"worldmodel/{_id}", entry_point="worldmodel.envs.robot:RobotEnv", kwargs={"task": _name})

@@ -25,6 +25,14 @@ class Renderer(Protocol):
     def close(self) -> None: ...
 
 
+def _free(renderer: Any) -> None:
+    """Closes a MuJoCo renderer in its own GL context: its `close` frees buffers of whichever context is current."""
+    context = getattr(renderer, "_gl_context", None)
+    if context is not None:
+        context.make_current()
+    renderer.close()
+
+
 class GLRenderer:
     """MuJoCo's own renderer with everything off that software GL makes dear: shadows, reflections, multisampling."""
 
@@ -38,7 +46,7 @@ class GLRenderer:
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         # GL contexts freed while Python shuts down complain: free them before that, and as soon as nobody draws
-        self._close = weakref.finalize(self, self._renderer.close)
+        self._close = weakref.finalize(self, _free, self._renderer)
 
     def draw(self, data: Any, camera: str) -> np.ndarray:
         """uint8 (size, size, 3)."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..experience import CONTROL_HZ
 from .robot import RobotEnv
-from .scene import BIN, CAN_RADIUS, FLOOR, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW
-from .tasks import REST
+from .scene import CAN_RADIUS, FLOOR, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW
+from .tasks import REST, lifted
 
 STEP = 0.019
 """Longest reach of a target beyond the end effector, metres per control step: about 0.3 m/s."""
@@ -61,6 +61,7 @@ class Expert:
 
     def __init__(self, env: RobotEnv, seed: int, noise: float = 0.0) -> None:
         self._env, self._seed, self._noise = env, seed, noise
+        self._lifts = env.task.holds is lifted
         self.reset()
 
     def reset(self) -> None:
@@ -99,8 +100,8 @@ class Expert:
     def _plan(self) -> tuple[Phase, np.ndarray, float, float]:
         """Phase, goal for the end effector, gripper command, and reach per step."""
         scene = self._env.scene
-        eef, can, width = scene.eef, scene.can_position, scene.width
-        if BIN.holds(can[0], can[1]) and scene.can_bottom < BIN.rim and self._env.task.name == "place_can":
+        eef, can, width, bin_ = scene.eef, scene.can_position, scene.width, scene.bin
+        if not self._lifts and bin_.holds(can[0], can[1]) and scene.can_bottom < bin_.rim:
             return self._let_go(eef, can, width)
         if self._gripped(eef, can, width):
             return self._deliver(eef, can)
@@ -135,13 +136,14 @@ class Expert:
         return Phase.APPROACH, hover, OPEN, STEP
 
     def _deliver(self, eef: np.ndarray, can: np.ndarray) -> tuple[Phase, np.ndarray, float, float]:
-        """Straight up, sideways, down into the bin; for `lift_can` straight up and still."""
+        """Straight up, sideways, down into the bin; where the task is to lift, straight up and still."""
         raised = can[2] - REST
-        if self._env.task.name == "lift_can":
+        if self._lifts:
             phase = Phase.HOLD if raised > 0.14 else Phase.LIFT
             return phase, np.array([eef[0], eef[1], CARRY]), CLOSE, STEP
-        away = float(np.hypot(can[0] - BIN.x, can[1] - BIN.y))
-        over = np.array([eef[0] + BIN.x - can[0], eef[1] + BIN.y - can[1], CARRY])
+        bin_ = self._env.scene.bin
+        away = float(np.hypot(can[0] - bin_.x, can[1] - bin_.y))
+        over = np.array([eef[0] + bin_.x - can[0], eef[1] + bin_.y - can[1], CARRY])
         if away < 0.02:
             return Phase.LOWER, np.array([over[0], over[1], FLOOR]), CLOSE, STEP
         if raised > 0.125:

@@ -1,23 +1,31 @@
-"""Changes to what the cameras see, drawn anew at each reset. Physics and its state layout never change."""
+"""Changes to what the cameras see, drawn anew at each reset. Physics and its state never change."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any
 
 import numpy as np
 
 from .backend import mujoco
+from .scene import Scene
 
-PERTURBATIONS = ("none", "light", "camera", "colour", "distractor")
-"""Kinds of perturbation: light strength, tint and direction; camera pose; object and table colours; strange objects."""
+PERTURBATIONS = ("none", "light", "camera", "colour", "distractor", "camera_far", "clutter")
+"""Kinds of perturbation: light strength, tint and direction; camera pose; object and table colours; strange objects
+on free spots of the table. Stronger: cameras moved farther; strange objects anywhere, also beside can and bin."""
 
 HIDDEN, SHOWN = 4, 0
 """Geom groups: the cameras draw groups 0 to 2."""
 DISTRACTOR_SPOTS = np.array(
     [(0.65, 0.10), (0.64, 0.20), (0.30, -0.26), (0.29, -0.15), (0.28, 0.0), (0.34, 0.12), (0.33, 0.22)]
 )
-"""Free spots on the table, metres, seen by the scene camera, clear of tray and bin."""
+"""Free spots on the table, metres, seen by the scene camera; those that a scene's tray or bin covers are left out."""
+DISTRACTORS = ("distractor_0", "distractor_1", "distractor_2")
+WALL = 0.01
+"""Thickness of the walls of tray and bin in metres."""
+DISTRACTOR_RADIUS = 0.03
+"""Within this of its middle lies all of a distractor, in metres (a box's corners reach 3.5 cm)."""
+CLUTTER_LOW, CLUTTER_HIGH = np.array([0.27, -0.33]), np.array([0.70, 0.24])
+"""Where clutter may lie, metres: the part of the table that the scene camera sees."""
 
 
 def check_perturbation(name: str) -> str:
@@ -34,11 +42,12 @@ def check_perturbation(name: str) -> str:
 
 
 class Perturber:
-    """Keeps the nominal look of a model, and redraws one kind of change around it."""
+    """Keeps the nominal look of a scene, and redraws one kind of change around it."""
 
-    def __init__(self, model: Any, kind: str) -> None:
+    def __init__(self, scene: Scene, kind: str) -> None:
         self.kind = check_perturbation(kind)
-        self._model = model
+        self._scene, self._model = scene, scene.model
+        model = scene.model
         fields = (
             "light_dir",
             "light_diffuse",
@@ -54,7 +63,11 @@ class Perturber:
         self._diffuse = np.array(model.vis.headlight.diffuse)
 
     def redraw(self, random: np.random.Generator) -> None:
-        """Restores the nominal look, then applies a new draw."""
+        """Restores the nominal look, then applies a new draw.
+
+        Call it when the physics stands where the episode begins, which strange objects keep clear of, and
+        `Scene.refresh` after it.
+        """
         for name, value in self._nominal.items():
             getattr(self._model, name)[:] = value
         self._model.vis.headlight.ambient[:] = self._ambient
@@ -71,10 +84,20 @@ class Perturber:
 
     def _camera(self, random: np.random.Generator) -> None:
         """Each camera moves by up to 1.5 cm and turns by up to 2 degrees about each axis (wrist: a third of it)."""
-        for name, scale in (("scene", 1.0), ("wrist", 1 / 3)):
+        self._move_cameras(random, 0.015, 2.0, wrist=(1 / 3, 1 / 3))
+
+    def _camera_far(self, random: np.random.Generator) -> None:
+        """Each camera moves by up to 4 cm (wrist: 2, or the palm would fill its view) and turns by up to 5 degrees."""
+        self._move_cameras(random, 0.04, 5.0, wrist=(0.5, 1.0))
+
+    def _move_cameras(
+        self, random: np.random.Generator, metres: float, degrees: float, wrist: tuple[float, float]
+    ) -> None:
+        """Moves along and turns about each axis by up to so much; the wrist camera by these shares of the two."""
+        for name, move_share, turn_share in (("scene", 1.0, 1.0), ("wrist", *wrist)):
             camera = self._model.camera(name).id
-            self._model.cam_pos[camera] += random.uniform(-0.015, 0.015, 3) * scale
-            turn = random.uniform(-1, 1, 3) * np.radians(2) * scale
+            self._model.cam_pos[camera] += random.uniform(-metres, metres, 3) * move_share
+            turn = random.uniform(-1, 1, 3) * np.radians(degrees) * turn_share
             rotation, turned = np.zeros(4), np.zeros(4)
             mujoco.mju_axisAngle2Quat(rotation, turn / max(np.linalg.norm(turn), 1e-9), float(np.linalg.norm(turn)))
             mujoco.mju_mulQuat(turned, rotation, self._nominal["cam_quat"][camera])
@@ -87,11 +110,38 @@ class Perturber:
 
     def _distractor(self, random: np.random.Generator) -> None:
         """One to three strange objects of random colour on free spots of the table."""
-        names = [f"distractor_{i}" for i in range(3)]
-        spots = random.permutation(len(DISTRACTOR_SPOTS))[: len(names)]
-        count = int(random.integers(1, len(names) + 1))
-        for name, spot in list(zip(names, spots, strict=True))[:count]:
-            geom = self._model.geom(name).id
-            self._model.geom_pos[geom, :2] = DISTRACTOR_SPOTS[spot] + random.uniform(-0.015, 0.015, 2)
-            self._model.geom_rgba[geom, :3] = random.uniform(0, 1, 3)
-            self._model.geom_group[geom] = SHOWN
+        free = [spot for spot in DISTRACTOR_SPOTS if self._beside_walls(spot)]
+        order = random.permutation(len(free))[: len(DISTRACTORS)]
+        count = int(random.integers(1, len(DISTRACTORS) + 1))
+        for name, spot in list(zip(DISTRACTORS, order, strict=False))[:count]:
+            self._show(name, free[spot] + random.uniform(-0.015, 0.015, 2), random)
+
+    def _clutter(self, random: np.random.Generator) -> None:
+        """Three strange objects of random colour anywhere in view, in the tray too, as near as they may be.
+
+        They are half as high as the can and stand 7 cm or more from its middle, outside the bin and clear of its walls:
+        from the scene camera, which looks down at 45 degrees, they may cover a part of can or bin, never all of it.
+        """
+        scene, taken = self._scene, [*self._scene.things]
+        for name in DISTRACTORS:
+            spot = scene.can_position[:2]
+            while (
+                np.linalg.norm(spot - scene.can_position[:2]) < 0.07
+                or not self._beside_walls(spot)
+                or any(np.linalg.norm(spot - other) < 2 * DISTRACTOR_RADIUS for other in taken)
+            ):
+                spot = random.uniform(CLUTTER_LOW, CLUTTER_HIGH)
+            taken.append(spot)
+            self._show(name, spot, random)
+
+    def _beside_walls(self, spot: np.ndarray) -> bool:
+        """Whether an object at ``spot`` (2,) would stand in no wall of tray or bin, and not in the bin."""
+        tray, apart = self._scene.tray.outside(*spot), DISTRACTOR_RADIUS
+        return bool(self._scene.bin.outside(*spot) > WALL + apart and not -apart < tray < WALL + apart)
+
+    def _show(self, name: str, spot: np.ndarray, random: np.random.Generator) -> None:
+        """Shows a distractor at ``spot`` (2,) in a random colour."""
+        geom = self._model.geom(name).id
+        self._model.geom_pos[geom, :2] = spot
+        self._model.geom_rgba[geom, :3] = random.uniform(0, 1, 3)
+        self._model.geom_group[geom] = SHOWN

@@ -9,10 +9,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from ..experience import CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key
+from ..experience import AUDIO, AUDIO_HZ, CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key
 from .arm import ArmController, ArmTarget
 from .backend import gl_backend, mujoco
 from .cameras import MAX_SIZE, MIN_SIZE, Renderer, make_renderer
+from .microphone import Microphone
 from .perturb import Perturber, check_perturbation
 from .scene import CAMERAS, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW, load_scene
 from .snapshot import Snapshot
@@ -33,6 +34,7 @@ class EnvConfig:
     shadows: bool = False
     msaa: int = 0
     render_images: bool = True
+    microphone: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cameras", tuple(np.atleast_1d(self.cameras).tolist()))
@@ -62,11 +64,12 @@ class RobotEnv(gymnasium.Env):
 
     Observation: ``observation.images.<camera>`` uint8 (size, size, 3); ``observation.state`` float32 (4,) = end
     effector x, y, z and gripper opening, metres; with ``privileged`` also ``observation.environment_state`` float32
-    (10,) = can position (3, m), quaternion (4, w x y z), velocity (3, m/s). Reward is 1.0 on the step of
-    success, else 0.0.
+    (10,) = can position (3, m), quaternion (4, w x y z), velocity (3, m/s); (12,) where the bin moves, with its centre
+    x, y (m) last; with ``microphone`` also ``observation.audio`` float32 (400,) in [-1, 1], heard during the last
+    control step at 8 kHz, silent after `reset` and `set_state`. Reward is 1.0 on the step of success, else 0.0.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ, "audio_hz": AUDIO_HZ}
 
     def __init__(
         self, task: str | Task, config: EnvConfig | None = None, *, render_mode: str | None = None, **options: Any
@@ -83,9 +86,11 @@ class RobotEnv(gymnasium.Env):
         self.render_mode = render_mode
         self.scene = load_scene(self.task.scene)
         self._arm = ArmController(self.scene)
-        self._perturber = Perturber(self.scene.model, self.config.perturb)
+        self._perturber = Perturber(self.scene, self.config.perturb)
         self._renderer: Renderer | None = None
         self._substeps = self.scene.substeps(CONTROL_HZ)
+        self._microphone = Microphone(self.scene) if self.config.microphone else None
+        self._heard = np.zeros(AUDIO_HZ // CONTROL_HZ, np.float32)
         self._target: ArmTarget | None = None
         self._held = self._steps = 0
         low, high = np.append(WORKSPACE_LOW, -1), np.append(WORKSPACE_HIGH, 1)
@@ -100,7 +105,9 @@ class RobotEnv(gymnasium.Env):
         low, high = np.array([-1, -1, -0.1, -0.02], np.float32), np.array([1, 1, 1.2, MAX_WIDTH + 0.02], np.float32)
         spaces[STATE] = box(low, high)
         if self.config.privileged:
-            spaces[ENVIRONMENT_STATE] = box(-np.inf, np.inf, (10,), np.float32)
+            spaces[ENVIRONMENT_STATE] = box(-np.inf, np.inf, (12 if self.scene.bin_moves else 10,), np.float32)
+        if self.config.microphone:
+            spaces[AUDIO] = box(-1, 1, (AUDIO_HZ // CONTROL_HZ,), np.float32)
         return gymnasium.spaces.Dict(spaces)
 
     def reset(
@@ -116,15 +123,19 @@ class RobotEnv(gymnasium.Env):
             raise ValueError(f"unknown reset option {sorted(unknown)[0]!r}, expected 'state'; remove it")
         # Drawn first and always: an env restored from a state then looks the same as one that drew its start
         start = self.task.start(self.np_random)
-        self._perturber.redraw(self.np_random)
         scene = self.scene
         mujoco.mj_resetData(scene.model, scene.data)
         scene.data.qpos[scene.can_qpos : scene.can_qpos + 2] = start.can
         scene.data.qpos[scene.can_qpos + 3 : scene.can_qpos + 7] = [np.cos(start.yaw / 2), 0, 0, np.sin(start.yaw / 2)]
+        scene.furnish(start.bin, start.things)
         self._target = self._arm.place(start.eef, MAX_WIDTH)
         mujoco.mj_step(scene.model, scene.data, SETTLE_SUBSTEPS)
         scene.data.time = 0.0
         self._held = self._steps = 0
+        self._hush()
+        scene.refresh()
+        # Before a given state replaces the drawn one, so that the look follows from the seed alone
+        self._perturber.redraw(self.np_random)
         scene.refresh()
         if options and "state" in options:
             self.set_state(options["state"])
@@ -142,7 +153,10 @@ class RobotEnv(gymnasium.Env):
         action = self._checked(action)
         self._target = self._arm.advance(self._target, action)
         self._arm.command(self._target)
-        mujoco.mj_step(self.scene.model, self.scene.data, self._substeps)
+        if self._microphone is None:
+            mujoco.mj_step(self.scene.model, self.scene.data, self._substeps)
+        else:
+            self._heard = self._microphone.listen(self._substeps)
         self.scene.refresh()
         self._steps += 1
         self._held = self._held + 1 if self.task.holds(self.scene) else 0
@@ -169,20 +183,27 @@ class RobotEnv(gymnasium.Env):
         return {"success": self.success, "time": self._steps / CONTROL_HZ}
 
     def observe(self) -> dict[str, np.ndarray]:
-        """The observation of the current state; a function of `get_state` and the perturbation alone."""
+        """The observation now; a function of `get_state` and the perturbation alone, but for what is still heard."""
         observation = {image_key(name): self.draw(name) for name in self.config.cameras if self.config.render_images}
         observation[STATE] = np.append(self.scene.eef, self.scene.width).astype(np.float32)
         if self.config.privileged:
             observation[ENVIRONMENT_STATE] = np.concatenate(list(self.privileged().values())).astype(np.float32)
+        if self.config.microphone:
+            observation[AUDIO] = self._heard.copy()
         return observation
 
     def privileged(self) -> dict[str, np.ndarray]:
-        """What no camera tells exactly, float64: can position (3,), quaternion (4,), velocity (3,)."""
+        """What no camera tells exactly, float64: can position (3,), quaternion (4,), velocity (3,).
+
+        Where the bin moves also its centre (2,).
+        """
         scene = self.scene
+        place = {"bin_position": np.array([scene.bin.x, scene.bin.y])} if scene.bin_moves else {}
         return {
             "can_position": scene.can_position,
             "can_quaternion": scene.can_quaternion,
             "can_velocity": scene.can_velocity,
+            **place,
         }
 
     def draw(self, camera: str) -> np.ndarray:
@@ -205,12 +226,21 @@ class RobotEnv(gymnasium.Env):
     def set_state(self, state: np.ndarray) -> None:
         """Restores a vector of `get_state`; the same actions then give the same observations, bit for bit.
 
+        A microphone begins from silence: what rang when the state was taken is no part of it.
+
         Raises:
             ValueError: wrong length, or values that are not finite; the simulation has then not changed.
         """
         snapshot = Snapshot.unpack(state, self.scene.state_size)
         self.scene.set_state(snapshot.physics)
         self._target, self._held, self._steps = snapshot.target, snapshot.held, snapshot.steps
+        self._hush()
+
+    def _hush(self) -> None:
+        """Silence, as at the beginning of an episode."""
+        self._heard = np.zeros_like(self._heard)
+        if self._microphone is not None:
+            self._microphone.hush()
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for results to be comparable bit for bit."""
@@ -224,6 +254,7 @@ class RobotEnv(gymnasium.Env):
             "perturb": self.config.perturb,
             "shadows": self.config.shadows,
             "msaa": self.config.msaa,
+            **({"microphone": AUDIO_HZ} if self.config.microphone else {}),
         }
 
     def close(self) -> None:

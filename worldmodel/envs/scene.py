@@ -16,6 +16,10 @@ ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 FINGER_JOINTS = ("finger_left", "finger_right")
 PADS = ("pad_left", "pad_right")
 CAMERAS = ("scene", "wrist")
+THINGS = ("thing_0", "thing_1", "thing_2")
+"""Strange objects that belong to some scenes: part of the state, nothing collides with them."""
+BURIED = -2.0
+"""Height of a thing that this episode does without, in metres: below the floor, where no camera looks."""
 
 CAN_RADIUS = 0.030
 CAN_HALF_HEIGHT = 0.055
@@ -41,9 +45,34 @@ class Box:
         """Whether the point lies inside the inner walls."""
         return bool(abs(x - self.x) <= self.half_x and abs(y - self.y) <= self.half_y)
 
+    def outside(self, x: float, y: float) -> float:
+        """How far the point lies outside the inner walls along the farther axis, in metres; negative inside."""
+        return float(max(abs(x - self.x) - self.half_x, abs(y - self.y) - self.half_y))
 
-TRAY = Box(x=0.5, y=-0.145, half_x=0.145, half_y=0.163, rim=0.035)
-BIN = Box(x=0.5, y=0.155, half_x=0.074, half_y=0.074, rim=0.05)
+
+@dataclass(frozen=True)
+class BoxShape:
+    """What of a `Box` never changes, and the geom that says where it stands."""
+
+    floor_geom: int
+    half_x: float
+    half_y: float
+    rim: float
+
+    @staticmethod
+    def find(model: Any, name: str) -> BoxShape:
+        """The box made of the geoms ``<name>_floor``, ``_near`` (along y) and ``_left`` (along x)."""
+        near, left = model.geom(f"{name}_near").size, model.geom(f"{name}_left").size
+        # Rounded, because 0.084 - 0.010 should be 0.074 to the last bit
+        half_y, rim = round(float(near[1] - 2 * near[0]), 6), round(float(2 * near[2]), 6)
+        return BoxShape(int(model.geom(f"{name}_floor").id), float(left[0]), half_y, rim)
+
+    def at(self, data: Any) -> Box:
+        """Where it stands in ``data``."""
+        x, y, _ = data.geom_xpos[self.floor_geom].tolist()
+        return Box(x, y, self.half_x, self.half_y, self.rim)
+
+
 FLOOR = 0.004
 """Height of the inner floor of tray and bin in metres."""
 
@@ -63,6 +92,11 @@ class Scene:
     can_geom: int
     pad_geoms: np.ndarray
     eef_site: int
+    tray_shape: BoxShape
+    bin_shape: BoxShape
+    bin_mocap: int
+    thing_geoms: np.ndarray
+    thing_mocaps: np.ndarray
 
     @staticmethod
     def load(path: Path) -> Scene:
@@ -70,7 +104,8 @@ class Scene:
         text = path.read_bytes()
         model = mujoco.MjModel.from_xml_string(text.decode())
         joint = {name: int(model.joint(name).id) for name in (*ARM_JOINTS, *FINGER_JOINTS, "can")}
-        return Scene(
+        things = [name for name in THINGS if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name) >= 0]
+        scene = Scene(
             model=model,
             data=mujoco.MjData(model),
             sha256=hashlib.sha256(text).hexdigest(),
@@ -82,7 +117,50 @@ class Scene:
             can_geom=int(model.geom("can").id),
             pad_geoms=np.array([int(model.geom(name).id) for name in PADS]),
             eef_site=int(model.site("eef").id),
+            tray_shape=BoxShape.find(model, "tray"),
+            bin_shape=BoxShape.find(model, "bin"),
+            bin_mocap=int(model.body_mocapid[int(model.geom("bin_floor").bodyid[0])]),
+            thing_geoms=np.array([int(model.geom(name).id) for name in things], dtype=int),
+            thing_mocaps=np.array([int(model.body(name).mocapid[0]) for name in things], dtype=int),
         )
+        scene.refresh()
+        return scene
+
+    def furnish(self, place: np.ndarray | None, things: np.ndarray) -> None:
+        """Puts the bin at ``place`` (2,) in metres, and the things where each row of ``things`` says.
+
+        Rows (3, 5) are x, y in metres and red, green, blue in [0, 1]; a row of NaN buries its thing. A scene whose bin
+        or things are fixed takes None or no rows. All of it becomes part of `get_state`, and `refresh` shows it.
+        """
+        if place is not None:
+            self.data.mocap_pos[self.bin_mocap, :2] = place
+        for i, (mocap, row) in enumerate(zip(self.thing_mocaps, things, strict=True)):
+            if np.isnan(row).any():
+                self.data.mocap_pos[mocap, 2] = BURIED
+                continue
+            self.data.mocap_pos[mocap, :2] = row[:2]
+            self.data.userdata[3 * i : 3 * i + 3] = row[2:]
+
+    @property
+    def bin(self) -> Box:
+        """The green bin, where it stands now."""
+        return self.bin_shape.at(self.data)
+
+    @property
+    def tray(self) -> Box:
+        """The blue tray."""
+        return self.tray_shape.at(self.data)
+
+    @property
+    def bin_moves(self) -> bool:
+        """Whether the bin's place is part of the state."""
+        return self.bin_mocap >= 0
+
+    @property
+    def things(self) -> np.ndarray:
+        """Places of the things on the table, float64 (k, 2), metres; those buried are left out."""
+        places = self.data.mocap_pos[self.thing_mocaps]
+        return places[places[:, 2] > 0, :2].copy()
 
     @property
     def state_size(self) -> int:
@@ -119,6 +197,7 @@ class Scene:
         `mj_step` leaves derived quantities one substep behind; observing after this makes an observation a function
         of the state alone, so that a restored state gives the same pixels. (`mj_forward` would move the warm start.)
         """
+        self.model.geom_rgba[self.thing_geoms, :3] = self.data.userdata.reshape(-1, 3)
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)

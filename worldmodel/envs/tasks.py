@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 import numpy as np
 
-from .scene import BIN, CAN_HALF_HEIGHT, FLOOR, TRAY, Scene
+from .scene import CAN_HALF_HEIGHT, FLOOR, THINGS, Scene
 
 REST = FLOOR + CAN_HALF_HEIGHT
 """Height of the can's centre when it stands in the tray, in metres."""
@@ -20,20 +20,60 @@ SLOW = 0.05
 
 @dataclass(frozen=True)
 class Start:
-    """Where an episode begins: can centre (x, y) and yaw; end effector (x, y, z). Metres and radians."""
+    """Where an episode begins: can centre (x, y) and yaw; end effector (x, y, z). Metres and radians.
+
+    Where the scene has them: the bin's centre (x, y), and its things as `Scene.furnish` takes them.
+    """
 
     can: np.ndarray
     yaw: float
     eef: np.ndarray
+    bin: np.ndarray | None = None
+    things: np.ndarray = field(default_factory=lambda: np.zeros((0, 5)))
 
 
 def draw_start(random: np.random.Generator) -> Start:
     """Can upright in the tray, 20 x 24 cm and clear of its walls; gripper open, 15 x 15 x 8 cm above the table."""
     return Start(
-        can=np.array([TRAY.x, TRAY.y]) + random.uniform([-0.10, -0.12], [0.10, 0.12]),
+        can=np.array([0.50, -0.145]) + random.uniform([-0.10, -0.12], [0.10, 0.12]),
         yaw=float(random.uniform(-np.pi, np.pi)),
         eef=np.array([0.50, -0.02, 0.22]) + random.uniform([-0.075, -0.075, -0.04], [0.075, 0.075, 0.04]),
     )
+
+
+def draw_start_anywhere(random: np.random.Generator) -> Start:
+    """Bin, can, gripper and one to three strange things, all over `can_anywhere`'s tray.
+
+    Bin in 16 x 26 cm; can upright in 24 x 35 cm, at least 2.5 cm from the bin's outer walls; gripper open, 22 x 30 x
+    11 cm above the table; things of random colour, apart from can, bin and one another.
+    """
+    place = np.array([0.50, 0.04]) + random.uniform([-0.08, -0.13], [0.08, 0.13])
+    can = place
+    while np.abs(can - place).max() < 0.125:
+        can = np.array([0.50, -0.115]) + random.uniform([-0.12, -0.175], [0.12, 0.175])
+    return Start(
+        can=can,
+        yaw=float(random.uniform(-np.pi, np.pi)),
+        eef=np.array([0.50, -0.03, 0.22]) + random.uniform([-0.11, -0.15, -0.055], [0.11, 0.15, 0.055]),
+        bin=place,
+        things=draw_things(random, can, place),
+    )
+
+
+def draw_things(random: np.random.Generator, can: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """One to three of the `THINGS`: rows x, y in metres and red, green, blue; NaN for those left out."""
+    things = np.full((len(THINGS), 5), np.nan)
+    for i in random.permutation(len(THINGS))[: int(random.integers(1, len(THINGS) + 1))]:
+        spot = can
+        # 9 cm from the can is clear of the open fingers, 11.5 cm from the bin's middle clear of its walls
+        while (
+            np.linalg.norm(spot - can) < 0.09
+            or np.abs(spot - place).max() < 0.115
+            or np.nanmin(np.append(np.linalg.norm(things[:, :2] - spot, axis=1), 1.0)) < 0.07
+        ):
+            spot = np.array([0.50, -0.04]) + random.uniform([-0.12, -0.25], [0.12, 0.25])
+        things[i] = [*spot, *random.uniform(0, 1, 3)]
+    return things
 
 
 def lifted(scene: Scene) -> bool:
@@ -45,7 +85,7 @@ def placed(scene: Scene) -> bool:
     """The can is inside the bin's walls, its lowest point below the rim, slow, and touched by neither pad."""
     x, y, _ = scene.can_position
     slow = float(np.linalg.norm(scene.can_velocity)) < SLOW
-    return BIN.holds(x, y) and scene.can_bottom < BIN.rim and slow and scene.touching == 0
+    return scene.bin.holds(x, y) and scene.can_bottom < scene.bin.rim and slow and scene.touching == 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +105,14 @@ TASKS: dict[str, Task] = {
     for task in (
         Task("lift_can", scene="can", seconds=10.0, hold_steps=10, holds=lifted, start=draw_start),
         Task("place_can", scene="can", seconds=15.0, hold_steps=5, holds=placed, start=draw_start),
+        Task(
+            "place_can_anywhere",
+            scene="can_anywhere",
+            seconds=15.0,
+            hold_steps=5,
+            holds=placed,
+            start=draw_start_anywhere,
+        ),
     )
 }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from worldmodel.experience import Clip
 from worldmodel.tokens.scaling import Scaling
 
 
@@ -16,6 +19,8 @@ class Actions(nn.Module):
     dimensions of the state at the observation, so that "two centimetres left of here" means the same everywhere; each
     step of the chunk has its own range, so that the first steps weigh as much as the distant ones.
     """
+
+    role: Literal["actions", "frames"] = "actions"
 
     def __init__(self, horizon: int, dim: int, relative: int, width: int, rate: float) -> None:
         super().__init__()
@@ -41,15 +46,31 @@ class Actions(nn.Module):
         """Model units to physical units; the inverse of ``encode``."""
         return self.scaling.decode(values) + self.origin(state)
 
+    def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
+        """(B, horizon, A), whatever frames are asked for."""
+        return batch, self.horizon, self.dim
+
+    def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B H A"]:
+        """The chunk to imitate where it is wanted; where it is given, the one that was really carried out."""
+        return self.encode(clip.action if wanted else clip.executed, clip.state)
+
+    def valid(self, clip: Clip) -> Bool[Tensor, "B H"]:
+        """Steps before the episode's end and before any push that nothing announced."""
+        return clip.valid
+
     def tokens(self, values: Float[Tensor, "B H A"]) -> Float[Tensor, "B H D"]:
         """Embed (noisy) values in model units."""
         return self.embed(values.to(self.slot.dtype)) + self.slot
+
+    def when(self, at: Int[Tensor, "B F"] | None, rate: float, device: torch.device) -> Float[Tensor, "H 3"]:
+        """The chunk's places do not depend on the frames asked for."""
+        return self.places(device)
 
     def places(self, device: torch.device) -> Float[Tensor, "H 3"]:
         """Action k ends at (k + 1) / rate seconds; actions have no row or column."""
         time = (torch.arange(self.horizon, device=device) + 1) / self.rate
         return torch.stack([time, torch.zeros_like(time), torch.zeros_like(time)], dim=-1)
 
-    def read(self, features: Float[Tensor, "B H D"]) -> Float[Tensor, "B H A"]:
+    def read(self, features: Float[Tensor, "B H D"], last: Tensor | None = None) -> Float[Tensor, "B H A"]:
         """The clean values that the features predict, in model units."""
         return self.head(features).float()

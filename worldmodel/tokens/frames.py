@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
+
+from worldmodel.experience import Clip
 
 
 class Frames(nn.Module):
@@ -16,6 +20,8 @@ class Frames(nn.Module):
     patch over the last observed one: ``x = keep * last + (1 - keep) * paint``, so what rests is free.
     """
 
+    role: Literal["actions", "frames"] = "frames"
+
     def __init__(self, cameras: tuple[str, ...], size: int, patch: int, width: int) -> None:
         super().__init__()
         if size % patch or patch % 4:
@@ -24,9 +30,9 @@ class Frames(nn.Module):
             raise ValueError(f"patch size must be 8 or 16, got {patch}")
         self.cameras, self.size, self.patch = cameras, size, patch
         self.grid = size // patch
-        stem = [nn.Conv2d(48, 64, 1), nn.GELU("tanh")]
+        stem = [nn.Conv2d(48, 64, 1), nn.GELU()]
         if patch == 16:
-            stem += [nn.Conv2d(64, 128, 3, stride=2, padding=1), nn.GELU("tanh")]
+            stem += [nn.Conv2d(64, 128, 3, stride=2, padding=1), nn.GELU()]
         self.stem = nn.Sequential(*stem, nn.Conv2d(128 if patch == 16 else 64, width, 3, stride=2, padding=1))
         self.slot = nn.Parameter(torch.randn(len(cameras), self.grid**2, width) * 0.02)
         self.head = nn.Linear(width, patch * patch * 4)
@@ -57,6 +63,18 @@ class Frames(nn.Module):
         pattern = "b (f c r k) (p q d) -> b f c (r p) (k q) d"
         return rearrange(patches, pattern, f=times, c=c, r=r, k=r, p=p, q=p)
 
+    def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
+        """(B, N, P) of the patches of frames at ``moments`` times."""
+        return batch, moments * self.per_time, self.patch**2 * 3
+
+    def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B N P"]:
+        """Patches of the frames that were really seen."""
+        return self.patches(clip.future if clip.future.is_floating_point() else self.encode(clip.future))
+
+    def valid(self, clip: Clip) -> Bool[Tensor, "B N"]:
+        """Frames before the episode's end."""
+        return clip.future_valid.repeat_interleave(self.per_time, 1)
+
     def tokens(self, patches: Float[Tensor, "B N P"]) -> Float[Tensor, "B N D"]:
         """Embed (noisy) patches in model units; neighbours are seen through the stem's overlap."""
         c, r, s = len(self.cameras), self.grid, self.patch // 4
@@ -67,6 +85,12 @@ class Frames(nn.Module):
         features = self.stem(cells)
         tokens = rearrange(features, "(b f c) d r k -> b f c (r k) d", b=len(patches), c=c)
         return rearrange(tokens + self.slot, "b f c n d -> b (f c n) d")
+
+    def when(self, at: Int[Tensor, "B F"] | None, rate: float, device: torch.device) -> Float[Tensor, "... N 3"]:
+        """Places of frames ``at`` these control steps after the observation."""
+        if at is None:
+            raise ValueError("frames take part, but not said at which steps: give at")
+        return self.places(at.float() / rate)
 
     def places(self, seconds: Float[Tensor, "*b F"]) -> Float[Tensor, "*b N 3"]:
         """When (seconds from the observation) and where (row, column as fractions of the image) each token is."""

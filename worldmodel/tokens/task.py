@@ -9,6 +9,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
+def index_of(task: str, tasks: tuple[str, ...]) -> int:
+    """Index of a task's name among those that a model knows. Raises ValueError with the nearest known name."""
+    if task not in tasks:
+        near = difflib.get_close_matches(task, tasks, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"this model was trained for {', '.join(tasks)}, not for {task!r}.{hint}")
+    return tasks.index(task)
+
+
 class Instruction(nn.Module):
     """A learned vocabulary of task names, one token, always given."""
 
@@ -20,11 +29,7 @@ class Instruction(nn.Module):
 
     def index(self, task: str) -> int:
         """Index of a task's name. Raises ValueError with the nearest known name."""
-        if task not in self.tasks:
-            near = difflib.get_close_matches(task, self.tasks, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"this model was trained for {', '.join(self.tasks)}, not for {task!r}.{hint}")
-        return self.tasks.index(task)
+        return index_of(task, self.tasks)
 
     def tokens(self, task: Int[Tensor, " B"]) -> Float[Tensor, "B 1 D"]:
         return self.embed(task)[:, None]

@@ -1,0 +1,77 @@
+"""An instruction in words: one token per word, from a learned vocabulary. Nothing is downloaded."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from worldmodel.tokens.sentences import sentences, words
+
+SENTENCE = "instruction"
+"""Key of the words' numbers in ``more``, int64 (B, `LENGTH`)."""
+LENGTH = 16
+"""Most words of a sentence; shorter ones are padded."""
+BUCKETS = 32
+"""Words outside the vocabulary share so many places, by a hash of their letters."""
+FORGOTTEN = 0.1
+"""Share of the words that training pretends not to know, so that the shared places mean "some word" to the model."""
+
+
+class Language(nn.Module):
+    """A sentence as `LENGTH` tokens, always given, at the observation's time. Token 0 means that no word is there.
+
+    Whatever the words say must be read from them: the number of the task is not shown. ``usual`` holds a sentence for
+    each of the ``tasks``, for whoever does not care how it is said.
+    """
+
+    usual: Int[Tensor, "T L"]
+
+    def __init__(self, vocabulary: Sequence[str], tasks: int, width: int) -> None:
+        super().__init__()
+        self.number = {word: 1 + i for i, word in enumerate(vocabulary)}
+        self.embed = nn.Embedding(1 + len(vocabulary) + BUCKETS, width)
+        self.register_buffer("usual", torch.zeros(tasks, LENGTH, dtype=torch.int64))
+        self.slot = nn.Parameter(torch.randn(LENGTH, width) * 0.02)
+        nn.init.normal_(self.embed.weight, std=0.5)
+
+    def bucket(self, word: str) -> int:
+        """Place of a word that the vocabulary does not have."""
+        return 1 + len(self.number) + zlib.crc32(word.encode()) % BUCKETS
+
+    def encode(self, sentence: str) -> Int[np.ndarray, " LENGTH"]:
+        """A sentence's words as numbers, padded with zeros. Raises ValueError if there are none, or too many."""
+        said = words(sentence)
+        if not 1 <= len(said) <= LENGTH:
+            raise ValueError(f"instruction {sentence!r} has {len(said)} words, expected 1 to {LENGTH}; say it shorter")
+        numbers = [self.number.get(word, self.bucket(word)) for word in said]
+        return np.array(numbers + [0] * (LENGTH - len(numbers)), np.int64)
+
+    def fit(self, tasks: Sequence[str]) -> None:
+        """Remember the first training sentence of each task as its usual one; it is saved with the weights."""
+        self.usual.copy_(torch.as_tensor(np.stack([self.encode(sentences(task)[0]) for task in tasks])))
+
+    def tokens(self, numbers: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+        return self.embed(numbers) + self.slot
+
+    def places(self, device: torch.device) -> Float[Tensor, "L 3"]:
+        return torch.zeros(LENGTH, 3, device=device)
+
+
+class Paraphrases:
+    """The tasks' training sentences as numbers; draws one for every sample."""
+
+    def __init__(self, language: Language, tasks: Sequence[str]) -> None:
+        self.table = [np.stack([language.encode(sentence) for sentence in sentences(task)]) for task in tasks]
+        known = sorted(language.number, key=language.number.__getitem__)
+        self.forgotten = np.array([0, *map(language.bucket, known)])
+
+    def draw(self, task: Int[np.ndarray, " B"], random: np.random.Generator) -> Int[np.ndarray, "B L"]:
+        """A random sentence for each task's index, some of its words replaced by the place they would share."""
+        picks, lost = random.random(len(task)), random.random((len(task), LENGTH)) < FORGOTTEN
+        numbers = np.stack([self.table[t][int(p * len(self.table[t]))] for t, p in zip(task, picks, strict=True)])
+        return np.where(lost, self.forgotten[numbers], numbers)
