@@ -18,6 +18,7 @@ from torch import Tensor
 from worldmodel.assets import asset
 from worldmodel.backbone import BackboneConfig
 from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.tokens.audio import AudioConfig
 
 WEIGHTS, CARD, FORMAT = "model.safetensors", "model.json", 1
 
@@ -45,13 +46,13 @@ def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dty
     """Write a model folder atomically (temporary name, fsync, rename); replaces an earlier one.
 
     card: what made these weights (data, steps, hardware, evaluations); stored under ``made`` beside the config.
-    Parameters are stored in ``dtype``, buffers (scaling ranges) in float32. The Self-Flow projector is left out.
+    Parameters are stored in ``dtype``, buffers (scaling ranges) in float32. Training's own heads are left out.
     """
     parameters = {name for name, _ in model.named_parameters()}
     tensors = {
         name: (value.to(dtype) if name in parameters else value).contiguous().cpu()
         for name, value in model.state_dict().items()
-        if not name.startswith("projector.")
+        if not name.startswith(("projector.", "external."))
     }
     return write_folder(
         folder, tensors, {"format": FORMAT, "config": asdict(model.config), "made": card}, WEIGHTS, CARD
@@ -142,4 +143,6 @@ def load(name: str | Path) -> WorldModel:
 def config_of(values: dict[str, Any]) -> ModelConfig:
     """A ModelConfig from its JSON form."""
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "backbone"}
+    if plain.get("audio"):
+        plain["audio"] = AudioConfig(**plain["audio"])
     return ModelConfig(backbone=BackboneConfig(**values["backbone"]), **plain)

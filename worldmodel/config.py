@@ -86,7 +86,7 @@ def _compose(verb: str, schema: type, overrides: Sequence[str]) -> Any:
         else:
             raise UserError(f"{text}: `{verb}` has no key '{name}'; {closest(name, [*known, *groups])}")
     node = OmegaConf.merge(OmegaConf.structured(_typed(schema)), _defaults(schema))
-    for name, value in _leaves(_from_files(verb, choices)):
+    for name, value in leaves(_from_files(verb, choices)):
         _put(node, name, value, f"configs for `{verb}`: {name}={value}")
     for name, value, text in values:
         _put(node, name, value, text)
@@ -126,10 +126,11 @@ def _put(node: Any, name: str, value: Any, text: str) -> None:
         raise UserError(f"{text}: {f'expected {expected}' if expected else _one_line(error)}") from error
 
 
-def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested dictionaries as dotted keys with their values."""
     for name, value in values.items():
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + str(name), value
 

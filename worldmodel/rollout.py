@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from worldmodel.experience import ACTION, Arrays, Episode, Policy
+from worldmodel.experience import ACTION, AUDIO, AUDIO_HZ, CONTROL_HZ, Arrays, Episode, Policy
 
 
 @runtime_checkable
@@ -19,6 +19,24 @@ class World(Protocol):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]: ...
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]: ...
+
+
+class Hearing:
+    """What a policy with ears is shown: the sound of the last ``steps`` control steps, silence before the first one."""
+
+    def __init__(self, steps: int) -> None:
+        self.heard = np.zeros((steps, AUDIO_HZ // CONTROL_HZ), np.float32)
+
+    def add(self, observation: Arrays) -> None:
+        """Listen to one more control step. Raises ValueError where the observation has no sound."""
+        if len(self.heard) and AUDIO not in observation:
+            raise ValueError(f"the policy needs {AUDIO!r}; make the env with microphone=True")
+        if len(self.heard):
+            self.heard = np.concatenate([self.heard[1:], observation[AUDIO][None]])
+
+    def show(self, observation: Arrays) -> Arrays:
+        """The observation, with all that is still remembered instead of the last control step alone."""
+        return {**observation, AUDIO: self.heard} if len(self.heard) else observation
 
 
 class Recorder:
@@ -67,13 +85,15 @@ def rollout(
     else:
         observation, _ = env.reset(seed=int(start))
     policy.reset()
+    hearing = Hearing(getattr(policy, "hears", 0))
     recorder, act_ms, chunk = Recorder(), list[float](), np.empty((0, 0), np.float32)
     success = truncated = False
     step = 0
     while not (success or truncated or step == max_steps):
+        hearing.add(observation)
         if step % every == 0:
             began = time.perf_counter()
-            chunk = policy.act({key: np.asarray(value)[None] for key, value in observation.items()})[0]
+            chunk = policy.act({key: np.asarray(value)[None] for key, value in hearing.show(observation).items()})[0]
             act_ms.append(1000 * (time.perf_counter() - began))
         action = chunk[step % every]
         if on_step is not None:

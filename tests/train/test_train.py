@@ -14,7 +14,7 @@ from small import small_clip, small_store
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import load
-from worldmodel.flow import ObjectiveConfig
+from worldmodel.flow import ARMS, ObjectiveConfig
 from worldmodel.train import TrainConfig, loop, train
 from worldmodel.train.augment import AugmentConfig, augment
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
@@ -44,7 +44,7 @@ def last(config: TrainConfig) -> dict[str, torch.Tensor]:
     return load_file(saved(Path(config.out) / "states")[-1] / "state.safetensors")
 
 
-@pytest.mark.parametrize("kind", ["flow", "self_flow"])
+@pytest.mark.parametrize("kind", [kind for kind in ARMS if not ARMS[kind].external])
 def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path, kind: str) -> None:
     config = replace(config, objective=ObjectiveConfig(kind=kind))
     train(config)
@@ -63,6 +63,17 @@ def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path,
         assert torch.equal(value, resumed[name]), name
     steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps) and steps[:3] == [1, 3, 4]
+
+
+def test_a_regression_is_known_to_its_checkpoint(config: TrainConfig) -> None:
+    train(replace(config, objective=ObjectiveConfig(kind="mip"), modes=ModesConfig(1, 0, 0, 0, 0)))
+    assert checkpoint.load(config.out).config.sampler == "mip"
+
+
+def test_few_demonstrations_are_the_first_ones(config: TrainConfig) -> None:
+    train(replace(config, holdout=0, demonstrations=1, steps=2))
+    with pytest.raises(ValueError, match="has 2 episodes to train on, asked for 3"):
+        train(replace(config, holdout=0, demonstrations=3, out=config.out + "3"))
 
 
 def test_ctrl_c_finishes_the_step_and_saves(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,3 +170,19 @@ def test_the_average_has_a_memory_relative_to_the_run() -> None:
     model.weight.data.fill_(2.0)
     average(ema, model, step=999, width=0.05)
     assert ema.weight.item() == pytest.approx(1 + 1 - (1 - 1 / 1000) ** 21)
+
+
+def test_a_run_that_learned_to_continue_committed_actions_says_so(config: TrainConfig) -> None:
+    actions = replace(config.noise.actions, prefix=3)
+    train(replace(config, steps=2, noise=replace(config.noise, actions=actions)))
+    assert checkpoint.load(config.out).config.prefix == 3
+    with pytest.raises(ValueError, match=r"trained with noise\.actions\.prefix=3, not 0; use another out="):
+        train(replace(config, steps=2))
+
+
+def test_a_resumed_run_is_compared_before_its_weights_are_read(config: TrainConfig) -> None:
+    train(replace(config, steps=2))
+    with pytest.raises(ValueError, match="trained with language=False, not True"):
+        train(replace(config, steps=2, language=True))
+    with pytest.raises(ValueError, match=r"trained with backbone\.width=32, not 64"):
+        train(replace(config, steps=2, backbone=BackboneConfig(width=64, depth=2, heads=2)))

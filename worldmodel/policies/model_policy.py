@@ -9,14 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodel.experience import Arrays, cameras_of, image_key
+from worldmodel.backbone import fast_dtype
+from worldmodel.experience import AUDIO, Arrays, cameras_of, image_key
 from worldmodel.model import Given, WorldModel
-
-
-def fast_dtype() -> torch.dtype:
-    """bfloat16 where this processor multiplies it natively (AMX or AVX512-BF16), else float32."""
-    supports = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return torch.bfloat16 if supports() else torch.float32
+from worldmodel.tokens.language import SENTENCE, Language
+from worldmodel.tokens.task import index_of
 
 
 class ModelPolicy:
@@ -24,6 +21,8 @@ class ModelPolicy:
 
     task: name of the instruction. steps: sampling steps per chunk. seed: of the sampling noise; with ``seeds`` given
     to ``act`` each row draws its own noise, so that a result does not depend on what else is in the batch.
+    sentence: what a model that reads is told; None takes the task's usual one. ``hears`` counts the control steps of
+    sound that ``act`` must be shown, ``observation.audio`` (B, hears, 400); one step alone, (B, 400), follows silence.
     """
 
     def __init__(
@@ -34,14 +33,20 @@ class ModelPolicy:
         steps: int = 2,
         seed: int = 0,
         device: str = "cpu",
+        sentence: str | None = None,
     ) -> None:
         if not 1 <= execute <= model.config.horizon:
             raise ValueError(f"execute={execute}: expected 1 to {model.config.horizon}, the chunk's length")
         self.horizon, self.execute, self.steps = model.config.horizon, execute, steps
         self.device = torch.device(device)
-        dtype = torch.bfloat16 if self.device.type == "cuda" else fast_dtype()
-        self.model = model.eval().to(self.device).compute_in(dtype)
-        self.task = model.instruction.index(task)
+        self.model = model.eval().to(self.device).compute_in(fast_dtype(self.device))
+        self.task = index_of(task, model.config.tasks)
+        self.hears = 0 if model.config.audio is None else model.config.audio.steps
+        self.said: np.ndarray | None = None
+        if sentence is not None and isinstance(model.instruction, Language):
+            self.said = model.instruction.encode(sentence)
+        elif sentence is not None:
+            raise ValueError(f"instruction {sentence!r}: this model reads no sentences; leave it out and give task=")
         self.generator = torch.Generator().manual_seed(seed)
 
     def reset(self) -> None:
@@ -91,7 +96,23 @@ class ModelPolicy:
                 f"{'x'.join(map(str, images.shape[2:]))}; make the env with size={config.size}"
             )
         task = torch.full((len(state),), self.task)
-        return Given(*(torch.as_tensor(x).to(self.device) for x in (images, state, task)))
+        pixels, vector = (torch.as_tensor(array).to(self.device) for array in (images, state))
+        more = self._more(observations, len(state))
+        return Given(pixels, vector, task.to(self.device), more={k: v.to(self.device) for k, v in more.items()})
+
+    def _more(self, observations: Arrays, batch: int) -> dict[str, Tensor]:
+        """Sound and sentence, for models that hear or read."""
+        more: dict[str, Tensor] = {}
+        if self.said is not None:
+            more[SENTENCE] = torch.as_tensor(self.said).repeat(batch, 1)
+        if self.hears:
+            if AUDIO not in observations:
+                raise ValueError(f"this model needs {AUDIO!r}; make the env with microphone=True")
+            sound = np.asarray(observations[AUDIO], np.float32)
+            if sound.ndim == 2:
+                sound = np.pad(sound[:, None], ((0, 0), (self.hears - 1, 0), (0, 0)))
+            more[AUDIO] = torch.as_tensor(sound)
+        return more
 
     def _state(self, observations: Arrays) -> np.ndarray:
         """The state vectors that the model reads, one after another, float32 (B, S)."""

@@ -55,7 +55,7 @@ class ValidationConfig:
 class TrainConfig:
     """Everything about a run. Sizes of models differ in ``backbone`` alone."""
 
-    data: str = option("folder of the EpisodeStore; several are separated by commas")
+    data: str = option("folder of the EpisodeStore, or lerobot:FOLDER_OR_REPO_ID; several are separated by commas")
     out: str = option("folder of the run; run again with the same folder to resume")
     steps: int = option("training steps in all", 10000)
     batch: int = option("observations per step in policy mode", 64)
@@ -65,12 +65,18 @@ class TrainConfig:
     )
     inputs: str = option("pixels, or state for a control that reads the simulator's own state", "pixels")
     patch: int = option("side of a patch in pixels, 8 or 16", 16)
+    size: int = option("side of the frames; others are cropped to their middle square and resized; 0 as recorded", 0)
+    audio: bool = option("hear contact sound (stores collected with microphone=true), and predict it", False)
+    language: bool = option("read the instruction as a sentence (envs/instructions.yaml), not as a number", False)
     future: int = option("future frames per clip in the modes that have them", 2)
     holdout: float = option("share of each store's episodes kept for the held-out loss", 0.02)
+    demonstrations: int = option("learn from the first so many episodes of each store only; 0 for all", 0)
+    features: str | None = option("for objective.kind=repa: made by `worldmodel encode`, one per store", None)
     device: str = option("auto, cpu or cuda", "auto")
     compile: bool = option("compile the policy step (torch.compile; needs a C++ compiler)", True)
     resident: bool = option("load all frames into memory first", True)
     save_every: int = option("steps between two checkpoints", 500)
+    keep: bool = option("keep the averaged weights of every save, in models/<step>", False)
     save_dtype: str = option("number format of the exported weights: float32 or bfloat16", "float32")
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     modes: ModesConfig = field(default_factory=ModesConfig)
@@ -85,6 +91,8 @@ class TrainConfig:
         for name in ("steps", "batch", "future", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
+        if self.demonstrations < 0:
+            raise ValueError(f"demonstrations={self.demonstrations}: expected a number of episodes, or 0 for all")
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
         if self.inputs not in ("pixels", "state"):
@@ -92,6 +100,11 @@ class TrainConfig:
         frames = self.modes.joint + self.modes.forward + self.modes.inverse + self.modes.video
         if self.inputs == "state" and frames > 0:
             raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse and video to 0")
+        if self.objective.arm.external and not self.features:
+            make = f"worldmodel encode data={self.data} out=FOLDER"
+            raise ValueError(f"objective.kind={self.objective.kind} needs features=FOLDER; make them with `{make}`")
+        if self.size < 0 or self.size % self.patch:
+            raise ValueError(f"size={self.size}: expected a multiple of patch={self.patch}, or 0 for as recorded")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device={self.device!r}: expected auto, cpu or cuda")
         if self.save_dtype not in ("float32", "bfloat16"):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+
+COSINES = ("align", "external", "mean_direction", "identity", "disperse")
+RATIOS = ("asymmetry", "gradient_ratio")
+"""Metrics of representation losses: no losses to put on a logarithmic axis (see `worldmodel.train.diagnostics`)."""
+
+STYLES = {"align": "-", "mean_direction": "--", "identity": ":", "gradient_ratio": "-", "asymmetry": "--"}
+"""Lines of metrics that are read beside one another; their colours are the modes'."""
 
 type Track = Callable[[Mapping[str, float], int], None]
 
@@ -26,7 +33,7 @@ class Log:
         self.rows = [row for row in map(_parse, lines) if row and row["step"] <= step]
         self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
         self.sums: dict[str, list[Any]] = {}
-        self.clock, self.samples = time.perf_counter(), 0
+        self.clock, self.work, self.samples = time.perf_counter(), time.process_time(), 0
 
     def add(self, mode: str, losses: Mapping[str, Any], norm: Any, samples: int) -> None:
         """Note one step's losses (tensors or floats) and its gradient norm."""
@@ -40,11 +47,14 @@ class Log:
         """Write the means since the last flush as one line; returns them."""
         seconds = time.perf_counter() - self.clock
         row: dict[str, float] = {"step": step, "seconds": round(seconds, 2)}
+        work = time.process_time() - self.work  # of all threads: what contention does not change
+        row["cpu_seconds"] = round(work, 2)
         row["samples_per_second"] = round(self.samples / max(seconds, 1e-9), 1)
         row |= {name: round(float(np.mean([float(v) for v in values])), 5) for name, values in self.sums.items()}
         row |= extra
         self.write(row)
-        self.sums, self.samples, self.clock = {}, 0, time.perf_counter()
+        self.sums, self.samples = {}, 0
+        self.clock, self.work = time.perf_counter(), time.process_time()
         return row
 
     def write(self, row: dict[str, float]) -> None:
@@ -60,33 +70,56 @@ class Log:
         return round(sum(row.get("seconds", 0.0) for row in self.rows), 1)
 
     def plot(self) -> None:
-        """Losses, and closed-loop success where there is some, against steps."""
+        """Losses, closed-loop success where there is some, and below them what tells of a representation loss."""
         import matplotlib
 
         matplotlib.use("agg")
         import matplotlib.pyplot as plt
 
-        losses = sorted({name for row in self.rows for name in row if "/" in name and "validation/" not in name})
+        names = sorted({name for row in self.rows for name in row if "/" in name and "validation/" not in name})
+        told = [name for name in names if name.split("/")[1] in COSINES + RATIOS]
         examined = [row for row in self.rows if "validation/success_rate" in row]
-        figure, axes = plt.subplots(1, 2 if examined else 1, figsize=(10 if examined else 6, 4), squeeze=False)
-        for name in losses:
-            points = [(row["step"], row[name]) for row in self.rows if name in row]
-            axes[0][0].plot(*zip(*points, strict=True), lw=1, label=name)
-        axes[0][0].set(xlabel="step", ylabel="loss")
+        lines, columns = 1 + bool(told), 1 + bool(told or examined)
+        figure, axes = plt.subplots(lines, columns, figsize=(2 + 4 * columns, 4 * lines), squeeze=False)
+        self._curves(axes[0][0], [name for name in names if name not in told])
+        axes[0][0].set(xlabel="step", ylabel="loss", yscale="log")
         if examined:
-            steps, rates = ([row[key] for row in examined] for key in ("step", "validation/success_rate"))
-            low, high = ([row[f"validation/{key}"] for row in examined] for key in ("low", "high"))
-            gaps = [np.subtract(rates, low).clip(0), np.subtract(high, rates).clip(0)]
-            axes[0][1].errorbar(steps, rates, yerr=gaps, marker="o", capsize=3, label="closed loop, 95 % Wilson")
-            axes[0][1].set(xlabel="step", ylabel="success rate on validation starts", ylim=(0, 1.03))
-        for axis in axes[0]:
+            _draw_success(axes[0][1], examined)
+        elif told:
+            axes[0][1].set_visible(False)
+        if told:
+            self._curves(axes[1][0], [name for name in told if name.split("/")[1] in COSINES])
+            axes[1][0].set(xlabel="step", ylabel="representation: cosines, log dispersion")
+            self._curves(axes[1][1], [*(name for name in told if name.split("/")[1] in RATIOS), "ema_drift"])
+            axes[1][1].set(xlabel="step", ylabel="ratio", yscale="log")
+        for axis in axes.flat:
             axis.grid(alpha=0.3)
             if axis.lines:
                 axis.legend(fontsize=7)
-        axes[0][0].set_yscale("log")
         figure.tight_layout()
         figure.savefig(self.plot_path, dpi=110)
         plt.close(figure)
+
+    def _curves(self, axis: Any, names: Sequence[str]) -> None:
+        """One curve per metric against steps; alignments as cosines, so with the loss's sign turned."""
+        modes = sorted({name.partition("/")[0] for name in names})
+        for name in names:
+            mode, _, kind = name.partition("/")
+            turned = kind in ("align", "external")
+            points = [(row["step"], -row[name] if turned else row[name]) for row in self.rows if name in row]
+            style = {"ls": STYLES[kind], "color": f"C{modes.index(mode)}"} if kind in STYLES else {}
+            if points:
+                label = f"-{name}" if turned else name
+                axis.plot(*zip(*points, strict=True), lw=1, marker=".", ms=3, label=label, **style)
+
+
+def _draw_success(axis: Any, examined: Sequence[Mapping[str, float]]) -> None:
+    """Closed-loop success rates with their intervals."""
+    steps, rates = ([row[key] for row in examined] for key in ("step", "validation/success_rate"))
+    low, high = ([row[f"validation/{key}"] for row in examined] for key in ("low", "high"))
+    gaps = [np.subtract(rates, low).clip(0), np.subtract(high, rates).clip(0)]
+    axis.errorbar(steps, rates, yerr=gaps, marker="o", capsize=3, label="closed loop, 95 % Wilson")
+    axis.set(xlabel="step", ylabel="success rate on validation starts", ylim=(0, 1.03))
 
 
 def tracker(kind: str, folder: Path, config: Mapping[str, Any]) -> Track | None:

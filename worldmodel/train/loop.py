@@ -12,23 +12,33 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from worldmodel import __version__, checkpoint
+from worldmodel.config import leaves
 from worldmodel.data import EpisodeStore
+from worldmodel.data.card import origin
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.experience import ACTION, ENVIRONMENT_STATE, STATE, cameras_of, image_key
+from worldmodel.data.features import channels_of, open_features, recipe_of
+from worldmodel.data.source import frame_side, open_sources, tasks_of
+from worldmodel.experience import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.model import ModelConfig
+from worldmodel.revision import revision
+from worldmodel.tokens.audio import AudioConfig
+from worldmodel.tokens.sentences import vocabulary
 from worldmodel.train.config import TrainConfig
+from worldmodel.train.diagnostics import diagnose, saturation
 from worldmodel.train.log import Log, say, tracker
 from worldmodel.train.optimiser import average
 from worldmodel.train.picture import draw_batch
-from worldmodel.train.state import Learner, build, saved
+from worldmodel.train.state import CARD, Learner, build, saved
 from worldmodel.train.step import Batches, losses
 from worldmodel.train.validate import closed_loop, held_out_loss
+
+MAY_CHANGE = ("out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "resident", "log", "validation")
+"""Keys that a run may change when it is resumed: how long, where and how fast, not what is learned."""
 
 
 def train(config: TrainConfig) -> None:
@@ -51,8 +61,11 @@ def train(config: TrainConfig) -> None:
 
             log.add(mode, found, norm, len(clip.state))
             if learner.step % config.log.every == 0:
-                row = log.flush(learner.step, {"rate": learner.optimiser.fraction(learner.step)})
+                told = diagnose(learner, plain, (mode, clip, noise), config.objective)
+                row = log.flush(learner.step, {"rate": learner.optimiser.fraction(learner.step)} | told)
                 _check(row, run.out)
+                if warning := saturation(log.rows, config.steps):
+                    say(warning)
                 progress.update(bar, note=_note(row))
                 if not progress.console.is_terminal:
                     say(f"step {learner.step} of {config.steps} · {_note(row)}")
@@ -106,7 +119,9 @@ class Run:
             self.log.write({"step": self.learner.step} | held_out_loss(self.learner.ema, self.held_out, self.batches))
         self.learner.save(self.out / "states", {"train": asdict(self.config), "made": dict(self.made)})
         card = dict(self.made) | {"steps": self.learner.step, "seconds": self.log.seconds()}
-        checkpoint.save(self.learner.ema, self.out / "model", card, getattr(torch, self.config.save_dtype))
+        folders = ["model", *([f"models/{self.learner.step:08d}"] if self.config.keep else [])]
+        for folder in folders:
+            checkpoint.save(self.learner.ema, self.out / folder, card, getattr(torch, self.config.save_dtype))
         self.log.plot()
 
     @staticmethod
@@ -119,29 +134,37 @@ class Run:
 def prepare(config: TrainConfig) -> Run:
     """Open the data, build or restore the learner and check that everything fits, before anything is written."""
     torch.set_float32_matmul_precision("high")
-    stores = [EpisodeStore.open(path) for path in config.data.split(",")]
+    stores = open_sources(config.data, config.size)
     device = _device(config.device)
     shape = _model_config(config, stores)
-    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states)
-    clips = Clips(stores, spec, config.holdout)
+    heard = shape.audio.steps if shape.audio else 0
+    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard)
+    features = _features(config, stores, shape)
+    clips = Clips(stores, spec, config.holdout, most=config.demonstrations, features=features)
     spared = any(round(config.holdout * store.episodes) for store in stores)  # a handful of episodes spares none
-    held_out = Clips(stores, spec, config.holdout, split="held out") if spared else None
+    held_out = Clips(stores, spec, config.holdout, split="held out", features=features) if spared else None
     made = {
         "command": "worldmodel " + " ".join(sys.argv[1:]),
         "version": __version__,
-        "data": [{"fingerprint": s.fingerprint, "provenance": s.meta["provenance"]} for s in stores],
+        "code": revision(),
+        "data": [origin(store) for store in stores],
+        "features": [recipe_of(f) for f in features],
         "hardware": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {device.type}",
         "torch": torch.__version__,
         "train": asdict(config),
     }
-    learner = build(shape, config.optimiser, config.steps, config.seed, config.objective.kind == "self_flow", device)
+    learner = build(shape, config, channels_of(features[0]) if features else 0, device)
     out = Path(config.out)
     if states := saved(out / "states"):
-        _same_run(learner.restore(states[-1]), config, states[-1])
+        _same_run(config, states[-1])
+        learner.restore(states[-1])
         say(f"resuming {out} at step {learner.step} of {config.steps}")
     else:
         actions, state = clips.sample(20_000, config.seed)
         learner.fit(torch.as_tensor(actions), torch.as_tensor(state))
+        learner.fit_language()
+        if heard:
+            learner.fit_audio(torch.as_tensor(clips.sounds(20_000, config.seed)))
     out.mkdir(parents=True, exist_ok=True)
     if config.resident:
         clips.load()
@@ -155,19 +178,33 @@ def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfi
     first = stores[0]
     pixels = config.inputs == "pixels"
     cameras = cameras_of(dict.fromkeys(first.keys)) if pixels else ()
+    tasks = tasks_of(stores, config.tasks, TrainConfig.tasks)
     states = (STATE,) if pixels else (STATE, ENVIRONMENT_STATE)
     if pixels and not cameras:
         raise ValueError(f"{first.path} has no camera frames (arrays: {', '.join(first.keys)}); collect with cameras")
     return ModelConfig(
         backbone=config.backbone,
         cameras=cameras,
-        size=first.row(image_key(cameras[0]))[0] if cameras else 96,
+        size=frame_side(first, cameras, config.patch) if cameras else 96,
         patch=config.patch,
         action_dim=first.row(ACTION)[0],
+        relative=min(first.relative, first.row(ACTION)[0], first.row(STATE)[0]),
+        rate=first.rate,
         states=states,
         state_dim=sum(first.row(key)[0] for key in states),
-        tasks=config.tasks,
+        tasks=tasks,
+        sampler=config.objective.arm.sampler,
+        prefix=0 if config.objective.arm.passes else config.noise.actions.prefix,
+        audio=AudioConfig() if config.audio else None,
+        words=vocabulary(tasks) if config.language else (),
     )
+
+
+def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfig) -> list[EpisodeStore]:
+    """Where the objective imitates a frozen encoder: its features of each store's frames."""
+    if not config.objective.arm.external or not config.features:
+        return []
+    return open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
 
 
 def _device(name: str) -> torch.device:
@@ -176,13 +213,17 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _same_run(card: Mapping[str, Any], config: TrainConfig, state: Path) -> None:
-    """A run may be prolonged or shortened, not silently turned into another one."""
-    before, now = card.get("train", {}), json.loads(json.dumps(asdict(config)))
-    for key in ("data", "batch", "seed", "backbone", "modes", "objective", "noise", "optimiser", "augment", "future"):
-        if key in before and before[key] != now[key]:
+def _same_run(config: TrainConfig, state: Path) -> None:
+    """A run may be prolonged or shortened, not silently turned into another one. Keys that it did not know are new."""
+    try:
+        card = json.loads((state / CARD).read_text())
+    except ValueError:
+        return  # damaged: restoring says so
+    before, now = (dict(leaves(value)) for value in (card.get("train", {}), json.loads(json.dumps(asdict(config)))))
+    for key, value in before.items():
+        if key.partition(".")[0] not in MAY_CHANGE and key in now and value != now[key]:
             run = state.parent.parent
-            raise ValueError(f"{run} was trained with {key}={before[key]}, not {now[key]}; use another out=")
+            raise ValueError(f"{run} was trained with {key}={value}, not {now[key]}; use another out=")
 
 
 def _check(row: Mapping[str, float], out: Path) -> None:

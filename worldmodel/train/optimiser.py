@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from worldmodel.train.muon import Muon
+
 
 @dataclass(frozen=True)
 class OptimiserConfig:
@@ -53,11 +55,7 @@ class Optimiser:
         ]
         self.peaks = [config.rate]
         if matrices:
-            self.parts.append(
-                torch.optim.Muon(
-                    matrices, lr=config.muon_rate, weight_decay=config.weight_decay, adjust_lr_fn="original"
-                )
-            )
+            self.parts.append(Muon(matrices, config.muon_rate, config.weight_decay))
             self.peaks.append(config.muon_rate)
 
     def fraction(self, step: int) -> float:

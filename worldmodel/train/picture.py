@@ -44,7 +44,7 @@ def _draw_chunk(axes: np.ndarray, clip: Clip, row: int) -> None:
     """Target position relative to the state in centimetres, and the last dimension (the gripper command)."""
     action, valid = clip.action[row].cpu().numpy(), clip.valid[row].cpu().numpy()
     state, steps = clip.state[row].cpu().numpy(), np.arange(1, len(action) + 1)
-    for dimension, name in enumerate("xyz"[: action.shape[1] - 1]):
+    for dimension, name in enumerate("xyz"[: min(action.shape[1] - 1, len(state))]):
         values = 100 * (action[:, dimension] - state[dimension])
         (line,) = axes[0].plot(steps, values, lw=0.8, label=name)
         axes[0].plot(steps[valid], values[valid], ".", ms=3, color=line.get_color())

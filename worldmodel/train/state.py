@@ -14,7 +14,9 @@ from torch import Tensor
 
 from worldmodel import checkpoint
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.train.optimiser import Optimiser, OptimiserConfig
+from worldmodel.tokens.language import Language
+from worldmodel.train.config import TrainConfig
+from worldmodel.train.optimiser import Optimiser
 
 TENSORS, CARD, KEEP = "state.safetensors", "state.json", 2
 
@@ -38,6 +40,18 @@ class Learner:
         for model in (self.model, self.ema):
             model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
             model.proprioception.scaling.fit(state)
+
+    def fit_language(self) -> None:
+        """Tell a model that reads how each of its tasks is usually asked for."""
+        for model in (self.model, self.ema):
+            if isinstance(model.instruction, Language):
+                model.instruction.fit(model.config.tasks)
+
+    def fit_audio(self, samples: Float[Tensor, "n samples"]) -> None:
+        """Fit the scaling ranges of a model with ears to what control steps sound like. What is loud is rare."""
+        for model in (self.model, self.ema):
+            if model.audio is not None:
+                model.audio.scaling.fit(model.audio.spectrum(samples), quantile=0.002)
 
     def save(self, folder: Path, card: dict[str, Any]) -> Path:
         """Write ``folder/<step>`` atomically and keep the last two."""
@@ -74,10 +88,8 @@ def saved(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("[0-9]*") if (p / CARD).is_file())
 
 
-def build(
-    config: ModelConfig, optimiser: OptimiserConfig, steps: int, seed: int, projector: bool, device: torch.device
-) -> Learner:
-    """A fresh learner with weights drawn from the seed."""
-    torch.manual_seed(seed)
-    model = WorldModel(config, projector=projector).to(device)
-    return Learner(model, Optimiser(model, optimiser, steps))
+def build(config: ModelConfig, run: TrainConfig, external: int, device: torch.device) -> Learner:
+    """A fresh learner with weights drawn from the seed. external: channels of a frozen encoder's features, or 0."""
+    torch.manual_seed(run.seed)
+    model = WorldModel(config, run.objective.arm.teacher != "none", external).to(device)
+    return Learner(model, Optimiser(model, run.optimiser, run.steps))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worldmodel.backbone import fast_dtype
 from worldmodel.data.clips import Clips
 from worldmodel.experience import Clip
 from worldmodel.flow import MODES, NoiseDraw, ObjectiveConfig, draw_noise
-from worldmodel.flow.noise import no_noise
+from worldmodel.flow.noise import draw_observed, draw_regression, no_noise
 from worldmodel.model import WorldModel
+from worldmodel.tokens.language import SENTENCE, Language, Paraphrases
 from worldmodel.train.augment import augment
 from worldmodel.train.config import TrainConfig
 
@@ -26,6 +29,8 @@ class Batches:
         self.clips, self.model, self.config, self.device = clips, model, config, device
         shares = np.array([getattr(config.modes, mode) for mode in MODES])
         self.shares = shares / shares.sum()
+        language, tasks = model.instruction, model.config.tasks
+        self.paraphrases = Paraphrases(language, tasks) if isinstance(language, Language) else None
 
     def draw(self, step: int) -> tuple[str, Clip, dict[str, NoiseDraw]]:
         """Mode, augmented clip and noise of a step, on the device."""
@@ -34,36 +39,54 @@ class Batches:
         mode = list(MODES)[rng.choice(len(MODES), p=self.shares)]
         windows = self.clips.order(step, self.config.batch, self.config.seed)
         clip = self.clip(windows, mode, rng)
-        return mode, augment(clip, self.config.augment, generator), self.noise(mode, len(clip.state), generator)
+        return mode, augment(clip, self.config.augment, generator), self.noise(mode, len(clip.state), step)
 
     def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
-        """The windows as a clip on the device; modes with frames take half of them, each with its own moments."""
+        """The windows as a clip on the device; modes with frames take half of them, each with its own moments.
+
+        A model that reads its instruction gets another sentence for every sample.
+        """
         at = None
         if MODES[mode].frames != "absent":
             windows = windows[: max(1, len(windows) // 2)]
             moments = np.tile(np.arange(1, self.clips.spec.horizon + 1), (len(windows), 1))
             at = np.sort(rng.permuted(moments, axis=1)[:, : self.config.future], axis=1)
-        return self.clips.gather(windows, at).map(lambda array: torch.as_tensor(array).to(self.device))
+        clip = self.clips.gather(windows, at)
+        if self.paraphrases is not None:
+            clip = replace(clip, more={**clip.more, SENTENCE: self.paraphrases.draw(clip.task, rng)})
+        return clip.map(lambda array: torch.as_tensor(array).to(self.device))
 
-    def noise(self, mode: str, batch: int, generator: torch.Generator) -> dict[str, NoiseDraw]:
-        """Noise for every modality that the mode does not leave out; none for what it gives."""
-        roles, laws, model = MODES[mode], self.config.noise, self.model
-        dual = self.config.objective.kind == "self_flow"
-        draws = self.config.objective.draws if mode == "policy" else 1
-        frames = (batch, self.config.future * model.frames.per_time, model.frames.patch**2 * 3)
-        actions = (batch * draws, model.config.horizon, model.config.action_dim)
-        out = {}
-        if roles.actions != "absent":
-            split = dual and laws.actions.masked > 0
-            wanted = roles.actions == "wanted"
-            out["actions"] = draw_noise(laws.actions, actions, generator, split) if wanted else no_noise(actions)
-        if roles.frames != "absent":
-            wanted = roles.frames == "wanted"
-            out["frames"] = draw_noise(laws.frames, frames, generator, dual) if wanted else no_noise(frames)
-        return {
-            name: NoiseDraw(draw.eps.to(self.device), draw.levels.to(self.device), draw.which.to(self.device))
-            for name, draw in out.items()
-        }
+    def noise(self, mode: str, batch: int, step: int) -> dict[str, NoiseDraw]:
+        """Noise for every modality that the mode does not leave out; none for what it gives.
+
+        Each modality draws from a generator of its own, so that arms that draw more for one leave the others' as they
+        are. Sound that would be given with the frames is left out every other time: at deployment it may be missing.
+        """
+        laws, objective, model = self.config.noise, self.config.objective, self.model
+        arm, rows = objective.arm, batch * (objective.repeats() if mode == "policy" else 1)
+        out: dict[str, NoiseDraw] = {}
+        for number, (name, modality) in enumerate(model.modalities.items()):
+            role, shape = getattr(MODES[mode], modality.role), modality.shape(rows, self.config.future)
+            generator = self.generator(step, number)
+            if role == "given" and name == "audio" and torch.rand((), generator=generator) < 0.5:
+                continue
+            if role == "given":
+                out[name] = no_noise(shape)
+            elif role == "wanted" and name == "actions" and arm.passes:
+                out[name] = draw_regression(shape, generator, arm)
+            elif role == "wanted":
+                moments = self.config.future if name == "frames" else 1
+                out[name] = draw_noise(getattr(laws, name), shape, generator, arm, moments)
+        if model.config.cameras:
+            seen = model.frames.shape(batch, 1)
+            if observed := draw_observed(laws.observed, seen, self.generator(step, len(out) + 7), arm):
+                out["observed"] = observed
+        return {name: draw.to(self.device) for name, draw in out.items()}
+
+    def generator(self, step: int, purpose: int) -> torch.Generator:
+        """Random numbers of one purpose in one step."""
+        seed = int(np.random.SeedSequence([self.config.seed, step, purpose]).generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator().manual_seed(seed)
 
 
 class _Loss(nn.Module):
@@ -80,13 +103,16 @@ class _Loss(nn.Module):
 def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple[Loss, Loss]:
     """The loss function twice: for policy batches, compiled where asked for, and for the rarer other modes.
 
-    Weights are held in float32 and cast to bfloat16 for every step, so that all activations are bfloat16 too (with
-    autocast they would not be, and on a CPU their traffic is the cost); gradients arrive in float32.
+    Weights are held in float32 and, where bfloat16 is fast, cast to it for every step, so that all activations are
+    bfloat16 too (with autocast they would not be, and their traffic is the cost); gradients arrive in float32.
     """
-    whole = _Loss(model, teacher if config.objective.kind == "self_flow" else None, config.objective)
+    whole = _Loss(model, teacher if config.objective.arm.teacher != "none" else None, config.objective)
+    dtype = fast_dtype(next(model.parameters()).device)
 
     def loss(clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> dict[str, Tensor]:
-        weights = {name: value.to(torch.bfloat16) for name, value in whole.named_parameters()}
+        if dtype == torch.float32:
+            return whole(clip, mode, noise)
+        weights = {name: value.to(dtype) for name, value in whole.named_parameters()}
         out: dict[str, Tensor] = torch.func.functional_call(whole, weights, (clip, mode, noise))
         return out
 

@@ -22,15 +22,19 @@ from worldmodel.train.step import Batches
 @torch.no_grad()
 def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows: int = 256) -> dict[str, float]:
     """Losses of the same held-out windows, moments and noise at every call, without augmentation."""
-    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
     chosen = rng.choice(len(held_out), min(windows, len(held_out)), replace=False)
-    objective, out = replace(batches.config.objective, kind="flow"), {}
+    kind = "flow" if model.config.sampler == "flow" else batches.config.objective.kind
+    objective, out = replace(batches.config.objective, kind=kind), {}
+    still = Batches(held_out, model, replace(batches.config, objective=objective, seed=0), batches.device)
     for mode in ("policy", "forward"):
         if getattr(batches.config.modes, mode) > 0:
-            clip = Batches(held_out, model, batches.config, batches.device).clip(chosen, mode, rng)
-            found = model.loss(clip, mode, batches.noise(mode, len(clip.state), generator), objective)
-            kind = "actions" if MODES[mode].actions == "wanted" else "frames"
-            out[f"held_out/{mode}"] = round(float(found[kind]), 5)
+            clip = still.clip(chosen, mode, rng)
+            found = model.loss(clip, mode, still.noise(mode, len(clip.state), 0), objective)
+            measured = "actions" if MODES[mode].actions == "wanted" else "frames"
+            out[f"held_out/{mode}"] = round(float(found[measured]), 5)
+            if "audio" in found:
+                out["held_out/audio"] = round(float(found["audio"]), 5)
     return out
 
 
