@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import counting
@@ -14,8 +15,10 @@ from worldmodel.collect import CollectConfig, collect
 from worldmodel.collect.gather import Queue
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreError, layout, verify
+from worldmodel.data.describe import summary
+from worldmodel.data.inspect import InspectConfig, info
 from worldmodel.data.journal import read_journal
-from worldmodel.experience import ACTION, EXECUTED, image_key
+from worldmodel.experience import ACTION, AUDIO, EXECUTED, image_key
 from worldmodel.rollout import rollout
 
 FAKES = Path(counting.__file__).parent
@@ -86,6 +89,24 @@ def test_the_real_expert_fills_a_store_that_does_not_depend_on_the_workers(tmp_p
     assert len(set(episode.arrays["phase"].tolist())) >= 5
     assert episode.arrays[image_key("wrist")].shape == (len(episode), 16, 16, 3)
     assert episode.arrays[image_key("wrist")].std() > 5 and episode.arrays[image_key("scene")].std() > 5
+
+
+def test_a_microphone_is_recorded_and_told_of(tmp_path, capsys):
+    wanted = CollectConfig(
+        out=str(tmp_path / "s"), task="lift_can", episodes=1, cameras="[]", microphone=True, workers="1"
+    )
+    assert "microphone=True" in wanted.command() and collect(wanted) == 0
+    store = EpisodeStore.open(tmp_path / "s")
+    audio = store.array(AUDIO)[:]
+    assert audio.shape == (store.steps, 400) and audio.dtype == "float32"
+    assert not audio[0].any() and audio.any(axis=1).mean() > 0.3
+    assert store.meta["provenance"]["environment"]["lift_can"]["microphone"] == 8000
+    assert verify(store.path) == []
+    assert summary(store)["audio"]["hertz"] == 8000
+    info(InspectConfig(str(store.path)))
+    assert "something heard on" in capsys.readouterr().out
+    with pytest.raises(UserError, match="microphone=True, asked for microphone=False"):
+        collect(replace(wanted, microphone=False))
 
 
 def test_kill_9_then_resume_gives_the_same_store(straight, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import small_store
 
 from worldmodel.bench import BenchConfig
 from worldmodel.bench.imagining import imagine
@@ -83,3 +84,13 @@ def test_training_speed_through_the_verb(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(training, "train", train)
     found = training.train_speed(tmp_path / "store", tmp_path / "run", steps=50)
     assert (found["samples_per_second"], found["slowest"], found["fastest"]) == (40.0, 30.0, 50.0)
+
+
+def test_arms_take_turns_at_whole_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from worldmodel.bench import arms
+
+    small_store(tmp_path / "store")
+    monkeypatch.setattr(arms, "KINDS", ("flow", "self_flow"))
+    found = arms.compare_arms(tmp_path / "store", tmp_path / "runs", rounds=2, batch=2)
+    assert found["arms"]["flow"]["ratio"] == 1.0 and found["arms"]["self_flow"]["ratio"] > 1.0
+    assert all(arm["seconds"] > 0 and arm["cpu_seconds"] > 0 for arm in found["arms"].values())

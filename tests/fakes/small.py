@@ -8,16 +8,16 @@ import torch
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data import EpisodeStore
-from worldmodel.experience import ACTION, EXECUTED, STATE, Clip, Episode, image_key
+from worldmodel.experience import ACTION, AUDIO, EXECUTED, STATE, Clip, Episode, image_key
 from worldmodel.model import Given, ModelConfig, WorldModel
 
 CONFIG = ModelConfig(backbone=BackboneConfig(width=32, depth=2, heads=2), size=32)
 
 
-def small_model(projector: bool = False) -> WorldModel:
+def small_model(projector: bool = False, external: int = 0) -> WorldModel:
     """A model off its zero initialisation, the same at every call."""
     torch.manual_seed(0)
-    model = WorldModel(CONFIG, projector=projector)
+    model = WorldModel(CONFIG, projector, external)
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     return model.eval()
@@ -40,8 +40,13 @@ def small_clip(batch: int = 2, frames: bool = True) -> Clip:
     return replace(clip, future=future, at=at, future_valid=torch.ones(batch, 2, dtype=torch.bool))
 
 
-def small_store(path: Path, lengths: tuple[int, ...] = (20, 13), task: str = "place_can") -> EpisodeStore:
-    """A sealed store whose numbers say where they come from: state[0] counts steps over all episodes."""
+def small_store(
+    path: Path, lengths: tuple[int, ...] = (20, 13), task: str = "place_can", sound: bool = False
+) -> EpisodeStore:
+    """A sealed store whose numbers say where they come from: state[0] counts steps over all episodes.
+
+    So does the loudness of its ``sound``, in hundredths.
+    """
     writer = EpisodeStore.create(path, {"licence": "Apache-2.0"})
     first = 0
     for seed, length in enumerate(lengths):
@@ -53,6 +58,8 @@ def small_store(path: Path, lengths: tuple[int, ...] = (20, 13), task: str = "pl
         frames = np.broadcast_to((count % 256).astype(np.uint8)[:, None, None, None], (length, 32, 32, 3)).copy()
         arrays = {image_key("scene"): frames, image_key("wrist"): 255 - frames, STATE: state}
         arrays |= {ACTION: action, EXECUTED: executed}
+        if sound:
+            arrays[AUDIO] = np.sin(np.arange(400, dtype=np.float32)) * (count[:, None] + 1) / 100
         writer.append(Episode(arrays, task, seed, True))
         first += length
     writer.seal()

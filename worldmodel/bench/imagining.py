@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.experience import EXECUTED, STATE, Arrays, Episode, image_key
+from worldmodel.eval.stats import decibels
+from worldmodel.experience import AUDIO, EXECUTED, STATE, Arrays, Episode, image_key
 
 BATCH, STRIDE = 16, 8
 
@@ -20,13 +21,13 @@ def imagine(policy: Any, cameras: tuple[str, ...], episodes: Sequence[Episode]) 
     """
     steps = np.arange(1, policy.horizon + 1)
     errors, moments = np.zeros((len(cameras), 2, len(steps))), 0
-    for observed, actions, real in _batches(episodes, cameras, policy.horizon):
+    for observed, actions, real in _batches(episodes, cameras, policy.horizon, getattr(policy, "hears", 0)):
         guess = policy.imagine(observed, actions, steps.tolist())
         for camera, (key, seen) in enumerate(real.items()):
             errors[camera] += _squared(guess[key], seen), _squared(observed[key][:, None], seen)
         moments += len(actions)
-    both = _decibels(errors.mean(0) / moments)
-    each = {camera: _decibels(row / moments) for camera, row in zip(cameras, errors, strict=True)}
+    both = decibels(errors.mean(0) / moments)
+    each = {camera: decibels(row / moments) for camera, row in zip(cameras, errors, strict=True)}
     return {
         "psnr": [{"steps_ahead": step} | _row(both, n) for n, step in enumerate(steps.tolist())],
         "above_copy_at_every_step": _above(both),
@@ -39,22 +40,17 @@ def imagine(policy: Any, cameras: tuple[str, ...], episodes: Sequence[Episode]) 
     }
 
 
-def _decibels(errors: np.ndarray) -> np.ndarray:
-    """PSNR of mean squared errors in grey levels; at most about 138."""
-    return 10 * np.log10(255.0**2 / np.maximum(errors, 1e-9))
-
-
-def _row(decibels: np.ndarray, step: int) -> dict[str, float]:
-    imagined, copied = decibels[:, step].round(2).tolist()
+def _row(psnr: np.ndarray, step: int) -> dict[str, float]:
+    imagined, copied = psnr[:, step].round(2).tolist()
     return {"imagined": imagined, "copy_last_frame": copied}
 
 
-def _above(decibels: np.ndarray) -> bool:
-    return bool((decibels[0] > decibels[1]).all())
+def _above(psnr: np.ndarray) -> bool:
+    return bool((psnr[0] > psnr[1]).all())
 
 
 def _batches(
-    episodes: Sequence[Episode], cameras: tuple[str, ...], horizon: int
+    episodes: Sequence[Episode], cameras: tuple[str, ...], horizon: int, hears: int
 ) -> Iterator[tuple[Arrays, np.ndarray, dict[str, np.ndarray]]]:
     """Observations (B, ...), actions executed after them (B, horizon, A) and frames then seen, by camera key."""
     moments = [
@@ -66,9 +62,17 @@ def _batches(
     for first in range(0, len(moments), BATCH):
         batch = moments[first : first + BATCH]
         observed = {key: np.stack([arrays[key][t] for arrays, t in batch]) for key in (*keys, STATE)}
+        if hears:
+            observed[AUDIO] = np.stack([_heard(arrays[AUDIO][: t + 1], hears) for arrays, t in batch])
         actions = np.stack([arrays[EXECUTED][t : t + horizon] for arrays, t in batch])
         real = {key: np.stack([arrays[key][t + 1 : t + 1 + horizon] for arrays, t in batch]) for key in keys}
         yield observed, actions, real
+
+
+def _heard(sound: np.ndarray, steps: int) -> np.ndarray:
+    """The last control steps (steps, 400) of what was heard so far, silence before the first."""
+    last = sound[-steps:]
+    return np.pad(last, ((steps - len(last), 0), (0, 0)))
 
 
 def _squared(guess: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -15,7 +15,9 @@ import psutil
 import torch
 
 import worldmodel
+from worldmodel.bench.arms import compare_arms
 from worldmodel.bench.imagining import imagine
+from worldmodel.bench.loading import load_speed
 from worldmodel.bench.simulating import simulate
 from worldmodel.bench.training import train_speed
 from worldmodel.collect import CollectConfig, collect
@@ -23,9 +25,9 @@ from worldmodel.config import closest, option
 from worldmodel.data import EpisodeStore
 from worldmodel.eval.actor import Actor
 from worldmodel.eval.candidate import Candidate, open_candidate
-from worldmodel.experience import STATE, image_key
+from worldmodel.experience import AUDIO, AUDIO_HZ, CONTROL_HZ, STATE, image_key
 
-PARTS = ("act", "simulate", "collect", "imagine", "train")
+PARTS = ("act", "simulate", "collect", "load", "imagine", "train", "arms")
 HELD_OUT = 2_000_000_000
 """First seed of the bench's own episodes: far above those that anyone trains on."""
 
@@ -38,7 +40,7 @@ class BenchConfig:
     parts: tuple[str, ...] = option("what to measure, in this order", PARTS)
     checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
     task: str = option("place_can or lift_can", "place_can")
-    episodes: int = option("held-out episodes to record, for imagining and training", 12)
+    episodes: int = option("held-out episodes to record, for loading, imagining and training", 12)
     seconds: float = option("how long the simulators are timed", 5.0)
     threads: int = option("CPU cores for acting and training", 2)
     steps: int = option("training steps that are timed", 120)
@@ -80,9 +82,13 @@ def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
             "steps": len(store.array(STATE)),
             "episodes_per_minute": round(60 * len(store) / seconds, 1),
         }
+    if part == "load":
+        return load_speed(scratch / "store", scratch, config.seconds)
     if part == "imagine":
         candidate = _candidate(config)
         return imagine(candidate.policy, candidate.cameras, [store.episode(index) for index in range(len(store))])
+    if part == "arms":
+        return compare_arms(scratch / "store", scratch / "arms")
     return train_speed(scratch / "store", scratch / "run", config.steps)
 
 
@@ -96,6 +102,8 @@ def _act(candidate: Candidate) -> dict[str, Any]:
     frames = (candidate.size, candidate.size, 3)
     observation = {image_key(camera): random.integers(0, 256, frames, np.uint8) for camera in candidate.cameras}
     observation[STATE] = np.array([0.5, 0.0, 0.2, 0.08], np.float32)
+    if candidate.hears:
+        observation[AUDIO] = np.zeros((candidate.hears, AUDIO_HZ // CONTROL_HZ), np.float32)
     return Actor(candidate.policy, batch=1).time_single([(observation, seed) for seed in range(8)])
 
 
@@ -117,11 +125,17 @@ def _say(part: str, found: dict[str, Any]) -> str:
         return f"{found['steps_per_second']:.0f} control steps/s with both cameras, {found['processes']} processes"
     if part == "collect":
         return f"{found['episodes_per_minute']:.0f} episodes a minute"
+    if part == "load":
+        beside = found.get("why") or f"{found['ratio']:.1f} times LeRobot's {found['lerobot']:.0f}"
+        return f"{found['ours']:.0f} windows/s; {beside}"
     if part == "imagine":
         first, last = found["psnr"][0], found["psnr"][-1]
         verdict = "above" if found["above_copy_at_every_step"] else "NOT above"
         ends = f"{first['imagined']:.1f} dB one step ahead, {last['imagined']:.1f} dB {last['steps_ahead']} steps ahead"
         return f"{ends}; {verdict} copying the last frame at every step"
+    if part == "arms":
+        costs = [f"{kind} {arm['ratio']:.2f}" for kind, arm in found["arms"].items()]
+        return f"cost of a step beside flow matching's: {', '.join(costs)}"
     return f"{found['samples_per_second']:.0f} samples/s"
 
 

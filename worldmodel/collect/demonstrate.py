@@ -26,6 +26,7 @@ class Recipe:
     cameras: tuple[str, ...]
     size: int
     tail: int
+    microphone: bool = False
 
     def task_of(self, seed: int) -> str:
         """The tasks take turns over seeds, so that a resumed collection agrees with an uninterrupted one."""
@@ -54,7 +55,8 @@ class ExpertStage:
         import worldmodel.envs  # only workers may load a renderer
 
         self.recipe, self.task = recipe, task
-        self.env = worldmodel.envs.make(task, cameras=recipe.cameras, size=recipe.size, privileged=True)
+        options = {"cameras": recipe.cameras, "size": recipe.size, "microphone": recipe.microphone}
+        self.env = worldmodel.envs.make(task, privileged=True, **options)
 
     def demonstrate(self, seed: int) -> Episode:
         """The episode of ``seed``, successful or not."""

@@ -14,11 +14,13 @@ from rich.console import Console
 import worldmodel
 from worldmodel.collect.demonstrate import ExpertStage, Recipe, Stage
 from worldmodel.collect.gather import Tally, gather
+from worldmodel.collect.robosuite_stage import RobosuiteStage, is_robosuite, with_cameras
 from worldmodel.collect.stop import StopSignal
 from worldmodel.collect.worker import Job
 from worldmodel.collect.workers import Workers
 from worldmodel.config import UserError, closest, option
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
+from worldmodel.revision import revision
 
 INTERRUPTED = 130
 
@@ -28,12 +30,15 @@ class CollectConfig:
     """What to record, from which seed on, and where to."""
 
     out: str = option("folder of the new store; an interrupted one is resumed")
-    task: str = option("place_can, lift_can, or several that take turns: [place_can,lift_can]", "place_can")
+    task: str = option(
+        "place_can, lift_can, several that take turns: [place_can,lift_can], robosuite:PickPlaceCan", "place_can"
+    )
     episodes: int = option("how many successful episodes to keep", 200)
     seed: int = option("first seed; a failed episode is dropped and the next seed tried", 0)
     noise: float = option("strength of the exploration pushes that the expert recovers from, 0 to 2", 1.0)
     size: int = option("edge of the square camera images in pixels", 96)
     cameras: str = option("cameras to record: [scene,wrist], one of them, or [] for none", "[scene,wrist]")
+    microphone: bool = option("record contact sound too, 8 kHz (observation.audio)", False)
     tail: int = option("control steps recorded after success, so that the ending is in the data", 8)
     workers: str = option("simulator processes; auto takes one per core", "auto")
     timeout: float = option("seconds after which a silent worker is replaced", 120.0)
@@ -55,7 +60,7 @@ class CollectConfig:
         tasks, cameras = _names(self.task), _names(self.cameras)
         if not tasks:
             raise ValueError(f"task={self.task}: expected at least one task")
-        return Recipe(tasks, self.seed, self.episodes, self.noise, cameras, self.size, self.tail)
+        return Recipe(tasks, self.seed, self.episodes, self.noise, cameras, self.size, self.tail, self.microphone)
 
     def command(self) -> str:
         """The command line that says the same, without what is left at its default."""
@@ -73,7 +78,9 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
     are stored in the order of their seeds, so the content does not depend on interruptions or on ``workers``.
     """
     recipe, path = config.recipe(), Path(config.out)
-    if stage is ExpertStage:
+    if stage is ExpertStage and is_robosuite(recipe):
+        stage, recipe = RobosuiteStage, with_cameras(recipe)
+    elif stage is ExpertStage:
         _check(recipe)
     console = Console(stderr=True)
     if _finished(path, recipe):
@@ -119,10 +126,11 @@ def _finished(path: Path, recipe: Recipe) -> bool:
 
 def _same_recipe(path: Path, theirs: dict[str, Any] | None, ours: Recipe, advice: str) -> None:
     wanted = _plain(ours)
-    differ = [key for key in wanted if (theirs or {}).get(key) != wanted[key]]
+    before = {"microphone": False, **(theirs or {})}  # recipes older than the microphone do not mention it
+    differ = [key for key in wanted if before.get(key) != wanted[key]]
     if differ:
         key = differ[0]
-        was = (theirs or {}).get(key)
+        was = before.get(key)
         raise UserError(f"{path} holds a store made with {key}={was}, asked for {key}={wanted[key]}; {advice}")
 
 
@@ -135,6 +143,7 @@ def _writer(path: Path, recipe: Recipe, config: CollectConfig, console: Console)
             "command": config.command(),
             "licence": config.licence,
             "version": worldmodel.__version__,
+            "code": revision(),
             "created": created,
         }
         return StoreWriter.create(path, provenance)

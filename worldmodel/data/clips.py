@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from worldmodel.data.features import FEATURES, feature_key
 from worldmodel.data.store import EpisodeStore
-from worldmodel.experience import ACTION, EXECUTED, STATE, Clip, image_key
+from worldmodel.experience import ACTION, AUDIO, EXECUTED, STATE, Clip, image_key
 
 
 @dataclass(frozen=True)
@@ -16,43 +17,57 @@ class ClipSpec:
     """What a window holds: cameras in the model's order, chunk length, names of the tasks by instruction index.
 
     states: keys of the state vectors, put one after another.
+    heard: control steps of sound until the observation, 0 for none (see `worldmodel.tokens.audio`).
     """
 
     cameras: tuple[str, ...]
     horizon: int
     tasks: tuple[str, ...]
     states: tuple[str, ...] = (STATE,)
+    heard: int = 0
 
 
 class Clips:
     """All windows of one or several stores, one per recorded step.
 
     Windows near an episode's end are padded with its last step and marked invalid there. ``holdout`` keeps a share of
-    each store's episodes (the last ones) out of training: ``split="held out"`` holds just those.
+    each store's episodes (the last ones) out of training: ``split="held out"`` holds just those. ``most`` takes only so
+    many episodes of each store, the first ones of the split (0 takes all), so that smaller sets lie within larger ones.
+    ``features`` (one store per store, see ``open_features``) adds a frozen encoder's view of the later frames.
 
     Raises ValueError where a store lacks a camera or an array, or holds a task that ``spec`` does not name.
     """
 
     def __init__(
-        self, stores: Sequence[EpisodeStore], spec: ClipSpec, holdout: float = 0.0, split: str = "train"
+        self,
+        stores: Sequence[EpisodeStore],
+        spec: ClipSpec,
+        holdout: float = 0.0,
+        split: str = "train",
+        most: int = 0,
+        features: Sequence[EpisodeStore] = (),
     ) -> None:
-        self.stores, self.spec = list(stores), spec
+        self.stores, self.spec, self.features = list(stores), spec, list(features)
         self._resident: dict[tuple[int, str], np.ndarray] = {}
-        starts, ends, owner, task = [], [], [], []
+        starts, begins, ends, owner, task = [], [], [], [], []
         for number, store in enumerate(self.stores):
             _check(store, spec)
             first = np.concatenate([[0], store.ends[:-1]])
             cut = store.episodes - round(holdout * store.episodes)
-            keep = slice(0, cut) if split == "train" else slice(cut, None)
+            first_kept, last_kept = (0, cut) if split == "train" else (cut, store.episodes)
+            if most > last_kept - first_kept:
+                raise ValueError(f"{store.path} has {last_kept - first_kept} episodes to train on, asked for {most}")
+            keep = slice(first_kept, first_kept + most if most else last_kept)
             for start, end, kind in zip(first[keep], store.ends[keep], store.task_index[keep], strict=True):
                 length = int(end - start)
                 starts.append(np.arange(start, end))
+                begins.append(np.full(length, start))
                 ends.append(np.full(length, end))
                 owner.append(np.full(length, number))
                 task.append(np.full(length, spec.tasks.index(store.tasks[int(kind)])))
         if not starts:
             raise ValueError(f"no episodes in the {split} split of {', '.join(str(s.path) for s in self.stores)}")
-        self.time, self.end = np.concatenate(starts), np.concatenate(ends)
+        self.time, self.begin, self.end = (np.concatenate(times) for times in (starts, begins, ends))
         self.owner, self.task = np.concatenate(owner), np.concatenate(task).astype(np.int64)
 
     def __len__(self) -> int:
@@ -74,11 +89,14 @@ class Clips:
         pushed = (np.abs(action - executed) > 1e-6).any(-1)
         unforeseen = np.cumsum(pushed, axis=1) - pushed > 0
         past = time[:, None] + np.arange(self.spec.horizon) >= end[:, None]
-        future = future_valid = None
+        future = future_valid = features = None
         if at is not None:
             later = time[:, None] + at
-            future = self._images(windows, np.minimum(later, end[:, None] - 1))
-            future_valid = later < end[:, None]
+            inside = np.minimum(later, end[:, None] - 1)
+            future, future_valid = self._images(windows, inside), later < end[:, None]
+            if self.features:
+                each = [self._take(feature_key(camera), windows, inside) for camera in self.spec.cameras]
+                features = np.stack(each, axis=2)
         return Clip(
             images=self._images(windows, time),
             state=self._state(windows, time),
@@ -89,6 +107,9 @@ class Clips:
             future=future,
             at=at,
             future_valid=future_valid,
+            more=self._past_sound(windows) if self.spec.heard else {},
+            more_future=self._later_sound(windows) if self.spec.heard and at is not None else {},
+            features=features,
         )
 
     def sample(self, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -98,6 +119,24 @@ class Clips:
         chunk = np.minimum(steps, self.end[windows, None] - 1)
         return self._take(ACTION, windows, chunk), self._state(windows, self.time[windows])
 
+    def sounds(self, most: int, seed: int) -> np.ndarray:
+        """Samples (n, 400) of up to ``most`` random control steps, to fit scaling ranges to."""
+        windows = np.random.default_rng(seed).permutation(len(self))[:most]
+        return self._take(AUDIO, windows, self.time[windows])
+
+    def _past_sound(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """What was heard until the observation, float32 (B, heard, 400): silence before the episode began."""
+        wanted = self.time[windows][:, None] + np.arange(1 - self.spec.heard, 1)
+        begin = self.begin[windows][:, None]
+        sound = self._take(AUDIO, windows, np.maximum(wanted, begin))
+        return {AUDIO: np.where((wanted >= begin)[..., None], sound, np.float32(0))}
+
+    def _later_sound(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """What was heard during the chunk's control steps, float32 (B, horizon, 400), and which lie in the episode."""
+        wanted = self.time[windows][:, None] + np.arange(1, self.spec.horizon + 1)
+        end = self.end[windows][:, None]
+        return {AUDIO: self._take(AUDIO, windows, np.minimum(wanted, end - 1)), f"{AUDIO}.valid": wanted < end}
+
     def load(self) -> None:
         """Copy all frames into memory, for disks too slow or page caches too small for random access."""
         for number, store in enumerate(self.stores):
@@ -106,8 +145,10 @@ class Clips:
 
     def _rows(self, number: int, key: str, time: np.ndarray) -> np.ndarray:
         """Rows of one store's array, from memory where it was loaded."""
-        loaded = self._resident.get((number, key))
-        return np.asarray(self.stores[number].array(key).take(time)) if loaded is None else loaded[time]
+        if (loaded := self._resident.get((number, key))) is not None:
+            return loaded[time]
+        store = self.features[number] if key.startswith(FEATURES) else self.stores[number]
+        return np.asarray(store.array(key).take(time))
 
     def _state(self, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
         """State vectors one after another, float32 (B, S)."""
@@ -120,15 +161,19 @@ class Clips:
             return np.zeros((*time.shape, 0, 16, 16, 3), np.uint8)
         return np.stack(frames, axis=-4)
 
+    def _key(self, number: int, key: str) -> str:
+        """Where a store does not tell what was executed, it was what was wanted."""
+        return ACTION if key == EXECUTED and EXECUTED not in self.stores[number].keys else key
+
     def _take(self, key: str, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Rows of one array at ``time`` (B, ...), each from the store that its window belongs to."""
         if len(self.stores) == 1:
-            return self._rows(0, key, time)
+            return _plain(self._rows(0, self._key(0, key), time))
         out: np.ndarray | None = None
         for number in range(len(self.stores)):
             mine = self.owner[windows] == number
             if mine.any():
-                rows = self._rows(number, key, time[mine])
+                rows = _plain(self._rows(number, self._key(number, key), time[mine]))
                 if out is None:
                     out = np.empty((*time.shape, *rows.shape[time.ndim :]), rows.dtype)
                 out[mine] = rows
@@ -136,9 +181,16 @@ class Clips:
         return out
 
 
+def _plain(rows: np.ndarray) -> np.ndarray:
+    """Frames and a frozen encoder's features as they are; numbers that others recorded otherwise as float32."""
+    return rows if rows.dtype in (np.uint8, np.float16) else rows.astype(np.float32, copy=False)
+
+
 def _check(store: EpisodeStore, spec: ClipSpec) -> None:
     """Say at once what a store lacks."""
-    for key in (*map(image_key, spec.cameras), *spec.states, ACTION, EXECUTED):
+    if spec.heard and AUDIO not in store.keys:
+        raise ValueError(f"{store.path} has no sound; collect it again with microphone=true, or train with audio=false")
+    for key in (*map(image_key, spec.cameras), *spec.states, ACTION):
         if key not in store.keys:
             raise ValueError(f"{store.path} has no array {key!r}; it has {', '.join(store.keys)}")
     if unknown := [task for task in store.tasks if task not in spec.tasks]:

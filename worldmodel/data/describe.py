@@ -9,15 +9,20 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from worldmodel.data.store import EpisodeStore
-from worldmodel.experience import ACTION, CONTROL_HZ, EXECUTED, cameras_of, image_key
+from worldmodel.experience import ACTION, AUDIO, AUDIO_HZ, EXECUTED, cameras_of, image_key
+
+QUIET = 1e-3
+"""Samples below this are silence, of 1."""
 
 
 def summary(store: EpisodeStore) -> dict[str, Any]:
     """Counts, sizes, ranges and provenance as a JSON record.
 
-    "hours" are hours of robot time; "bytes" is what the folder takes on disk; "length" is in control steps;
+    "rate" is in control steps a second, "hours" are hours of robot time; "bytes" is what the folder takes on disk;
+    "length" is in control steps;
     "actions" gives per dimension the lowest and highest value and the 1 and 99 % quantiles of the expert's labels;
-    "pushed" is the share of steps on which something else than the label was sent.
+    "pushed" is the share of steps on which something else than the label was sent; "audio" gives the
+    microphone's rate in hertz, the loudest sample and the share of steps on which anything at all was heard.
     """
     lengths = np.diff(store.ends, prepend=0)
     record: dict[str, Any] = {
@@ -25,7 +30,8 @@ def summary(store: EpisodeStore) -> dict[str, Any]:
         "episodes": store.episodes,
         "successes": int(store.success.sum()),
         "steps": store.steps,
-        "hours": store.steps / CONTROL_HZ / 3600,
+        "rate": store.rate,
+        "hours": store.steps / store.rate / 3600,
         "length": {"least": int(lengths.min()), "median": float(np.median(lengths)), "most": int(lengths.max())},
         "bytes": size_on_disk(store.path),
         "tasks": {name: int((store.task_index == i).sum()) for i, name in enumerate(store.tasks)},
@@ -43,6 +49,9 @@ def summary(store: EpisodeStore) -> dict[str, Any]:
         record["actions"] = dict(zip(("low", "q01", "q99", "high"), quantiles, strict=True))
         if EXECUTED in store.keys:
             record["pushed"] = float((store.array(EXECUTED)[:] != actions).any(axis=1).mean())
+    if AUDIO in store.keys:
+        loud = np.abs(store.array(AUDIO)[:]).max(axis=1)
+        record["audio"] = {"hertz": AUDIO_HZ, "peak": float(loud.max()), "heard": float((loud > QUIET).mean())}
     return record
 
 

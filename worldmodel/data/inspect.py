@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from worldmodel.data.describe import contact_sheet, summary
+from worldmodel.data.source import open_source
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.verify import verify as damage_of
-from worldmodel.experience import CONTROL_HZ
 
 DAMAGED = 1
 
@@ -24,14 +24,14 @@ DAMAGED = 1
 class InspectConfig:
     """Which store to look at, and how to tell."""
 
-    store: str = field(metadata={"help": "folder of the store"})
+    store: str = field(metadata={"help": "folder of the store; data info also takes lerobot:FOLDER_OR_REPO_ID"})
     json: bool = field(default=False, metadata={"help": "print one JSON record instead of tables"})
     sheet: str | None = field(default=None, metadata={"help": "data info: also write a contact sheet (PNG) here"})
 
 
 def info(config: InspectConfig) -> int:
     """Print what a store holds and where it came from."""
-    store = EpisodeStore.open(config.store)
+    store = open_source(config.store)
     record = summary(store)
     if config.json:
         print(json.dumps(record, indent=2))
@@ -70,7 +70,7 @@ def _facts(record: dict[str, Any]) -> Table:
         "store": record["store"],
         "tasks": tasks,
         "episodes": f"{record['episodes']} ({record['successes']} successful, {record['dropped_seeds']} dropped)",
-        "steps": f"{record['steps']} ({record['hours']:.2f} h at {CONTROL_HZ} Hz)",
+        "steps": f"{record['steps']} ({record['hours']:.2f} h at {record['rate']:g} Hz)",
         "length": f"{length['least']} to {length['most']} steps, median {length['median']:g}",
         "size": f"{record['bytes'] / 1e6:.1f} MB",
         "seeds": f"{record['seeds'][0]} to {record['seeds'][1]}",
@@ -78,6 +78,10 @@ def _facts(record: dict[str, Any]) -> Table:
     }
     if "pushed" in record:
         rows["pushed off the label"] = f"{100 * record['pushed']:.1f} % of steps"
+    if "audio" in record:
+        audio = record["audio"]
+        heard = f"something heard on {100 * audio['heard']:.0f} % of steps, peak {audio['peak']:.2f}"
+        rows["audio"] = f"{audio['hertz']} Hz, {heard}"
     for name, value in rows.items():
         table.add_row(name, escape(value), style="bold" if name == "store" else None)
     for name, value in provenance.items():

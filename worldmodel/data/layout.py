@@ -178,6 +178,8 @@ def interrupted_message(path: Path) -> str:
                     provenance = record["header"]["provenance"]
                     total = provenance.get("recipe", {}).get("episodes", "?")
                     command = f"`{provenance['command']}`" if provenance.get("command") else command
+                    if made := provenance.get("converted"):
+                        command = f"`worldmodel data convert {made['source']} out={path}`"
                 done += "episode" in record
     except (OSError, ValueError, KeyError, AttributeError):
         pass  # a half-written journal line is what an interruption looks like

@@ -13,7 +13,7 @@ from worldmodel.data.layout import BLOCK_STEPS, DamagedStoreError
 from worldmodel.data.seal import fingerprint
 from worldmodel.data.views import View, open_view
 from worldmodel.data.writer import StoreWriter
-from worldmodel.experience import Episode
+from worldmodel.experience import CONTROL_HZ, Episode
 
 
 class EpisodeStore:
@@ -66,6 +66,16 @@ class EpisodeStore:
             for key in store.keys:
                 store._check_blocks(key)
         return store
+
+    @property
+    def rate(self) -> float:
+        """Control steps per second; that of our own tasks where the provenance does not say."""
+        return float(self.meta["provenance"].get("rate", CONTROL_HZ))
+
+    @property
+    def relative(self) -> int:
+        """How many leading dimensions of an action are targets for the same dimensions of the state."""
+        return int(self.meta["provenance"].get("relative", 3))
 
     def row(self, key: str) -> tuple[int, ...]:
         """Shape of one step of an array."""

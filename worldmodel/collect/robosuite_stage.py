@@ -1,0 +1,51 @@
+"""Demonstrations from robosuite: ``collect task=robosuite:PickPlaceCan`` after ``env install robosuite``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from worldmodel.collect.demonstrate import Recipe, record
+from worldmodel.config import UserError
+from worldmodel.experience import Episode
+from worldmodel.external.can_expert import CanExpert
+from worldmodel.external.install import python_of
+from worldmodel.external.robosuite import CAMERAS, RobosuiteConfig, RobosuiteEnv
+
+PREFIX = "robosuite:"
+EXPERTS = {"robosuite:PickPlaceCan": CanExpert}
+OURS = ("scene", "wrist")
+
+
+class RobosuiteStage:
+    """A task's simulator and its expert. Actions are absolute targets (10 numbers), which policies learn best from."""
+
+    def __init__(self, recipe: Recipe, task: str) -> None:
+        self.recipe, self.task = recipe, task
+        name = task.removeprefix(PREFIX)
+        self.env = RobosuiteEnv(RobosuiteConfig(name, recipe.size, recipe.cameras, "absolute"))
+
+    def demonstrate(self, seed: int) -> Episode:
+        """The episode of ``seed``, successful or not."""
+        expert = EXPERTS[self.task](self.env, seed, self.recipe.noise)
+        return record(self.env, expert, self.task, seed, self.recipe.tail)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Versions, look and scene."""
+        return self.env.fingerprint()
+
+
+def is_robosuite(recipe: Recipe) -> bool:
+    """Whether all tasks are robosuite's. UserError for a mixture, and where there is no expert or no simulator."""
+    ours = [task.startswith(PREFIX) for task in recipe.tasks]
+    if not any(ours):
+        return False
+    if bad := [task for task in recipe.tasks if task not in EXPERTS]:
+        raise UserError(f"task={bad[0]}: no expert for it; known: {', '.join(EXPERTS)}, one simulator at a time")
+    python_of("robosuite")
+    return True
+
+
+def with_cameras(recipe: Recipe) -> Recipe:
+    """The same recipe with robosuite's cameras where none were chosen."""
+    return replace(recipe, cameras=CAMERAS) if recipe.cameras == OURS else recipe

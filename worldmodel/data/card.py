@@ -1,0 +1,72 @@
+"""What only people know about a store: licence, source and consent. Kept beside the sealed content, which stays as is.
+
+``card.json`` lies in the store's folder and names the content it speaks of by its fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from worldmodel.data.layout import StoreError
+
+CARD, README = "card.json", "README.md"
+ASKED = {
+    "licence": "under which licence may it be used (an SPDX name such as Apache-2.0 or CC-BY-4.0)",
+    "source": "where it comes from: robot, place, recorder, or the dataset that it was converted from",
+    "consent": "did the people that can be seen or heard, or who steered, agree to this use",
+}
+"""The fields that a person has to fill in, and the question to each."""
+PERSON, PROVENANCE, NOBODY = "person", "provenance", "nobody"
+"""Who said it: a person in the card, the record made while collecting, or nobody yet."""
+
+
+def read_card(path: str | Path, fingerprint: str) -> dict[str, Any]:
+    """The card of a store's folder; {} where there is none, or where it speaks of other content.
+
+    Raises StoreError for a card that cannot be read.
+    """
+    file = Path(path) / CARD
+    try:
+        card = json.loads(file.read_text())
+        return dict(card) if card["fingerprint"] == fingerprint else {}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"{file} is damaged; remove it and write it again with `worldmodel data card`") from None
+
+
+def answers(card: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """For each asked field its ``value`` (None where nobody said) and who ``said`` it."""
+    told, known = card.get("asked", {}), _recorded(provenance)
+    found: dict[str, dict[str, Any]] = {}
+    for name in ASKED:
+        value = told.get(name) or known.get(name)
+        said = PERSON if told.get(name) else PROVENANCE if value else NOBODY
+        found[name] = {"value": value, "said": said}
+    return found
+
+
+def carried(path: str | Path | None, fingerprint: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers of a store's card and provenance, as {licence: {value, said}, ...}."""
+    return answers({} if path is None else read_card(path, fingerprint), provenance)
+
+
+def origin(store: Any) -> dict[str, Any]:
+    """What travels with every checkpoint trained on a store, or on any source with ``fingerprint`` and ``meta``:
+    fingerprint, provenance and card, as JSON. Raises StoreError for a card that cannot be read."""
+    provenance = store.meta["provenance"]
+    card = carried(getattr(store, "path", None), store.fingerprint, provenance)
+    return {"fingerprint": store.fingerprint, "provenance": provenance, "card": card}
+
+
+def _recorded(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """What the collecting program itself knew. A simulation steered by a script has no person in it."""
+    known = {name: str(provenance[name]) for name in ASKED if provenance.get(name)}
+    recipe = provenance.get("recipe")
+    if isinstance(recipe, Mapping) and "tasks" in recipe and provenance.get("environment"):
+        known.setdefault("source", f"simulation, scripted expert: {', '.join(recipe['tasks'])} (worldmodel collect)")
+        known.setdefault("consent", "not needed: simulated, no person was recorded")
+    return known

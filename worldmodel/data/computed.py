@@ -1,0 +1,81 @@
+"""Rows that are made when they are asked for: frames decoded from a video, or cropped and resized to fit a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from worldmodel.data.store import EpisodeStore
+from worldmodel.data.views import View
+from worldmodel.experience import IMAGES
+
+PIECE = 256
+"""Rows made at a time when many are wanted, so that only these are in memory at their full size."""
+
+
+class ComputedView:
+    """A View of ``shape`` whose rows come from ``make(sorted unique indices)``; ``label`` names long work."""
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype, make: Callable[[np.ndarray], np.ndarray], label: str
+    ) -> None:
+        self.shape, self.dtype, self.make, self.label = shape, dtype, make, label
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.take(np.arange(*index.indices(len(self))) if isinstance(index, slice) else index)
+
+    def take(self, indices: Any) -> np.ndarray:
+        """Rows at ``indices`` (any integer shape I; negative ones count from the end): (*I, *row)."""
+        wanted = np.asarray(indices, np.int64)
+        unique, inverse = np.unique(np.where(wanted < 0, wanted + len(self), wanted), return_inverse=True)
+        if len(unique) and (unique[0] < 0 or unique[-1] >= len(self)):
+            raise IndexError(f"time index out of range for {len(self)} steps")
+        rows = np.empty((len(unique), *self.shape[1:]), self.dtype)
+        starts = range(0, len(unique), PIECE)
+        for start in track(starts, self.label, disable=len(starts) < 8, transient=True):
+            rows[start : start + PIECE] = self.make(unique[start : start + PIECE])
+        return rows[inverse.reshape(wanted.shape)]
+
+
+class FittedStore(EpisodeStore):
+    """Another store, its frames cropped to the square in their middle and resized to ``size`` pixels."""
+
+    def __init__(self, store: EpisodeStore, size: int) -> None:
+        arrays = {
+            key: {**entry, "row": [size, size, 3]} if key.startswith(IMAGES) else entry
+            for key, entry in store.meta["arrays"].items()
+        }
+        names = ("ends", "seeds", "success", "task_index", "checksums")
+        index = {name: getattr(store, name) for name in names}
+        super().__init__(store.path, {**store.meta, "arrays": arrays}, index)
+        self.store, self.size = store, size
+
+    def array(self, key: str) -> View:
+        """As in the store underneath, frames fitted. Raises KeyError with the names there are."""
+        view = self.store.array(key)
+        if not key.startswith(IMAGES) or view.shape[1:] == (self.size, self.size, 3):
+            return view
+        shape = (len(view), self.size, self.size, 3)
+        return ComputedView(shape, view.dtype, lambda rows: fit(view.take(rows), self.size), f"reading {key}")
+
+
+def fit(frames: np.ndarray, size: int) -> np.ndarray:
+    """Frames uint8 (n, H, W, 3) cropped to the square in their middle and resized: (n, size, size, 3).
+
+    The one way in which frames are made to fit a model, whether it learns or acts.
+    """
+    height, width = frames.shape[1:3]
+    if height == width == size:
+        return frames
+    edge = min(height, width)
+    left, top = (width - edge) // 2, (height - edge) // 2
+    middle = np.ascontiguousarray(frames[:, top : top + edge, left : left + edge])
+    small = [Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR) for frame in middle]
+    return np.stack([np.asarray(image) for image in small])

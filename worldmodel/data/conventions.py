@@ -1,0 +1,208 @@
+"""Conventions of other people's robot data as pure functions on NumPy arrays: rotations, action scales, grippers.
+
+Rotations carry a frame's axes as matrix columns, float64 (..., 3, 3). Quaternions say their order in the name:
+robosuite and ROS write x y z w, MuJoCo w x y z. "Axis-angle" is axis times angle in radians, (..., 3). The 6-D
+rotation is the matrix's first two *columns* one after the other (Zhou et al. 2019); pytorch3d and with it Diffusion
+Policy take the first two *rows*, which is the 6-D rotation of the transpose: see `rows_from_columns`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+OPEN, CLOSE = -1.0, 1.0
+"""Gripper commands, robosuite's and ours."""
+
+
+def xyzw_from_wxyz(quaternion: np.ndarray) -> np.ndarray:
+    """MuJoCo's order to robosuite's, (..., 4)."""
+    return np.roll(quaternion, -1, axis=-1)
+
+
+def wxyz_from_xyzw(quaternion: np.ndarray) -> np.ndarray:
+    """robosuite's order to MuJoCo's, (..., 4)."""
+    return np.roll(quaternion, 1, axis=-1)
+
+
+def matrix_from_xyzw(quaternion: np.ndarray) -> np.ndarray:
+    """Rotation matrix of a quaternion of any length but zero, (..., 4) to (..., 3, 3)."""
+    q = np.asarray(quaternion, np.float64)
+    x, y, z, w = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def xyzw_from_matrix(matrix: np.ndarray) -> np.ndarray:
+    """Unit quaternion with w >= 0, (..., 3, 3) to (..., 4); exact near half turns as well."""
+    m = np.asarray(matrix, np.float64)
+    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    # 4 q q^T, of which the row with the largest diagonal entry is the best conditioned
+    four = np.stack([1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz, 1 + xx + yy + zz], axis=-1)
+    outer = np.zeros((*m.shape[:-2], 4, 4))
+    outer[..., range(4), range(4)] = four
+    for i, j, value in (
+        (0, 1, m[..., 0, 1] + m[..., 1, 0]),
+        (0, 2, m[..., 0, 2] + m[..., 2, 0]),
+        (1, 2, m[..., 1, 2] + m[..., 2, 1]),
+        (0, 3, m[..., 2, 1] - m[..., 1, 2]),
+        (1, 3, m[..., 0, 2] - m[..., 2, 0]),
+        (2, 3, m[..., 1, 0] - m[..., 0, 1]),
+    ):
+        outer[..., i, j] = outer[..., j, i] = value
+    best = np.take_along_axis(outer, four.argmax(-1)[..., None, None], axis=-2)[..., 0, :]
+    best = best / np.linalg.norm(best, axis=-1, keepdims=True)
+    return np.where(best[..., 3:] < 0, -best, best)
+
+
+def matrix_from_axis_angle(vector: np.ndarray) -> np.ndarray:
+    """(..., 3) in radians to (..., 3, 3)."""
+    v = np.asarray(vector, np.float64)
+    angle = np.linalg.norm(v, axis=-1, keepdims=True)
+    # sin(a / 2) / a, whose limit at zero is a half
+    return matrix_from_xyzw(np.concatenate([v * np.sinc(angle / (2 * np.pi)) / 2, np.cos(angle / 2)], axis=-1))
+
+
+def axis_angle_from_matrix(matrix: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) to (..., 3), angle in [0, pi] radians."""
+    q = xyzw_from_matrix(matrix)
+    sine = np.linalg.norm(q[..., :3], axis=-1, keepdims=True)
+    half = np.arctan2(sine, q[..., 3:])
+    return q[..., :3] * 2 * np.where(sine > 1e-12, half / np.maximum(sine, 1e-300), 1.0)
+
+
+def six_from_matrix(matrix: np.ndarray) -> np.ndarray:
+    """The first two columns one after the other, (..., 3, 3) to (..., 6)."""
+    return np.concatenate([matrix[..., :, 0], matrix[..., :, 1]], axis=-1)
+
+
+def matrix_from_six(six: np.ndarray) -> np.ndarray:
+    """The rotation nearest in Gram-Schmidt's sense: the first column's direction is kept. (..., 6) to (..., 3, 3)."""
+    six = np.asarray(six, np.float64)
+    first = six[..., :3] / np.linalg.norm(six[..., :3], axis=-1, keepdims=True)
+    second = six[..., 3:] - first * (first * six[..., 3:]).sum(-1, keepdims=True)
+    second = second / np.linalg.norm(second, axis=-1, keepdims=True)
+    return np.stack([first, second, np.cross(first, second)], axis=-1)
+
+
+def rows_from_columns(six: np.ndarray) -> np.ndarray:
+    """Our 6-D rotation to pytorch3d's (first two rows), (..., 6); use `columns_from_rows` to come back."""
+    return six_from_matrix(np.swapaxes(matrix_from_six(six), -1, -2))
+
+
+columns_from_rows = rows_from_columns  # transposing twice is the identity
+
+
+def gripper_command(values: np.ndarray, opened: float, closed: float) -> np.ndarray:
+    """Any data set's gripper numbers to ours: what meant ``opened`` becomes -1, what meant ``closed`` +1; clipped."""
+    scaled = (np.asarray(values, np.float64) - opened) / (closed - opened)
+    return np.clip(OPEN + (CLOSE - OPEN) * scaled, OPEN, CLOSE)
+
+
+@dataclass(frozen=True)
+class OscPose:
+    """robosuite's OSC_POSE controller as far as actions go: 3 position, 3 axis-angle and 1 gripper number.
+
+    low, high: range of an action's first six numbers, which are clipped to it. most: what ``high`` stands for, metres
+    (3) and radians (3) for deltas. frame: whether deltas are along the world's axes or those of the robot's base.
+    kind: whether actions are deltas from the achieved pose or absolute poses.
+    """
+
+    low: tuple[float, ...] = (-1.0,) * 6
+    high: tuple[float, ...] = (1.0,) * 6
+    least: tuple[float, ...] = (-0.05, -0.05, -0.05, -0.5, -0.5, -0.5)
+    most: tuple[float, ...] = (0.05, 0.05, 0.05, 0.5, 0.5, 0.5)
+    frame: Literal["world", "base"] = "base"
+    kind: Literal["delta", "absolute"] = "delta"
+
+    @staticmethod
+    def of(env_args: str) -> OscPose:
+        """The controller that a robomimic file's ``env_args`` (JSON text) describes, robosuite 1.4's or 1.5's layout.
+
+        Raises ValueError where it is no OSC_POSE.
+        """
+        controller, old = _controller(json.loads(env_args))
+        if controller.get("type") != "OSC_POSE":
+            raise ValueError(
+                f"controller {controller.get('type')!r} in env_args, expected 'OSC_POSE'; keep actions=recorded"
+            )
+        # 1.4 knew no reference frame (world) and had control_delta; 1.5 says input_ref_frame and input_type
+        frame = controller.get("input_ref_frame", "world" if old else "base")
+        delta = controller.get("control_delta", True) if old else controller.get("input_type", "delta") == "delta"
+        return OscPose(
+            _six(controller.get("input_min", -1)),
+            _six(controller.get("input_max", 1)),
+            _six(controller.get("output_min", OscPose.least)),
+            _six(controller.get("output_max", OscPose.most)),
+            frame,
+            "delta" if delta else "absolute",
+        )
+
+    def scaled(self, actions: np.ndarray) -> np.ndarray:
+        """The first six numbers in metres and radians, (..., 7) to (..., 6): clipped to the range, then scaled."""
+        low, high, least, most = map(np.asarray, (self.low, self.high, self.least, self.most))
+        inside = np.clip(np.asarray(actions, np.float64)[..., :6], low, high)
+        return (inside - (high + low) / 2) * (most - least) / (high - low) + (most + least) / 2
+
+    def unscaled(self, metres: np.ndarray) -> np.ndarray:
+        """Inverse of `scaled`, (..., 6); what is beyond the controller's reach is clipped."""
+        low, high, least, most = map(np.asarray, (self.low, self.high, self.least, self.most))
+        wanted = (np.asarray(metres, np.float64) - (most + least) / 2) * (high - low) / (most - least) + (
+            high + low
+        ) / 2
+        return np.clip(wanted, low, high)
+
+    def targets(self, actions: np.ndarray, position: np.ndarray, matrix: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """Delta actions (..., 7) as absolute targets (..., 10): position, 6-D rotation, gripper; world frame.
+
+        Args:
+            actions: as robosuite takes them.
+            position, matrix: pose of the controlled site when the action was taken, world frame, (..., 3), (..., 3, 3).
+            base: orientation of the robot's base in the world, (3, 3); used where ``frame`` is "base".
+        """
+        delta = self.scaled(actions)
+        axes = base if self.frame == "base" else np.eye(3)
+        turn = axes @ matrix_from_axis_angle(delta[..., 3:]) @ axes.T
+        goal = position + delta[..., :3] @ axes.T
+        return np.concatenate([goal, six_from_matrix(turn @ matrix), np.asarray(actions)[..., 6:7]], axis=-1)
+
+    def deltas(self, targets: np.ndarray, position: np.ndarray, matrix: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """Inverse of `targets`: the delta action (..., 7) that asks for a target (..., 10), clipped to the range."""
+        axes = base if self.frame == "base" else np.eye(3)
+        move = (np.asarray(targets, np.float64)[..., :3] - position) @ axes
+        turn = axes.T @ matrix_from_six(targets[..., 3:9]) @ np.swapaxes(matrix, -1, -2) @ axes
+        delta = np.concatenate([move, axis_angle_from_matrix(turn)], axis=-1)
+        return np.concatenate([self.unscaled(delta), np.clip(targets[..., 9:10], OPEN, CLOSE)], axis=-1)
+
+
+def absolute_from_ten(targets: np.ndarray) -> np.ndarray:
+    """Targets (..., 10) as robosuite's own absolute actions (..., 7): position, axis-angle, gripper."""
+    turn = axis_angle_from_matrix(matrix_from_six(targets[..., 3:9]))
+    return np.concatenate([targets[..., :3], turn, targets[..., 9:10]], axis=-1)
+
+
+def ten_from_absolute(actions: np.ndarray) -> np.ndarray:
+    """robosuite's absolute actions (..., 7) as targets (..., 10): position, 6-D rotation, gripper."""
+    six = six_from_matrix(matrix_from_axis_angle(actions[..., 3:6]))
+    return np.concatenate([actions[..., :3], six, actions[..., 6:7]], axis=-1)
+
+
+def _controller(env_args: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The arm's controller settings, and whether they are in robosuite 1.4's layout."""
+    configs: Any = env_args.get("env_kwargs", {}).get("controller_configs") or {}
+    configs = configs[0] if isinstance(configs, list) and configs else configs
+    parts = configs.get("body_parts")
+    if parts is None:
+        return configs, True
+    return parts.get("right", next(iter(parts.values()))), False
+
+
+def _six(value: Any) -> tuple[float, ...]:
+    return tuple(float(part) for part in np.broadcast_to(value, 6))

@@ -1,0 +1,83 @@
+"""The verb ``data convert``: from any known layout of recorded experience to any other, by way of our own store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from worldmodel.data.layout import GROUP, UNSEALED
+from worldmodel.data.source import LEROBOT
+
+HDF5 = (".hdf5", ".h5")
+
+
+def _option(help: str, default: Any) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """What to convert, and into what."""
+
+    source: str = field(metadata={"help": "a store's folder, a robomimic .hdf5 file or a LeRobot dataset"})
+    out: str = field(metadata={"help": "folder or file to write; must not exist yet"})
+    to: Literal["store", "robomimic", "lerobot"] = _option("the layout to write", "store")
+    actions: Literal["recorded", "absolute"] = _option(
+        "robomimic to store: train on actions as recorded, or on absolute end-effector targets (10 numbers)", "recorded"
+    )
+    state: str = _option(
+        "robomimic to store: low-dimensional observations that make up observation.state, in this order",
+        "robot0_eef_pos,robot0_eef_quat,robot0_gripper_qpos",
+    )
+    compress: bool = _option("store to robomimic: gzip the images", False)
+    frames: Literal["as_recorded", "image", "video"] = _option(
+        "store to LeRobot: image is exact, video small; as_recorded is what a LeRobot dataset had, else image",
+        "as_recorded",
+    )
+    without: str = _option("LeRobot: arrays to leave out, separated by commas", "")
+
+
+def convert(config: ConvertConfig) -> int:
+    """Convert; ValueError where nothing knows the way. Each branch imports its own layout's module."""
+    kind = kind_of(config.source)
+    if (kind, config.to) == ("robomimic", "store"):
+        from worldmodel.data.robomimic_files import to_store
+
+        return to_store(config)
+    if (kind, config.to) == ("store", "robomimic"):
+        from worldmodel.data.robomimic_files import from_store
+
+        return from_store(config)
+    if (kind, config.to) in (("lerobot", "store"), ("store", "lerobot")):
+        from worldmodel.data import lerobot_convert as lerobot
+
+        without = tuple(filter(None, config.without.split(",")))
+        if config.to == "store":
+            lerobot.to_store(config.source, Path(config.out), without)
+        else:
+            lerobot.from_store(config.source, Path(config.out), config.frames, without)
+        print(f"{config.out}: written; look at it with `worldmodel data info {config.out}`")
+        return 0
+    raise ValueError(
+        f"to={config.to}: cannot convert {config.source}, which is a {kind}, to that; "
+        "go by way of a store: first to=store, then from there"
+    )
+
+
+def kind_of(source: str) -> str:
+    """Layout of ``source``: store, robomimic or lerobot (also where it is the name of a dataset on a hub)."""
+    path = Path(source)
+    if source.startswith(LEROBOT):
+        return "lerobot"
+    if path.suffix.lower() in HDF5:
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {source}; give the path of an .hdf5 file")
+        return "robomimic"
+    if (path / GROUP).exists() or (path / UNSEALED).exists():
+        return "store"
+    if (path / "meta" / "info.json").exists() or (not path.exists() and source.count("/") == 1):
+        return "lerobot"
+    raise FileNotFoundError(
+        f"{source} is no store, robomimic .hdf5 file or LeRobot dataset; give the path of one of these"
+    )

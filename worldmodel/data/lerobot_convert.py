@@ -1,0 +1,183 @@
+"""Between stores and LeRobot data sets, without loss either way (frames kept as video: within the codec's error)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from worldmodel.data.layout import BLOCK_STEPS, StoreError
+from worldmodel.data.lerobot_data import H264, REGULAR, DatasetWriter, Kept, Plan, encoder_of
+from worldmodel.data.lerobot_store import SIDECAR, LeRobotStore
+from worldmodel.data.source import LEROBOT
+from worldmodel.data.store import EpisodeStore
+from worldmodel.data.writer import StoreWriter
+from worldmodel.experience import IMAGES, Episode
+
+KEPT = "lerobot"
+"""Folder in a store made from a LeRobot data set: that one's own description, for the way back."""
+BLOCK_BYTES = 2**25
+
+
+def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStore:
+    """Write a LeRobot data set into a store; run again, it goes on where it was interrupted.
+
+    Raises StoreError where something has no place in a store and is not named in ``without``, or ``out`` is in use.
+    """
+    store = LeRobotStore(source.removeprefix(LEROBOT), without)
+    if store.left_out:
+        raise StoreError(
+            f"{source}: a store has no place for {', '.join(store.left_out)} (depth, language annotations or frames "
+            f"that are not RGB); add without={','.join([*without, *store.left_out])} to leave it out"
+        )
+    made = {"from": "lerobot", "source": source, "fingerprint": store.fingerprint, "without": list(without)}
+    with _writer(out, {**store.meta["provenance"], "converted": made}, store) as writer, _bar("to store") as progress:
+        bar = progress.add_task("", total=store.episodes, completed=len(writer.records))
+        for number in range(len(writer.records), store.episodes):
+            writer.append(store.episode(number))
+            progress.advance(bar)
+        for seed in store.meta["dropped_seeds"][len(writer.dropped) :]:
+            writer.drop(seed)
+        store.recording.keep(out / KEPT)
+        writer.seal()
+    return EpisodeStore.open(out)
+
+
+def from_store(
+    path: str,
+    out: Path,
+    frames: str = "as_recorded",
+    without: Sequence[str] = (),
+    encoder: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a store as a LeRobot data set, in a folder beside ``out`` that takes its name once it is whole.
+
+    Args:
+        frames: ``image`` is exact; ``video`` is small: h264 without loss of colour resolution, or whatever the frames
+            were encoded with before; ``as_recorded`` is video where the store was made from video, else image.
+        without: arrays to leave out, such as those that no policy should see.
+        encoder: of video, by LeRobot's names, in place of what ``frames`` says; empty for LeRobot's default.
+
+    Raises StoreError where LeRobot cannot hold the store, or ``out`` is in use.
+    """
+    store = EpisodeStore.open(path)
+    if unknown := [key for key in without if key not in store.keys]:
+        raise StoreError(f"{path} has no array {unknown[0]!r}; it has {', '.join(store.keys)}")
+    if out.exists():
+        raise StoreError(f"{out} already exists; choose another folder or remove it")
+    plan = plan_for(store, frames, without)
+    plan = plan if encoder is None else replace(plan, encoder=encoder)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        writer = DatasetWriter(partial, plan)
+        with _bar("to LeRobot") as progress:
+            for number in progress.track(range(store.episodes)):
+                _add(writer, store, store.episode(number), plan)
+        writer.finish((SIDECAR, _sidecar(store, without)))
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def plan_for(store: EpisodeStore, frames: str, without: Sequence[str]) -> Plan:
+    """What the data set will look like: its columns in the order that they had, or else in the store's."""
+    if store.rate != int(store.rate):
+        raise StoreError(f"{store.path} has {store.rate:g} steps a second; LeRobot knows whole numbers only")
+    kept = Kept(store.path / KEPT) if (store.path / KEPT).is_dir() else None
+    before = kept.features if kept else {}
+    features: dict[str, dict[str, Any]] = {}
+    for key in store.keys:
+        theirs = _theirs(store, key)
+        if key not in without and theirs not in REGULAR:
+            features[theirs] = _feature(store, key, frames, before.get(theirs, {}))
+    texts = store.meta["info"][0].get("texts", {}) if store.meta["info"] else {}
+    features |= {key: before.get(key, {"dtype": "string", "shape": (1,), "names": None}) for key in texts}
+    ordered = {key: features[key] for key in before if key in features} | features
+    videos = [before[key] for key in before if before[key]["dtype"] == "video" and key in features]
+    tasks = tuple(map(str, kept.meta.tasks.sort_values("task_index").index)) if kept else store.tasks
+    return Plan(int(store.rate), ordered, tasks, encoder_of(videos[0]) if videos else H264, kept)
+
+
+def _feature(store: EpisodeStore, key: str, frames: str, before: Mapping[str, Any]) -> dict[str, Any]:
+    """LeRobot's description of one array."""
+    row, kind = store.row(key), store.dtype(key)
+    if key.startswith(IMAGES) and len(row) == 3 and row[-1] == 3 and kind == np.uint8:
+        dtype = before.get("dtype", "image") if frames == "as_recorded" else frames
+        plain = dict(before) or {"shape": row, "names": ["height", "width", "channels"]}
+        if dtype == "video":
+            plain.pop("info", None)  # about the encoding: LeRobot looks at the new file
+        return plain | {"dtype": dtype}
+    if 0 in row or len(row) > 5:
+        raise StoreError(f"{store.path}: LeRobot has no place for array {key!r} of shape {row}; add without={key}")
+    return dict(before) or {"dtype": kind.name, "shape": row or (1,), "names": None}
+
+
+def _add(writer: DatasetWriter, store: EpisodeStore, episode: Episode, plan: Plan) -> None:
+    arrays: dict[str, Any] = {}
+    for key, values in episode.arrays.items():
+        theirs = _theirs(store, key)
+        if theirs in plan.features:
+            plain = plan.features[theirs]["dtype"] in ("image", "video")
+            shape = store.row(key) if plain else tuple(plan.features[theirs]["shape"])
+            arrays[theirs] = np.asarray(values).reshape(len(episode), *shape)
+    arrays |= episode.info.get("texts", {})
+    tasks = [episode.task] * len(episode)
+    if "task_index" in episode.arrays:
+        tasks = [plan.tasks[int(index)] for index in episode.arrays["task_index"].reshape(-1)]
+    seconds = episode.arrays.get("timestamp")
+    writer.add(arrays, tasks, None if seconds is None else np.asarray(seconds).reshape(-1))
+
+
+def _sidecar(store: EpisodeStore, without: Sequence[str]) -> dict[str, Any]:
+    """What LeRobot has no place for."""
+    infos = store.meta["info"] or [{}] * store.episodes
+    lengths = np.diff(store.ends, prepend=0).tolist()
+    episodes = [
+        {
+            "seed": int(store.seeds[number]),
+            "success": bool(store.success[number]),
+            "length": lengths[number],
+            "info": {key: value for key, value in infos[number].items() if key != "texts"},
+        }
+        for number in range(store.episodes)
+    ]
+    return {
+        "provenance": store.meta["provenance"],
+        "fingerprint": store.fingerprint,
+        "arrays": {key: entry for key, entry in store.meta["arrays"].items() if key not in without},
+        "dropped_seeds": store.meta["dropped_seeds"],
+        "episodes": episodes,
+    }
+
+
+def _theirs(store: EpisodeStore, key: str) -> str:
+    names: Mapping[str, str] = store.meta["provenance"].get("lerobot", {}).get("names", {})
+    return names.get(key, key)
+
+
+def _writer(out: Path, provenance: dict[str, Any], store: EpisodeStore) -> StoreWriter:
+    """A new store, or the one that an earlier run of the same conversion left unfinished."""
+    if not StoreWriter.resumable(out):
+        largest = max(int(np.prod(store.row(key))) * store.dtype(key).itemsize for key in store.keys)
+        block = BLOCK_STEPS if largest * BLOCK_STEPS <= BLOCK_BYTES else max(1, BLOCK_BYTES // largest)
+        return StoreWriter.create(out, provenance, block)
+    writer = StoreWriter.resume(out)
+    if writer.provenance.get("converted") != json.loads(json.dumps(provenance["converted"])):
+        writer.close()
+        raise StoreError(f"{out} holds an unfinished store of other data; choose another folder or remove it")
+    return writer
+
+
+@contextmanager
+def _bar(text: str) -> Iterator[Progress]:
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TextColumn("episodes"), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        yield progress

@@ -1,0 +1,71 @@
+"""Data by its name, whatever wrote it: the folder of a store, or ``lerobot:`` and a folder or OWNER/NAME."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worldmodel.data.computed import FittedStore
+from worldmodel.data.store import EpisodeStore
+from worldmodel.experience import ACTION, STATE, image_key
+
+LEROBOT = "lerobot:"
+
+
+def open_source(name: str, size: int = 0) -> EpisodeStore:
+    """Open data for reading.
+
+    Args:
+        name: the folder of an EpisodeStore, or ``lerobot:PATH_OR_REPO_ID`` for a LeRobot data set as it is.
+        size: side of the frames in pixels; other frames are cropped in their middle and resized. 0 leaves them alone.
+
+    Raises StoreError or FileNotFoundError (one line) where there is no such data.
+    """
+    if name.startswith(LEROBOT):
+        from worldmodel.data.lerobot_store import LeRobotStore  # ten seconds, and an extra
+
+        store: EpisodeStore = LeRobotStore(name.removeprefix(LEROBOT))
+    else:
+        store = EpisodeStore.open(name)
+    return FittedStore(store, size) if size else store
+
+
+def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:
+    """Several to learn from, separated by commas.
+
+    Raises ValueError where their control rates differ, or state or action is missing or no vector.
+    """
+    stores = [open_source(name, size) for name in names.split(",")]
+    for store in stores:
+        for key in (STATE, ACTION):
+            if key not in store.keys:
+                raise ValueError(f"{store.path} has no {key!r}, which a model needs; it has {', '.join(store.keys)}")
+            if len(store.row(key)) != 1:
+                raise ValueError(f"{store.path} has {key!r} of shape {store.row(key)}; a model needs a vector")
+        if store.rate != stores[0].rate:
+            raise ValueError(
+                f"{store.path} was recorded at {store.rate:g} Hz, {stores[0].path} at {stores[0].rate:g} Hz: "
+                "train on data of one control rate"
+            )
+    return stores
+
+
+def frame_side(store: EpisodeStore, cameras: Sequence[str], patch: int) -> int:
+    """Side of the square frames that all ``cameras`` share; ValueError with advice where a model cannot take them."""
+    rows = {camera: store.row(image_key(camera)) for camera in cameras}
+    sides = {side for row in rows.values() for side in row[:2]}
+    if len(sides) == 1 and not (side := sides.pop()) % patch:
+        return side
+    shown = ", ".join(f"{camera} {row[0]}x{row[1]}" for camera, row in rows.items())
+    shortest = min(min(row[:2]) for row in rows.values())
+    advice = min(96, max(shortest // patch, 1) * patch)
+    raise ValueError(
+        f"frames of {store.path} are {shown}: a model wants squares of one size, a multiple of patch={patch}; "
+        f"add size={advice} to crop their middle and resize it"
+    )
+
+
+def tasks_of(stores: Sequence[EpisodeStore], asked: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
+    """Instructions that a model learns: those ``asked`` for, or the data's where none were and it has others."""
+    there = tuple(dict.fromkeys(task for store in stores for task in store.tasks))
+    unasked = tuple(asked) == tuple(default)
+    return there if unasked and not set(there) <= set(default) else tuple(asked)

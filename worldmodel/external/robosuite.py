@@ -1,0 +1,208 @@
+"""robosuite's tasks as Gymnasium envs with our observation keys; the simulator has its own environment and process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+
+from worldmodel.config import UserError, closest
+from worldmodel.data.conventions import absolute_from_ten
+from worldmodel.experience import STATE, image_key
+from worldmodel.external import robosuite_server as server
+from worldmodel.external.install import python_of
+from worldmodel.spawned import ISOLATED
+
+TASKS = ("Lift", "PickPlaceCan", "NutAssemblySquare")
+CAMERAS = ("agentview", "robot0_eye_in_hand")
+STATE_PARTS = ("robot0_eef_pos", "robot0_eef_quat_site", "robot0_gripper_qpos")
+"""What ``observation.state`` is made of: 3 metres, 4 of a unit quaternion x y z w, 2 finger positions in metres."""
+
+
+@dataclass(frozen=True)
+class RobosuiteConfig:
+    """Which task, and how it is seen and driven.
+
+    actions: "delta" takes robosuite's own 7 numbers (OSC_POSE: +-1 is 5 cm and half a radian along the world's axes,
+    gripper -1 open and +1 close); "absolute" takes 10: target position (m), 6-D rotation, gripper, world frame.
+    plain: without reflections and multisampling, 4 times faster. horizon: control steps before truncation.
+    env_kwargs: replaces robosuite's arguments, for example by those in a robomimic file.
+    """
+
+    task: str = "PickPlaceCan"
+    size: int = 84
+    cameras: tuple[str, ...] = CAMERAS
+    actions: Literal["delta", "absolute"] = "delta"
+    horizon: int = 400
+    plain: bool = True
+    seconds: float = 300.0
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def arguments(self) -> dict[str, Any]:
+        """What ``robosuite.make`` gets. "ours" is merged into the default controller where none is named."""
+        kwargs = {"robots": "Panda", "control_freq": 20, "reward_shaping": False, "horizon": 1000, **self.env_kwargs}
+        if "controller_configs" not in kwargs:
+            kwargs["ours"] = {"input_type": self.actions, "input_ref_frame": "world"}
+        return kwargs
+
+
+class Process:
+    """The server as a child with which we share one socket pair: nothing listens, nobody else can connect."""
+
+    def __init__(self, python: Path, seconds: float) -> None:
+        """``seconds`` is how long a call may take (the first ones compile)."""
+        self.wire, theirs = socket.socketpair()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child; a pipe that nobody reads would fill
+        command = [str(python), "-I", server.__file__, str(theirs.fileno())]  # -I: our robosuite.py is not robosuite
+        with theirs:
+            self.child = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **ISOLATED},
+                stdout=self._said,
+                stderr=subprocess.STDOUT,
+            )
+        self.wire.settimeout(seconds)
+
+    def call(self, call: str, header: Any = None, arrays: Any = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """One question and its answer. UserError with one line where robosuite refuses, breaks or falls silent."""
+        try:
+            server.send(self.wire, {"call": call, **(header or {})}, arrays)
+            told, found = server.receive(self.wire)
+        except (OSError, EOFError, server.WireError) as error:
+            self.close()
+            self._said.seek(0)
+            said = self._said.read().decode(errors="replace").strip() or str(error) or type(error).__name__
+            raise UserError(f"robosuite's process ended at {call!r}: {said.splitlines()[-1]}") from None
+        if "error" in told:
+            raise UserError(f"robosuite refused {call!r}: {told['error']}")
+        return told, found
+
+    def close(self) -> None:
+        """End the child; safe to call twice."""
+        self.wire.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.child.wait(2)
+        self.child.kill()
+        self.child.wait()
+
+
+class RobosuiteEnv(gymnasium.Env):
+    """One robosuite task at 20 Hz.
+
+    Observation: ``observation.images.<camera>`` uint8 (size, size, 3), upright; ``observation.state`` float32 (9,), see
+    `STATE_PARTS`. `privileged` gives all of robosuite's own low-dimensional observations. Unlike robosuite's, they are
+    of the state after the step, not one substep earlier. Reward and termination: 1.0 and the end on success.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+
+    def __init__(self, config: RobosuiteConfig | None = None, python: Path | None = None) -> None:
+        """Starts the simulator; ``python`` overrides the environment of ``worldmodel env install robosuite``.
+
+        Raises UserError: not installed, unknown task or camera.
+        """
+        self.config = config or RobosuiteConfig()
+        if self.config.task not in TASKS and not self.config.env_kwargs:
+            raise UserError(f"task={self.config.task}: no such robosuite task; {closest(self.config.task, TASKS)}")
+        self._process = Process(python or python_of("robosuite"), self.config.seconds)
+        look = {"cameras": self.config.cameras, "size": self.config.size, "plain": self.config.plain}
+        header = {"env_name": self.config.task, "env_kwargs": self.config.arguments(), "look": look}
+        self.about = self._process.call("make", header)[0]
+        if unknown := [name for name in self.config.cameras if name not in self.about["cameras"]]:
+            self.close()
+            raise UserError(f"camera {unknown[0]}: no such camera; {closest(unknown[0], self.about['cameras'])}")
+        box, side = gymnasium.spaces.Box, self.config.size
+        images = {image_key(name): box(0, 255, (side, side, 3), np.uint8) for name in self.config.cameras}
+        self.observation_space = gymnasium.spaces.Dict({**images, STATE: box(-np.inf, np.inf, (9,), np.float32)})
+        ten = np.array([np.inf] * 3 + [1.0] * 7)
+        low, high = np.array(self.about["low"]), np.array(self.about["high"])
+        low, high = (-ten, ten) if self.config.actions == "absolute" else (low, high)
+        self.action_space = box(low.astype(np.float32), high.astype(np.float32))
+        self._told: dict[str, Any] = {}
+        self._found: dict[str, np.ndarray] = {}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], Any]:
+        """Draws a start from ``seed``, or begins at ``options={"state": vector}`` of `get_state`."""
+        super().reset(seed=seed)
+        if options and "state" in options:
+            self.set_state(options["state"])
+        else:
+            drawn = seed if seed is not None else int(self.np_random.integers(2**31))
+            self._told, self._found = self._process.call("reset", {"seed": drawn})
+        return self.observe(), self._info()
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        """One control step; ValueError for a wrong shape or numbers that are not finite, before anything moves."""
+        action = np.asarray(action, np.float64)
+        if action.shape != self.action_space.shape or not np.isfinite(action).all():
+            raise ValueError(f"action {action.tolist()}: expected {self.action_space.shape} finite numbers")
+        if self.config.actions == "absolute":
+            action = absolute_from_ten(action)
+        self._told, self._found = self._process.call("step", None, {"action": action})
+        truncated = not self.success and self._told["steps"] >= self.config.horizon
+        return self.observe(), float(self.success), self.success, truncated, self._info()
+
+    @property
+    def success(self) -> bool:
+        """robosuite's own test, now."""
+        return bool(self._told["success"])
+
+    def observe(self) -> dict[str, np.ndarray]:
+        """The observation of the present state."""
+        seen = {image_key(name): self._found[f"{name}_image"] for name in self.config.cameras}
+        return seen | {STATE: np.concatenate([self._found[name] for name in STATE_PARTS]).astype(np.float32)}
+
+    def privileged(self) -> dict[str, np.ndarray]:
+        """robosuite's low-dimensional observations by their own names, float64, the object's state among them."""
+        ours = {"state", "flat", *(f"{name}_image" for name in self.config.cameras)}
+        return {name: value for name, value in self._found.items() if name not in ours}
+
+    @property
+    def flat(self) -> np.ndarray:
+        """Time, qpos, qvel, float64: a row of ``states`` in robomimic's files."""
+        return self._found["flat"]
+
+    def get_state(self) -> np.ndarray:
+        """Everything that decides the future, float64."""
+        return self._found["state"].copy()
+
+    def set_state(self, state: np.ndarray) -> None:
+        """Restores a vector of `get_state`; UserError where it is of another scene."""
+        self._told, self._found = self._process.call("set_state", None, {"state": np.asarray(state, np.float64)})
+
+    def start(self, flat: np.ndarray, model: str | None = None) -> dict[str, np.ndarray]:
+        """Begins at a row of ``states``, in the scene ``model`` (XML) where given, as robomimic replays."""
+        flat = np.asarray(flat, np.float64)
+        name, arrays, header = (
+            ("start", {"state": flat}, {}) if model is None else ("load", {"flat": flat}, {"model": model})
+        )
+        self._told, self._found = self._process.call(name, header, arrays)
+        return self.observe()
+
+    def render(self) -> np.ndarray:
+        """All cameras side by side."""
+        return np.concatenate([self._found[f"{name}_image"] for name in self.config.cameras], axis=1)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be equal for results to be comparable bit for bit."""
+        scene = hashlib.sha256(self.about["model"].encode()).hexdigest()
+        config = {name: getattr(self.config, name) for name in ("task", "size", "actions", "plain")}
+        return {**config, "cameras": list(self.config.cameras), **self.about["versions"], "scene_sha256": scene}
+
+    def _info(self) -> dict[str, Any]:
+        return {"success": self.success, "time": self._told["steps"] / self.about["hertz"]}
+
+    def close(self) -> None:
+        """Ends the simulator; safe to call twice."""
+        self._process.close()
