@@ -38,9 +38,15 @@ VERBS = (
         ("worldmodel collect task=place_can episodes=200 seed=0 out=datasets/local/place_can",),
     ),
     Verb(
+        "encode", "worldmodel.encode", "encode", "EncodeConfig",
+        "Precompute a frozen encoder's features of a store's frames, for objective.kind=repa. Run it again to resume.",
+        ("worldmodel encode data=datasets/local/place_can encoder=dinov2_s out=datasets/local/place_can.dinov2_s",),
+    ),
+    Verb(
         "train", "worldmodel.train", "train", "TrainConfig",
         "Train a world model on an EpisodeStore. Run it again to resume from the last checkpoint.",
         ("worldmodel train experiment=place_can data=datasets/local/place_can out=outputs/place_can",
+         "worldmodel train data=lerobot:OWNER/NAME size=96 validation.every=0 out=outputs/theirs",
          "worldmodel train model=tiny data=datasets/local/place_can out=outputs/try"),
     ),
     Verb(
@@ -55,9 +61,21 @@ VERBS = (
          "worldmodel evaluate checkpoint=outputs/place_can task=place_can perturb=light out=outputs/light"),
     ),
     Verb(
+        "probe", "worldmodel.probe", "probe", "ProbeConfig",
+        "Linear probes of a checkpoint's frozen features, by layer and noise level: can, gripper, grasp, phase.",
+        ("worldmodel probe checkpoint=shipped data=datasets/local/place_can out=outputs/probe",
+         "worldmodel probe checkpoint=outputs/place_can data=datasets/local/place_can out=outputs/probe quick=true"),
+    ),
+    Verb(
+        "score", "worldmodel.eval.score", "score", "ScoreConfig",
+        "Compare a checkpoint's actions and imagined frames with recordings, open loop: a store or a LeRobot data set.",
+        ("worldmodel score checkpoint=shipped data=datasets/local/place_can",
+         "worldmodel score checkpoint=outputs/theirs data=lerobot:OWNER/NAME holdout=0.02 out=outputs/theirs"),
+    ),
+    Verb(
         "data info", "worldmodel.data.inspect", "info", "InspectConfig",
         "Say what an EpisodeStore holds and where it came from.",
-        ("worldmodel data info datasets/local/place_can",), "store",
+        ("worldmodel data info datasets/local/place_can", "worldmodel data info lerobot:OWNER/NAME"), "store",
     ),
     Verb(
         "data verify", "worldmodel.data.inspect", "verify", "InspectConfig",
@@ -65,9 +83,51 @@ VERBS = (
         ("worldmodel data verify datasets/local/place_can",), "store",
     ),
     Verb(
+        "data health", "worldmodel.trust.health", "health", "HealthConfig",
+        "Examine an EpisodeStore: idle, repeated and dark frames, jumps, camera timing, train/test leakage.",
+        ("worldmodel data health datasets/local/place_can out=outputs/health",
+         "worldmodel data health datasets/local/place_can against=datasets/local/held_out"), "store",
+    ),
+    Verb(
+        "data view", "worldmodel.trust.view", "view", "ViewConfig",
+        "Show episodes of an EpisodeStore: one HTML file with strips and plots, and a recording for the Rerun viewer.",
+        ("worldmodel data view datasets/local/place_can out=outputs/view",
+         "worldmodel data view datasets/local/place_can episodes=0,7 rerun=true"), "store",
+    ),
+    Verb(
+        "data card", "worldmodel.trust.card", "card", "CardConfig",
+        "Write the card of an EpisodeStore: licence, source, consent, how it was collected, and its health.",
+        ("worldmodel data card datasets/local/place_can",
+         "worldmodel data card datasets/local/mine licence=CC-BY-4.0 source=... consent=..."), "store",
+    ),
+    Verb(
+        "lineage", "worldmodel.trust.lineage", "lineage", "LineageConfig",
+        "Say which data, which code and which simulator made a checkpoint's weights, and what nobody knows.",
+        ("worldmodel lineage checkpoint=shipped", "worldmodel lineage checkpoint=outputs/place_can json=true"),
+    ),
+    Verb(
+        "data convert", "worldmodel.data.convert", "convert", "ConvertConfig",
+        "Convert robomimic HDF5 files and LeRobot datasets to stores and back.",
+        ("worldmodel data convert can.hdf5 out=datasets/local/can",
+         "worldmodel data convert datasets/local/can out=can.hdf5 to=robomimic",
+         "worldmodel data convert datasets/local/can out=can_lerobot to=lerobot frames=video",
+         "worldmodel data convert lerobot:OWNER/NAME out=datasets/local/theirs"), "source",
+    ),
+    Verb(
+        "env install", "worldmodel.external", "install", "InstallConfig",
+        "Make a pinned environment of its own for a simulator whose needs clash with ours: robosuite.",
+        ("worldmodel env install robosuite",), "name",
+    ),
+    Verb(
         "doctor", "worldmodel.doctor", "doctor", "DoctorConfig",
         "Look at this machine: versions, rendering, cores, memory, and what will be slow and why.",
         ("worldmodel doctor", "worldmodel doctor json=true"),
+    ),
+    Verb(
+        "study selfflow", "worldmodel.study", "selfflow", "StudyConfig",
+        "Compare training objectives over seeds and data sizes; write rows and a report. Run it again to resume.",
+        ("worldmodel study selfflow study=smoke data=datasets/local/place_can",
+         "worldmodel study selfflow plan=place_can report_only=true"),
     ),
     Verb(
         "bench", "worldmodel.bench", "bench", "BenchConfig",

@@ -14,12 +14,15 @@ import numpy as np
 
 IMAGES = "observation.images."
 STATE = "observation.state"
+AUDIO = "observation.audio"
 ENVIRONMENT_STATE = "observation.environment_state"
 ACTION = "action"
 EXECUTED = "action.executed"
 
 CONTROL_HZ = 20
 """Control rate of our own tasks in hertz; an action holds for 1 / CONTROL_HZ seconds."""
+AUDIO_HZ = 8000
+"""Samples per second of ``observation.audio``: 400 of them, float32 in [-1, 1], for each control step."""
 
 type Arrays = Mapping[str, np.ndarray]
 """Named arrays, one entry per key of the convention above."""
@@ -68,6 +71,8 @@ class Clip:
     valid: bool (B, H), False past the episode's end and once an unforeseen push has made the future unpredictable.
     future: frames seen ``at`` control steps (int64 (B, F), from 1) after the observation, uint8 (B, F, C, H, W, 3);
     future_valid: bool (B, F), False past the episode's end. All three are None where only actions are asked for.
+    more, more_future: observed and later arrays of further modalities, by key (see the modality's own file).
+    features: a frozen encoder's features of the future frames' patches, float (B, F, C, N, E), or None.
     """
 
     images: Any
@@ -79,11 +84,20 @@ class Clip:
     future: Any = None
     at: Any = None
     future_valid: Any = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    more_future: Mapping[str, Any] = field(default_factory=dict)
+    features: Any = None
 
     def map(self, change: Callable[[Any], Any]) -> Clip:
         """The same clip with every array changed, for example moved to a device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Clip(**{name: None if value is None else change(value) for name, value in values.items()})
+
+        def each(value: Any) -> Any:
+            if value is None:
+                return None
+            return {k: change(v) for k, v in value.items()} if isinstance(value, Mapping) else change(value)
+
+        return Clip(**{name: each(value) for name, value in values.items()})
 
 
 @runtime_checkable

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.eval.video import caption, enlarge, in_column, in_row, side_by_side, text_bar, write_image, write_mp4
+from worldmodel.eval.stats import decibels
+from worldmodel.eval.video import (
+    DIGITAL_SOURCE,
+    GENERATED,
+    caption,
+    enlarge,
+    in_column,
+    in_row,
+    side_by_side,
+    text_bar,
+    write_image,
+    write_mp4,
+)
 from worldmodel.experience import CONTROL_HZ, Arrays, image_key
 
 STRIP_EDGE, STRIP_LABEL, STRIP_COLUMNS = 96, 72, 14
@@ -81,11 +93,15 @@ class Film:
         ahead = f"imagined {1000 * shot.ahead // CONTROL_HZ} ms ahead" if shot.imagined else "first look"
         return caption(in_column(rows), f"{index / CONTROL_HZ:5.2f} s   {ahead}")
 
-    def write(self, path: Path) -> None:
-        """Write the video, its poster and the film strip: ``path`` with .mp4, .jpg and .png."""
-        write_image(path.with_suffix(".png"), self.strip())
-        write_image(path.with_suffix(".jpg"), self.picture(2 * len(self.shots) // 3))
-        write_mp4(path.with_suffix(".mp4"), map(self.picture, range(len(self.shots))), CONTROL_HZ)
+    def write(self, path: Path, maker: str = "") -> None:
+        """Write the video, its poster and the film strip: ``path`` with .mp4, .jpg and .png.
+
+        Their metadata say that frames in them are generated, and by which weights (``maker``).
+        """
+        comment = f"{GENERATED}{f' (by {maker})' if maker else ''}. Digital source type: {DIGITAL_SOURCE}"
+        write_image(path.with_suffix(".png"), self.strip(), comment)
+        write_image(path.with_suffix(".jpg"), self.picture(2 * len(self.shots) // 3), comment)
+        write_mp4(path.with_suffix(".mp4"), map(self.picture, range(len(self.shots))), CONTROL_HZ, comment)
 
     def strip(self) -> np.ndarray:
         """Real above imagined for each camera, a column for the last moment of each chunk: the farthest imagined."""
@@ -129,5 +145,5 @@ def _squared(guess: Arrays, real: Arrays) -> float:
 
 def _psnr(imagined: float, copied: float, count: float) -> tuple[float, float]:
     """Decibels from summed squared errors; at most 99."""
-    first, second = (min(99.0, float(10 * np.log10(255.0**2 * count / max(e, 1e-9)))) for e in (imagined, copied))
+    first, second = (min(99.0, float(decibels(e / count))) for e in (imagined, copied))
     return first, second

@@ -9,7 +9,11 @@ from worldmodel.eval import page
 from worldmodel.eval.report import heading
 from worldmodel.experience import CONTROL_HZ
 
-DOES = {"place_can": "moves the can into the green bin", "lift_can": "lifts the can"}
+DOES = {
+    "place_can": "moves the can into the green bin",
+    "place_can_anywhere": "finds can and bin, and brings them together",
+    "lift_can": "lifts the can",
+}
 
 
 def render(found: Mapping[str, Any]) -> str:

@@ -96,6 +96,7 @@ def show(config: DemoConfig, exam: Exam) -> int:
     """Play the episodes one after another, each filmed as it ends, then write the page."""
     out, console, scenes = Path(config.out), Console(stderr=True), list[Scene]()
     (out / "videos").mkdir(parents=True, exist_ok=True)
+    maker = f"checkpoint {exam.candidate.name}, weights {exam.candidate.sha256[:16]}"
     status = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -104,7 +105,7 @@ def show(config: DemoConfig, exam: Exam) -> int:
             with Simulators(exam.stages, slots=1, processes=1) as simulators:
                 for trial in choose(exam.starts, config.episodes, config.seed):
                     scene = attempt(exam, simulators, trial, warm=bool(scenes))
-                    scene.film.write(out / "videos" / f"{trial.index:04d}")
+                    scene.film.write(out / "videos" / f"{trial.index:04d}", maker)
                     scenes.append(scene)
                     wins = sum(scene.moment.success for scene in scenes)
                     progress.update(bar, description=f"{wins} of {len(scenes)} succeeded", advance=1)

@@ -13,7 +13,10 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A policy to be examined. ``name`` is what the user called it, ``sha256`` the hash of its weights."""
+    """A policy to be examined. ``name`` is what the user called it, ``sha256`` the hash of its weights.
+
+    hears: control steps of sound that it must be shown, 0 for a policy without ears.
+    """
 
     policy: Policy
     name: str
@@ -21,6 +24,7 @@ class Candidate:
     cameras: tuple[str, ...] = ("scene", "wrist")
     size: int = 96
     device: str = "cpu"
+    hears: int = 0
 
 
 def use_threads(count: int) -> int:
@@ -41,8 +45,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def open_candidate(name: str, task: str, execute: int, steps: int | None = None, device: str = "auto") -> Candidate:
-    """The policy of a checkpoint (``shipped``, a model folder or a training run's). ValueError, one line, if none."""
+def open_candidate(
+    name: str,
+    task: str,
+    execute: int,
+    steps: int | None = None,
+    device: str = "auto",
+    instruction: str | None = None,
+) -> Candidate:
+    """The policy of a checkpoint (``shipped``, a model folder or a training run's). ValueError, one line, if none.
+
+    instruction: what a model that reads is told; None takes the task's own sentence.
+    """
     import torch  # here: the simulators' processes import this package too, and have no use for it
 
     from worldmodel import checkpoint
@@ -65,5 +79,6 @@ def open_candidate(name: str, task: str, execute: int, steps: int | None = None,
             f"execute={execute}: the chunk of checkpoint {name} has {model.config.horizon} steps; use fewer"
         )
     options = {} if steps is None else {"steps": steps}
-    policy = ModelPolicy(model, task=task, execute=execute, device=device, **options)
-    return Candidate(policy, name, str(card["sha256"]), tuple(model.config.cameras), model.config.size, device)
+    policy = ModelPolicy(model, task=task, execute=execute, device=device, sentence=instruction, **options)
+    cameras, size = tuple(model.config.cameras), model.config.size
+    return Candidate(policy, name, str(card["sha256"]), cameras, size, device, policy.hears)

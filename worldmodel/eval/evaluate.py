@@ -32,10 +32,12 @@ class EvaluateConfig:
 
     out: str = option("folder of the report; an interrupted evaluation is resumed")
     checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
-    task: str = option("lift_can or place_can", "place_can")
+    task: str = option("lift_can, place_can or place_can_anywhere", "place_can")
     episodes: int = option("how many of the starts, from the first on", 200)
     starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
-    perturb: str = option("change of the scene's look: none, light, camera, colour or distractor", "none")
+    perturb: str = option(
+        "change of the scene's look: none, light, camera, camera_far, colour, distractor or clutter", "none"
+    )
     workers: int = option("simulator processes", 2)
     batch: int = option("simulators in all, hence observations to a policy call", 16)
     videos: int = option("episodes to film, failures first", 12)
@@ -45,6 +47,7 @@ class EvaluateConfig:
     size: int | None = option("edge of the camera images in pixels; null takes the checkpoint's own", None)
     device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
     threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
+    instruction: str | None = option("what a checkpoint that reads sentences is told; null takes the task's own", None)
     against: str | None = option("folder of another evaluation on the same starts, for a paired comparison", None)
     timeout: float = option("seconds after which a silent simulator is replaced", 60.0)
 
@@ -77,8 +80,10 @@ class Exam:
         """What must be equal for episodes to belong to one evaluation."""
         chosen = {key: getattr(self.config, key) for key in ("task", "perturb", "execute", "steps", "seed", "batch")}
         stands = {key: self.fingerprint[key] for key in ("mujoco", "scene_sha256", "size", "cameras")}
+        said = {} if self.config.instruction is None else {"instruction": self.config.instruction}
         return {
             **chosen,
+            **said,
             **stands,
             "weights": self.candidate.sha256,
             "device": self.candidate.device,
@@ -92,7 +97,8 @@ def evaluate(config: EvaluateConfig) -> int:
     use_threads(config.threads)
     path = find(config.starts, config.task)
     starts = Starts.load(path)
-    candidate = open_candidate(config.checkpoint, config.task, config.execute, config.steps, config.device)
+    asked = (config.task, config.execute, config.steps, config.device, config.instruction)
+    candidate = open_candidate(config.checkpoint, *asked)
     return examine(settle(config, candidate, starts, path))
 
 
@@ -112,8 +118,10 @@ def settle(config: EvaluateConfig, candidate: Candidate, starts: Starts, path: P
         raise UserError(f"size={config.size}: checkpoint {candidate.name} sees {candidate.size} pixels; leave size out")
     if config.execute > candidate.policy.horizon:
         raise UserError(f"execute={config.execute}: the policy's chunk has {candidate.policy.horizon} steps; use fewer")
-    stages = RobotStages(config.task, candidate.cameras or ("scene", "wrist"), candidate.size, config.perturb)
-    env = envs.make(config.task, cameras=stages.cameras, size=candidate.size, perturb=config.perturb)
+    cameras = candidate.cameras or ("scene", "wrist")
+    stages = RobotStages(config.task, cameras, candidate.size, config.perturb, candidate.hears)
+    options = {"size": candidate.size, "perturb": config.perturb, "microphone": candidate.hears > 0}
+    env = envs.make(config.task, cameras=cameras, **options)
     fingerprint = env.fingerprint()
     starts.check(path, config.task, config.episodes, fingerprint["scene_sha256"])
     notes = []

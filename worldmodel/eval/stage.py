@@ -11,6 +11,7 @@ import numpy as np
 
 from worldmodel.eval.frozen import Trial
 from worldmodel.experience import CONTROL_HZ, ENVIRONMENT_STATE, STATE, Arrays, image_key
+from worldmodel.rollout import Hearing
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,16 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class RobotStages:
-    """Opens stages of our own tasks. Picklable, and imports MuJoCo only when called, inside the worker."""
+    """Opens stages of our own tasks. Picklable, and imports MuJoCo only when called, inside the worker.
+
+    hears: control steps of sound that an observation holds; 0 leaves the microphone off.
+    """
 
     task: str
     cameras: tuple[str, ...] = ("scene", "wrist")
     size: int = 96
     perturb: str = "none"
+    hears: int = 0
 
     def __call__(self) -> Stage:
         return RobotStage(self)
@@ -80,8 +85,10 @@ class RobotStage:
         from worldmodel import envs
 
         self.cameras = spec.cameras
-        self.env = envs.make(spec.task, cameras=self.cameras, size=spec.size, perturb=spec.perturb, render_images=False)
-        self.steps = 0
+        options = {"size": spec.size, "perturb": spec.perturb, "microphone": spec.hears > 0}
+        self.env = envs.make(spec.task, cameras=self.cameras, render_images=False, **options)
+        self.steps, self.hears = 0, spec.hears
+        self.hearing = Hearing(self.hears)
 
     def begin(self, trial: Trial) -> Moment:
         """Restore a start. Raises ValueError where it does not fit this scene or is already solved."""
@@ -89,10 +96,11 @@ class RobotStage:
 
         began = time.perf_counter()
         # The seed draws the look of a perturbed scene; the state then replaces what it drew for the physics.
-        self.env.reset(seed=trial.seed, options={"state": trial.state})
+        observation, _ = self.env.reset(seed=trial.seed, options={"state": trial.state})
         if solved(self.env):
             raise ValueError(f"start {trial.index} ({trial.sha256[:12]}) is already solved; freeze the starts again")
-        self.steps = 0
+        self.steps, self.hearing = 0, Hearing(self.hears)
+        self.hearing.add(observation)
         self.course = Course(self.env.scene.eef, self.env.scene.can_position)
         return Moment(self._look(), 0, False, False, busy=time.perf_counter() - began)
 
@@ -102,7 +110,8 @@ class RobotStage:
         frames = []
         success = done = False
         for action in actions:
-            _, _, success, truncated, _ = self.env.step(action)
+            observation, _, success, truncated, _ = self.env.step(action)
+            self.hearing.add(observation)
             self.steps += 1
             self.course.update(self.env.scene.eef, self.env.scene.can_position)
             if record:
@@ -140,4 +149,5 @@ class RobotStage:
 
     def _look(self, drawn: Arrays | None = None) -> dict[str, np.ndarray]:
         simulator = np.concatenate(list(self.env.privileged().values())).astype(np.float32)  # read by controls alone
-        return {**(drawn or self._draw()), STATE: self.env.observe()[STATE], ENVIRONMENT_STATE: simulator}
+        seen = {**(drawn or self._draw()), STATE: self.env.observe()[STATE], ENVIRONMENT_STATE: simulator}
+        return dict(self.hearing.show(seen))

@@ -28,7 +28,7 @@ class StartsConfig:
     """How many starts of which task, drawn from which seed, and where to."""
 
     out: str = option("file to write, for example outputs/starts.npz")
-    task: str = option("lift_can or place_can", "place_can")
+    task: str = option("lift_can, place_can or place_can_anywhere", "place_can")
     episodes: int = option("how many starts to freeze", 200)
     seed: int = option("which set of starts; two seeds share no start", 7)
     overwrite: bool = option("replace a file that is there", False)

@@ -94,4 +94,9 @@ def psnr(image: np.ndarray, reference: np.ndarray) -> float:
     if image.shape != reference.shape:
         raise ValueError(f"images must have one shape, got {image.shape} and {reference.shape}")
     error = np.mean((image.astype(np.float64) - reference.astype(np.float64)) ** 2)
-    return 99.0 if error == 0 else float(10 * np.log10(255.0**2 / error))
+    return 99.0 if error == 0 else float(decibels(error))
+
+
+def decibels(error: np.ndarray | float) -> np.ndarray:
+    """PSNR in decibels of mean squared errors in grey levels; at most about 138."""
+    return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1e-9)))

@@ -1,0 +1,179 @@
+"""The verb ``lineage``: which data, which code and which simulator made weights, and what nobody knows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.tree import Tree
+
+from worldmodel import checkpoint as checkpoints
+from worldmodel.config import option
+from worldmodel.data import EpisodeStore, StoreError
+from worldmodel.data.card import NOBODY, answers, carried
+from worldmodel.data.source import LEROBOT
+
+UNKNOWN = "unknown"
+WIDE = 400
+"""Columns of the tree where it goes into a file or a pipe."""
+
+
+@dataclass(frozen=True)
+class LineageConfig:
+    """Which weights to ask about."""
+
+    checkpoint: str = option("shipped, a model folder or a training run's folder", "shipped")
+    json: bool = option("print one JSON record instead of a tree", False)
+
+
+def lineage(config: LineageConfig) -> int:
+    """Tell where weights come from; missing links are named."""
+    record = trace(config.checkpoint)
+    if config.json:
+        print(json.dumps(record, indent=1))
+    else:
+        console = Console(highlight=False)
+        console.print(_tree(record), width=None if console.is_terminal else WIDE)
+    return 0
+
+
+def trace(name: str) -> dict[str, Any]:
+    """The lineage as a JSON record: weights, training, code, data (each with its simulators), encoders, missing.
+
+    Raises CheckpointError where there is no checkpoint.
+    """
+    folder, card = checkpoints.resolve(name), checkpoints.card(name)
+    made = card.get("made") or {}
+    record: dict[str, Any] = {
+        "weights": _weights(folder, card, made),
+        "training": {key: made.get(key) for key in ("command", "steps", "seconds", "hardware", "torch")},
+        "code": made.get("code") or {"version": made.get("version"), "commit": None, "modified": None},
+        "data": [_data(entry, path) for entry, path in _stores(made)],
+        "encoders": made.get("features") or [],
+    }
+    return record | {"missing": list(_missing(record))}
+
+
+def _weights(folder: Path, card: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        found = hashlib.sha256((folder / checkpoints.WEIGHTS).read_bytes()).hexdigest()
+    except OSError:
+        found = None
+    intact = found is not None and found == card.get("sha256")
+    return {"folder": str(folder), "sha256": card.get("sha256"), "intact": intact}
+
+
+def _stores(made: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str | None]]:
+    """Each store of the training data, with the path that it had then."""
+    entries = made.get("data") or []
+    paths = str((made.get("train") or {}).get("data") or "").split(",")
+    for number, entry in enumerate(entries):
+        yield entry, paths[number] if len(paths) == len(entries) else None
+
+
+def _data(entry: Mapping[str, Any], path: str | None) -> dict[str, Any]:
+    provenance, fingerprint = entry.get("provenance") or {}, str(entry.get("fingerprint") or "")
+    here = _here(path, fingerprint)
+    card = entry.get("card")
+    if card is None:  # trained before cards were carried: what the store beside us says now, if it is the same
+        card = carried(path, fingerprint, provenance) if here == "here, unchanged" else answers({}, provenance)
+    environment = provenance.get("environment") or {}
+    told = environment if isinstance(environment, dict) else {}
+    simulators = [{"task": task, **facts} for task, facts in told.items() if isinstance(facts, dict)]
+    return {
+        "path": path,
+        "here": here,
+        "fingerprint": fingerprint or None,
+        "card": card,
+        "command": provenance.get("command"),
+        "created": provenance.get("created"),
+        "code": provenance.get("code") or {"version": provenance.get("version"), "commit": None, "modified": None},
+        "recipe": provenance.get("recipe"),
+        "simulators": simulators,
+    }
+
+
+def _here(path: str | None, fingerprint: str) -> str:
+    """Whether the data still lie where they lay."""
+    if path is None:
+        return "its path was not recorded"
+    if path.startswith(LEROBOT):
+        return "read from LeRobot; not looked at again"
+    try:
+        found = EpisodeStore.open(path, check=False).fingerprint
+    except (StoreError, OSError):
+        return "not on this machine"
+    return "here, unchanged" if found == fingerprint else "another store lies there now"
+
+
+def _missing(record: Mapping[str, Any]) -> Iterator[str]:
+    """What is not known, one line each."""
+    if not record["weights"]["intact"]:
+        yield "weights: they are not those that the card speaks of (sha256 differs, or the file is missing)"
+    if not record["training"]["command"]:
+        yield "training: its command was not recorded"
+    if record["code"].get("commit") is None:
+        yield "code: the commit that trained was not recorded"
+    elif record["code"].get("modified"):
+        yield "code: it had uncommitted changes when it trained"
+    if not record["data"]:
+        yield "data: none recorded"
+    for number, data in enumerate(record["data"], start=1):
+        yield from (f"data {number}: {line}" for line in _missing_of(data))
+
+
+def _missing_of(data: Mapping[str, Any]) -> Iterator[str]:
+    """What is not known about one store."""
+    if data["fingerprint"] is None:
+        yield "no fingerprint"
+    for field, answer in data["card"].items():
+        if answer["said"] == NOBODY:
+            yield f"nobody said its {field}; `worldmodel data card STORE {field}=...` keeps it for the next training"
+    if data["code"].get("commit") is None:
+        yield "the commit that collected it was not recorded"
+    if not data["simulators"]:
+        yield "no simulator recorded (a real robot, or converted from elsewhere)"
+    for simulator in data["simulators"]:
+        for field in ("mujoco", "scene_sha256"):
+            if not simulator.get(field):
+                yield f"the simulator's {field} was not recorded for {simulator['task']}"
+
+
+def _tree(record: Mapping[str, Any]) -> Tree:
+    weights, training, code = record["weights"], record["training"], record["code"]
+    state = "intact" if weights["intact"] else "[bold red]not as recorded[/]"
+    tree = Tree(f"[bold]{escape(weights['folder'])}[/], weights {str(weights['sha256'])[:12]}, {state}")
+    tree.add(f"trained by {escape(_or(training['command']))}, {_or(training['steps'])} steps")
+    tree.add(f"code {escape(_code(code))}, torch {_or(training['torch'])} on {escape(_or(training['hardware']))}")
+    for data in record["data"]:
+        branch = tree.add(f"data {escape(_or(data['path']))}: {_or(data['fingerprint'])[:12]}, {data['here']}")
+        for name, answer in data["card"].items():
+            branch.add(f"{name}: {escape(_or(answer['value']))} (by {answer['said']})")
+        branch.add(f"collected by {escape(_or(data['command']))}, {_or(data['created'])}")
+        branch.add(f"code {escape(_code(data['code']))}")
+        for simulator in data["simulators"]:
+            engine = f"MuJoCo {simulator['mujoco']}" if simulator.get("mujoco") else "simulator unknown"
+            scene = str(simulator.get("scene_sha256") or UNKNOWN)[:12]
+            branch.add(f"{escape(str(simulator['task']))}: {engine}, scene {scene}, {simulator.get('gl', UNKNOWN)}")
+    for encoder in record["encoders"]:
+        tree.add(f"frozen encoder {escape(json.dumps(encoder))}")
+    if record["missing"]:
+        lost = tree.add("[yellow]missing[/]")
+        for line in record["missing"]:
+            lost.add(escape(line))
+    return tree
+
+
+def _code(code: Mapping[str, Any]) -> str:
+    changed = ", with changes" if code.get("modified") else ""
+    return f"worldmodel {_or(code.get('version'))}, commit {_or(code.get('commit'))[:12]}{changed}"
+
+
+def _or(value: Any) -> str:
+    return UNKNOWN if value is None or value == "" else str(value)
