@@ -1,6 +1,7 @@
 """One quiet, repeatable setting for every test. Shapes in signatures are checked by the hook in pyproject.toml."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -10,3 +11,5 @@ os.environ["WANDB_MODE"] = "disabled"
 os.environ.pop("WORLDMODEL_TRACE", None)
 
 sys.path.insert(0, str(Path(__file__).parent / "fakes"))  # the counting dummy, for spawned workers too
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job, and so by children

@@ -1,4 +1,4 @@
-"""What our spawned processes need: an environment set before their first import, and an end when their parent ends."""
+"""What our processes need: an environment set before a child imports, an end with the parent, fair scheduling."""
 
 from __future__ import annotations
 
@@ -25,6 +25,24 @@ def isolated() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def fair() -> Iterator[None]:
+    """Undo what is done inside to the scheduling of this process.
+
+    SVT-AV1, LeRobot's default video encoder, puts the thread that calls it on real-time scheduling where it may (root)
+    and leaves it there. Every thread and process started later inherits that, and two busy ones starve all others.
+    """
+    ordinary = hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) == os.SCHED_OTHER
+    try:
+        yield
+    finally:
+        if ordinary:
+            for thread in os.listdir("/proc/self/task"):  # noqa: PTH208  (names, not paths)
+                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                    if os.sched_getscheduler(int(thread)) != os.SCHED_OTHER:
+                        os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
 
 
 def end_with_parent() -> None:

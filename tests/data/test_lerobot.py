@@ -1,6 +1,7 @@
 """LeRobot's data sets, written by LeRobot itself: read as they lie there, into stores and back without loss."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,12 @@ def test_relative_dimensions_are_found_in_the_numbers() -> None:
     assert relative_dimensions(targets, state) == 3
     assert relative_dimensions(0.1 * rng.normal(size=(400, 4)), state) == 0, "differences are not targets"
     assert relative_dimensions(np.zeros((400, 7)), state) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="Linux alone tells a thread's scheduling")
+def test_encoding_video_leaves_scheduling_as_it_was(tmp_path: Path) -> None:
+    """The encoder of LeRobot's default video makes root's threads real-time ones: two busy children then starve all."""
+    store = small_store(tmp_path / "store")
+    from_store(str(store.path), tmp_path / "video", "video", encoder={})
+    policies = {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}  # noqa: PTH208
+    assert policies == {os.SCHED_OTHER}

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from worldmodel.spawned import fair
+
 TASKS = ("push the T to the goal", "open the drawer")
 LENGTHS = (11, 7, 9)
 
@@ -55,7 +57,8 @@ def write_lerobot(root: Path, kind: str, fps: int, extra: bool = False) -> list[
             frame |= {"note": f"step {step}"} if extra else {}
             task = TASKS[(episode + (extra and episode == 2 and step > 4)) % 2]
             dataset.add_frame(frame | {"task": task})
-        dataset.save_episode(parallel_encoding=False)
+        with fair():
+            dataset.save_episode(parallel_encoding=False)
         episodes.append(arrays)
     dataset.finalize()
     return episodes

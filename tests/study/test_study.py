@@ -92,11 +92,14 @@ def test_ctrl_c_stops_the_cells_and_keeps_their_states(config: StudyConfig, tmp_
     command += ["arms=[flow,mip]", "seeds=[0]", "demonstrations=[1]", "probe=false", "compile=false", "checkpoints=2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     logs = [tmp_path / "out" / "tiny" / name / "metrics.jsonl" for name in ("flow-1-0", "mip-1-0")]
-    until = time.monotonic() + 600
-    while not all(log.exists() and log.stat().st_size for log in logs) and time.monotonic() < until:
-        time.sleep(0.2)
-    os.kill(process.pid, signal.SIGINT)
-    out, error = process.communicate(timeout=200)
+    try:
+        until = time.monotonic() + 300
+        while not all(log.exists() and log.stat().st_size for log in logs) and time.monotonic() < until:
+            time.sleep(0.2)
+        os.kill(process.pid, signal.SIGINT)
+        out, error = process.communicate(timeout=200)
+    finally:
+        process.kill()  # its cells end with it
     assert process.returncode == 130, error
     assert "interrupted: 0 of 2 cells are done; the same command goes on" in out
     for log in logs:

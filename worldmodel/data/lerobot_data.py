@@ -18,6 +18,7 @@ import av
 import numpy as np
 
 from worldmodel.data.layout import StoreError
+from worldmodel.spawned import fair
 
 os.environ.setdefault("SVT_LOG", "1")  # the encoders' errors, not their every setting
 try:
@@ -168,12 +169,13 @@ class DatasetWriter:
             self.dataset.add_frame({key: values[step] for key, values in arrays.items()} | {"task": task})
         if seconds is not None:
             self.dataset.writer.episode_buffer["timestamp"] = list(seconds)
-        with SuppressProgressBars():  # our own counts episodes
+        with SuppressProgressBars(), fair():  # our own bar counts episodes
             self.dataset.save_episode(parallel_encoding=False)
 
     def finish(self, sidecar: tuple[str, Mapping[str, Any]]) -> None:
         """Close all files; ``sidecar`` is the name and content of a JSON file beside LeRobot's own in ``meta``."""
-        self.dataset.finalize()
+        with fair():
+            self.dataset.finalize()
         if self.plan.kept and self.plan.kept.meta.stats:
             theirs, ours = self.plan.kept.meta.stats, self.dataset.meta.stats
             both = {key: value for key, value in theirs.items() if key in ours}
