@@ -41,7 +41,7 @@ def fair() -> Iterator[None]:
         if ordinary:
             for thread in os.listdir("/proc/self/task"):  # noqa: PTH208  (names, not paths)
                 with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-                    if os.sched_getscheduler(int(thread)) != os.SCHED_OTHER:
+                    if os.sched_getscheduler(int(thread)) in (os.SCHED_FIFO, os.SCHED_RR):
                         os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
 
 

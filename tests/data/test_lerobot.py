@@ -248,4 +248,4 @@ def test_encoding_video_leaves_scheduling_as_it_was(tmp_path: Path) -> None:
     store = small_store(tmp_path / "store")
     from_store(str(store.path), tmp_path / "video", "video", encoder={})
     policies = {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}  # noqa: PTH208
-    assert policies == {os.SCHED_OTHER}
+    assert not policies & {os.SCHED_FIFO, os.SCHED_RR}
