@@ -207,8 +207,9 @@ def made(study: Study) -> dict[str, Any]:
 
     from worldmodel.eval.evaluate import machine
 
-    told = {"code": rows.code(), "torch": torch.__version__, "device": study.plan.device, "compile": study.plan.compile}
-    return told | {"workers": study.plan.workers} | machine()
+    plan = study.plan
+    told = {"code": rows.code(), "torch": torch.__version__, "data": list(study.ground.recordings)}
+    return told | {"device": plan.device, "compile": plan.compile, "workers": plan.workers} | machine()
 
 
 def stage(folder: Path, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
@@ -129,13 +130,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Ground:
-    """What the plan stands on: names of the content of data and starts, and the tasks that the data holds."""
+    """What the plan stands on: the recipes of the data, the content of the starts, and the tasks that the data holds.
+
+    A recipe run again on another kind of processor gives the same episodes, but frames may differ in their last bits.
+    So rows are told apart by recipe, and only arms that are compared with each other need the very same ``recordings``.
+    """
 
     data: tuple[str, ...]
     starts: str
     tasks: tuple[str, ...]
     features: tuple[str, ...] = ()
     """Names of the content of a frozen encoder's features."""
+    recordings: tuple[str, ...] = ()
+    """Names of the content of the data."""
 
     @classmethod
     def of(cls, plan: StudyConfig) -> Ground:
@@ -163,7 +170,19 @@ class Ground:
                 "episodes to learn from; collect more or hold out fewer"
             )
         features = [EpisodeStore.open(name).fingerprint for name in plan.features.split(",")] if plan.features else []
-        return cls(tuple(store.fingerprint for store in stores), starts.sha256, tasks, tuple(features))
+        recordings = tuple(store.fingerprint for store in stores)
+        return cls(tuple(map(recipe_of, stores)), starts.sha256, tasks, tuple(features), recordings)
+
+
+def recipe_of(store: Any) -> str:
+    """Name of what would make a store again: of its recipe and scenes where it has them, else of its content."""
+    provenance = store.meta["provenance"]
+    if not (recipe := provenance.get("recipe")):
+        return str(store.fingerprint)
+    chosen = {key: value for key, value in recipe.items() if value is not False}  # options that came later are off
+    scenes = {task: about["scene_sha256"] for task, about in provenance["environment"].items()}
+    told = json.dumps([chosen, scenes, store.episodes, store.steps], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
