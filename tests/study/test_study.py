@@ -17,12 +17,13 @@ from small import small_store
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError, load
+from worldmodel.data import EpisodeStore
 from worldmodel.flow import ARMS as OBJECTIVES
 from worldmodel.model import WorldModel
 from worldmodel.study import StudyConfig, rows, selfflow
 from worldmodel.study.arms import ARMS
 from worldmodel.study.cell import curves
-from worldmodel.study.plan import Cell, Ground, Study, changed
+from worldmodel.study.plan import Cell, Ground, Study, changed, recipe_of
 from worldmodel.train.config import ModesConfig, TrainConfig
 
 GROUND = Ground(("abc",), "def", ("lift_can",), ("xyz",))
@@ -134,6 +135,33 @@ def test_a_row_that_was_edited_or_is_of_another_plan_is_refused(config: StudyCon
     path.write_text(path.read_text().replace('"batch": 4', '"batch": 8'))
     with pytest.raises(UserError, match="settings were edited"):
         rows.read(path)
+
+
+def test_arms_that_are_compared_need_the_very_same_recording(config: StudyConfig) -> None:
+    """A recipe run on another processor: a group of rows that is whole stays, one that is not cannot be completed."""
+    here, there = (Study(config, replace(GROUND, recordings=(name,))) for name in ("here", "there"))
+    cell = Cell("flow", 1, 0)
+    whole = {"checkpoints": [], "imagination": {"psnr": {}}, "made": {"data": ["there"]}}
+    rows.write(rows.path_of(config, cell), rows.begin(here, cell) | whole)
+    rows.check_all(here)
+    more = replace(config, arms=("flow", "mip"))
+    rows.check_all(replace(there, plan=more))
+    with pytest.raises(UserError, match=r"mip-1-0 is not whole, but flow-1-0 was made from another recording .*there"):
+        rows.check_all(replace(here, plan=more))
+    rows.check_all(replace(here, plan=replace(more, seeds=(1,))))
+
+
+def test_the_recipe_names_data_whatever_rendered_it(config: StudyConfig) -> None:
+    store = EpisodeStore.open(config.data)
+    assert recipe_of(store) == store.fingerprint, "no recipe: its content alone says what it is"
+    recipe = {"tasks": ["lift_can"], "seed": 7, "microphone": False}
+    told = {"recipe": recipe, "environment": {"lift_can": {"scene_sha256": "a"}}}
+    store.meta["provenance"] = told
+    named = recipe_of(store)
+    store.meta["provenance"] = told | {"recipe": {"tasks": ["lift_can"], "seed": 7}}
+    assert recipe_of(store) == named != store.fingerprint, "options that came later and are off change nothing"
+    store.meta["provenance"] = told | {"recipe": recipe | {"seed": 8}}
+    assert recipe_of(store) != named
 
 
 def test_settings_that_are_new_do_not_part_rows() -> None:

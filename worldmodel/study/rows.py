@@ -92,16 +92,20 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def check_all(study: Study) -> None:
     """UserError where the plan's folder holds a row that this plan would not have made, or could not be paired with."""
-    groups = {(cell.size, cell.seed) for cell in study.plan.cells() if not path_of(study.plan, cell).is_file()}
-    for row in read_all(study.plan):
-        if row["arm"] in ARMS:
-            begin(study, Cell(row["arm"], row["demonstrations"], row["seed"]))
-        before = tuple(row.get("made", {}).get("data", study.ground.recordings))
-        if (row["demonstrations"], row["seed"]) in groups and before != study.ground.recordings:
+    plan, here = study.plan, study.ground.recordings
+    for row in read_all(plan):
+        if row["arm"] not in ARMS:
+            continue
+        cell = Cell(row["arm"], row["demonstrations"], row["seed"])
+        begin(study, cell)
+        there = tuple(row.get("made", {}).get("data", here))
+        group = [other for other in plan.cells() if (other.size, other.seed) == (cell.size, cell.seed)]
+        todo = [other.name for other in group if missing(study, other, begin(study, other))]
+        if there != here and todo:
             raise UserError(
-                f"{row['arm']}-{row['demonstrations']}-{row['seed']} was made from another recording of the same "
-                f"recipe ({', '.join(name[:12] for name in before)}), which its other arms need too: remove the rows "
-                "of this size and seed to make them all again, or leave it out of seeds= and demonstrations="
+                f"{todo[0]} is not whole, but {cell.name} was made from another recording of the same recipe "
+                f"({', '.join(name[:12] for name in there)}), which it would need: remove the rows of this size and "
+                "seed to make them all again, or leave it out of seeds= and demonstrations="
             )
 
 
