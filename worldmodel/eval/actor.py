@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,15 +33,24 @@ class Actor:
     def __init__(self, policy: Policy, batch: int) -> None:
         self.policy, self.batch = policy, batch
         self.milliseconds: list[float] = []
+        self.prefix: int = getattr(policy, "prefix", 0)
+        """How many committed actions the policy's chunks can continue."""
         self._seeded = "seeds" in inspect.signature(policy.act).parameters
         policy.reset()
 
-    def act(self, observations: list[Arrays], seeds: list[int]) -> np.ndarray:
-        """Chunks float32 (n, horizon, A) for n <= ``batch`` observations with their noise seeds."""
+    def act(
+        self, observations: list[Arrays], seeds: list[int], committed: Sequence[np.ndarray | None] | None = None
+    ) -> np.ndarray:
+        """Chunks float32 (n, horizon, A) for n <= ``batch`` observations with their noise seeds.
+
+        committed: for each the actions under way, float32 (d, A) with d <= ``prefix``, or None, for a policy whose
+        chunks continue them.
+        """
         rows = [*range(len(observations)), *[0] * (self.batch - len(observations))]
         stacked = stack([observations[row] for row in rows])
         began = time.perf_counter()
-        chunk = self._call(stacked, np.array([seeds[row] for row in rows], np.int64))
+        known = None if committed is None else [committed[row] for row in rows]
+        chunk = self._call(stacked, np.array([seeds[row] for row in rows], np.int64), known)
         self.milliseconds.append(1000 * (time.perf_counter() - began))
         if chunk.ndim != 3 or len(chunk) != self.batch or not np.isfinite(chunk).all():
             raise ValueError(
@@ -65,9 +75,13 @@ class Actor:
             spent.append(1000 * (time.perf_counter() - began))
         return {**quantiles(spent[WARM_UP:]), "n": TIMED, "cpu_share": round(computed / max(sum(spent), 1e-9), 2)}
 
-    def _call(self, stacked: Arrays, seeds: np.ndarray) -> np.ndarray:
-        chunk = self.policy.act(stacked, seeds=seeds) if self._seeded else self.policy.act(stacked)  # type: ignore[call-arg]
-        return np.asarray(chunk, np.float32)
+    def _call(
+        self, stacked: Arrays, seeds: np.ndarray, committed: Sequence[np.ndarray | None] | None = None
+    ) -> np.ndarray:
+        options: dict[str, Any] = {"seeds": seeds} if self._seeded else {}
+        if committed is not None:
+            options["committed"] = committed
+        return np.asarray(self.policy.act(stacked, **options), np.float32)
 
 
 def crowded(cpu_share: float, device: str) -> list[str]:

@@ -18,7 +18,7 @@ from worldmodel.eval.actor import Actor, crowded
 from worldmodel.eval.candidate import Candidate, cores, open_candidate, use_threads
 from worldmodel.eval.frozen import SPLITS, Starts, Trial, find
 from worldmodel.eval.journal import Journal
-from worldmodel.eval.lockstep import Lockstep, Result
+from worldmodel.eval.lockstep import Lockstep, Result, check_delay
 from worldmodel.eval.simulators import Simulators
 from worldmodel.eval.stage import RobotStages, Stage
 from worldmodel.eval.stats import quantiles, wilson
@@ -42,6 +42,7 @@ class EvaluateConfig:
     batch: int = option("simulators in all, hence observations to a policy call", 16)
     videos: int = option("episodes to film, failures first", 12)
     execute: int = option("actions executed of each chunk before looking again", 8)
+    delay: int = option("control steps between looking and the new chunk being there (inference latency)", 0)
     steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
     seed: int = option("seed of the sampler's noise", 0)
     size: int | None = option("edge of the camera images in pixels; null takes the checkpoint's own", None)
@@ -53,7 +54,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         bounds = {"episodes": (1, 10**6), "workers": (1, 256), "batch": (1, 1024), "videos": (0, 10**6)}
-        bounds |= {"execute": (1, 1024), "seed": (0, 2**62), "threads": (0, 1024)}
+        bounds |= {"execute": (1, 1024), "delay": (0, 1024), "seed": (0, 2**62), "threads": (0, 1024)}
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -80,7 +81,9 @@ class Exam:
         """What must be equal for episodes to belong to one evaluation."""
         chosen = {key: getattr(self.config, key) for key in ("task", "perturb", "execute", "steps", "seed", "batch")}
         stands = {key: self.fingerprint[key] for key in ("mujoco", "scene_sha256", "size", "cameras")}
-        said = {} if self.config.instruction is None else {"instruction": self.config.instruction}
+        said: dict[str, Any] = {} if self.config.instruction is None else {"instruction": self.config.instruction}
+        if self.config.delay:
+            said["delay"] = self.config.delay
         return {
             **chosen,
             **said,
@@ -118,17 +121,28 @@ def settle(config: EvaluateConfig, candidate: Candidate, starts: Starts, path: P
         raise UserError(f"size={config.size}: checkpoint {candidate.name} sees {candidate.size} pixels; leave size out")
     if config.execute > candidate.policy.horizon:
         raise UserError(f"execute={config.execute}: the policy's chunk has {candidate.policy.horizon} steps; use fewer")
+    check_delay(config.delay, config.execute, candidate.policy.horizon)
     cameras = candidate.cameras or ("scene", "wrist")
     stages = RobotStages(config.task, cameras, candidate.size, config.perturb, candidate.hears)
     options = {"size": candidate.size, "perturb": config.perturb, "microphone": candidate.hears > 0}
     env = envs.make(config.task, cameras=cameras, **options)
     fingerprint = env.fingerprint()
     starts.check(path, config.task, config.episodes, fingerprint["scene_sha256"])
-    notes = []
+    notes = bridged(config.delay, candidate)
     if starts.fingerprint.get("mujoco") != fingerprint["mujoco"]:
         theirs = starts.fingerprint.get("mujoco")
         notes.append(f"starts were frozen under MuJoCo {theirs} and rolled out under {fingerprint['mujoco']}")
     return Exam(config, candidate, starts, starts.trials(config.episodes), stages, fingerprint, notes)
+
+
+def bridged(delay: int, candidate: Candidate) -> list[str]:
+    """A note for the report on how a delay is bridged."""
+    known = getattr(candidate.policy, "prefix", 0)
+    if not delay:
+        return []
+    if delay <= known:
+        return [f"chunks are there {delay} steps late and continue the actions carried out meanwhile"]
+    return [f"chunks are there {delay} steps late and know nothing of it: trained to continue {known} actions"]
 
 
 def examine(exam: Exam) -> int:
@@ -141,7 +155,7 @@ def examine(exam: Exam) -> int:
     actor = Actor(exam.candidate.policy, config.batch)
     try:
         with Simulators(exam.stages, config.batch, config.workers, config.timeout) as simulators:
-            lockstep = Lockstep(actor, simulators, config.execute, config.seed)
+            lockstep = Lockstep(actor, simulators, config.execute, config.seed, config.delay)
             play(exam, journal, lockstep, console)
             drawn_by = film(exam, journal, simulators, console)
     except KeyboardInterrupt:
@@ -221,7 +235,7 @@ def summarize(exam: Exam, journal: Journal, lockstep: Lockstep, drawn_by: dict[s
         **report.score(journal.lines),
         **timing,
         "steps_per_second": round(spent["steps"] / spent["seconds"], 1) if spent.get("seconds") else None,
-        **{key: getattr(config, key) for key in ("execute", "steps", "seed", "batch", "workers")},
+        **{key: getattr(config, key) for key in ("execute", "delay", "steps", "seed", "batch", "workers")},
         "spent": spent,
         "notes": list(dict.fromkeys([*exam.notes, *crowded(timing["act_ms"]["cpu_share"], exam.candidate.device)])),
         "paired": report.compare(journal.lines, Path(config.against)) if config.against else None,

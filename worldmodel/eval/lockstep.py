@@ -57,13 +57,22 @@ class Play:
     began: float = field(default_factory=time.monotonic)
     actions: list[np.ndarray] = field(default_factory=list)
     decisions: int = 0
+    committed: np.ndarray | None = None
+    """Actions to be carried out after the next look while its chunk is computed, float32 (delay, A)."""
 
 
 class Lockstep:
-    """Runs trials through ``simulators`` under one actor, ``execute`` actions of each chunk at a time."""
+    """Runs trials through ``simulators`` under one actor, ``execute`` actions of each chunk at a time.
 
-    def __init__(self, actor: Actor, simulators: Simulators, execute: int, seed: int = 0) -> None:
+    delay: control steps from a look until its chunk is there (see `check_delay`). Until then the robot carries out
+    what the chunk before had foreseen: these actions are committed, and given to a policy whose chunks can continue as
+    many; any other policy does not know of them, and its chunk's actions for those steps are lost. Before an episode's
+    first chunk there is nothing to carry out: the robot waits, and no delay is injected.
+    """
+
+    def __init__(self, actor: Actor, simulators: Simulators, execute: int, seed: int = 0, delay: int = 0) -> None:
         self.actor, self.simulators, self.execute, self.seed = actor, simulators, execute, seed
+        self.delay, self.continues = delay, 0 < delay <= actor.prefix
         self.samples: list[tuple[Arrays, int]] = []
         self.steps = 0
         self.began: float | None = None
@@ -130,9 +139,14 @@ class Lockstep:
         self.began = self.began or time.monotonic()
         plays = [self._plays[slot] for slot in slots]
         seeds = [noise_seed(self.seed, play.trial, play.decisions) for play in plays]
-        chunks = self.actor.act([seen[slot] for slot in slots], seeds)
+        committed = [play.committed for play in plays] if self.continues else None
+        chunks = self.actor.act([seen[slot] for slot in slots], seeds, committed)
         for slot, play, chunk in zip(slots, plays, chunks, strict=True):
             actions = chunk[: self.execute]
+            if play.committed is not None:
+                actions = np.concatenate([play.committed, actions[self.delay :]])
+            if self.delay:
+                play.committed = chunk[self.execute : self.execute + self.delay]
             play.actions.append(actions)
             play.decisions += 1
             self.simulators.ask(slot, "advance", actions, False)
@@ -140,3 +154,17 @@ class Lockstep:
             # One a round: from all over the episodes, not only their beginnings.
             row = len(self.samples) % len(slots)
             self.samples.append((seen[slots[row]], seeds[row]))
+
+
+def check_delay(delay: int, execute: int, horizon: int) -> None:
+    """UserError where a robot that looks every ``execute`` steps cannot bridge ``delay`` steps with its last chunk.
+
+    The last chunk must reach until the new one is there, and it must itself be there when the robot looks again: what
+    is committed at a look would otherwise depend on a chunk that is still being computed.
+    """
+    most = min(execute, horizon - execute)
+    if not 0 <= delay <= most:
+        raise UserError(
+            f"delay={delay}: expected 0 to {most} control steps, at most execute={execute} and the "
+            f"{horizon - execute} steps that a chunk of {horizon} reaches beyond them"
+        )

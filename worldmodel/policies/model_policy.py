@@ -23,6 +23,7 @@ class ModelPolicy:
     to ``act`` each row draws its own noise, so that a result does not depend on what else is in the batch.
     sentence: what a model that reads is told; None takes the task's usual one. ``hears`` counts the control steps of
     sound that ``act`` must be shown, ``observation.audio`` (B, hears, 400); one step alone, (B, 400), follows silence.
+    ``prefix``: how many committed actions its chunks have learned to continue.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ModelPolicy:
         self.model = model.eval().to(self.device).compute_in(fast_dtype(self.device))
         self.task = index_of(task, model.config.tasks)
         self.hears = 0 if model.config.audio is None else model.config.audio.steps
+        self.prefix = model.config.prefix
         self.said: np.ndarray | None = None
         if sentence is not None and isinstance(model.instruction, Language):
             self.said = model.instruction.encode(sentence)
@@ -52,18 +54,31 @@ class ModelPolicy:
     def reset(self) -> None:
         """Nothing is remembered between chunks."""
 
-    def act(self, observations: Arrays, seeds: np.ndarray | None = None) -> np.ndarray:
+    def act(
+        self,
+        observations: Arrays,
+        seeds: np.ndarray | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> np.ndarray:
         """Action chunks, float32 (B, horizon, A) in physical units; ``seeds`` int64 (B,) fix each row's noise.
 
-        Raises ValueError if cameras, frame size or state do not fit the model.
+        committed: for each row the actions that will be carried out whatever comes out, float32 (d, A) in physical
+        units with d <= ``prefix``, or None: its chunk begins with them and continues them.
+        Raises ValueError if cameras, frame size, state or committed actions do not fit the model.
         """
         given = self._given(observations)
         shape = (self.horizon, self.model.config.action_dim)
+        if committed is not None:
+            given = self._commit(given, committed)
         start: Tensor | None = None
         if seeds is not None:
             rows = [torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
             start = torch.stack(rows).to(self.device)
-        return self.model.act(given, self.steps, start, self.generator).float().cpu().numpy()
+        chunk = self.model.act(given, self.steps, start, self.generator).float().cpu().numpy()
+        for row, actions in enumerate(committed or ()):
+            if actions is not None:
+                chunk[row, : len(actions)] = actions  # which model units and back had rounded
+        return chunk
 
     def imagine(
         self, observations: Arrays, actions: np.ndarray, steps: Sequence[int], passes: int = 2
@@ -99,6 +114,16 @@ class ModelPolicy:
         pixels, vector = (torch.as_tensor(array).to(self.device) for array in (images, state))
         more = self._more(observations, len(state))
         return Given(pixels, vector, task.to(self.device), more={k: v.to(self.device) for k, v in more.items()})
+
+    def _commit(self, given: Given, committed: Sequence[np.ndarray | None]) -> Given:
+        """What is known, and the committed actions: targets in the world, whatever state they were decided in."""
+        counts = [0 if actions is None else len(actions) for actions in committed]
+        prefix = np.zeros((len(counts), max(counts), self.model.config.action_dim), np.float32)
+        for row, actions in enumerate(committed):
+            if actions is not None:
+                prefix[row, : len(actions)] = actions
+        known, count = (torch.as_tensor(array).to(self.device) for array in (prefix, np.array(counts)))
+        return replace(given, prefix=known, committed=count)
 
     def _more(self, observations: Arrays, batch: int) -> dict[str, Tensor]:
         """Sound and sentence, for models that hear or read."""

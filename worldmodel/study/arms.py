@@ -13,6 +13,9 @@ from typing import Any, Literal
 from worldmodel.config import UserError, closest
 from worldmodel.flow import ARMS as OBJECTIVES
 
+PREFIX = {"noise.actions.prefix": 8}
+"""0 to 8 first actions of a chunk are given, equally often: longer delays are not learned."""
+
 
 @dataclass(frozen=True)
 class StudyArm:
@@ -31,8 +34,9 @@ class StudyArm:
 
     @property
     def comparable(self) -> bool:
-        """Whether its held-out loss is in the same units as the baseline's: a flow's, on clean observations."""
-        return not OBJECTIVES[self.kind].passes and not any(key.startswith("noise.observed") for key in self.changes)
+        """Whether its held-out loss is the baseline's: a flow's, of whole chunks, on clean observations."""
+        others = any(key.startswith("noise.observed") or key in PREFIX for key in self.changes)
+        return not OBJECTIVES[self.kind].passes and not others
 
     @property
     def external(self) -> bool:
@@ -80,6 +84,9 @@ ARMS: dict[str, StudyArm] = {
         "self_flow", "joint", "Does the cosine saturate on what samples share?", {"objective.centre": True}
     ),
     "self_flow_half": StudyArm("self_flow", "joint", "Is the alignment too strong?", {"objective.align": 0.4}),
+    # Chunks that continue actions under way, for delays.
+    "action_only_prefix": StudyArm("flow", "policy", "Do chunks that continue others bridge delays?", PREFIX),
+    "flow_prefix": StudyArm("flow", "joint", "Do they beside future frames?", PREFIX),
 }
 
 

@@ -65,6 +65,11 @@ def run(study: Study, cell: Cell) -> rows.Row:
             solved = examine(study, final, study.plan.episodes, steps=steps)
             row["sampled"] = row.get("sampled", {}) | {str(steps): solved}
             rows.write(path, row)
+    for delay in study.plan.delays:
+        if f"delay {delay}" in left:
+            solved = examine(study, final, study.plan.episodes, delay=delay)
+            row["delayed"] = row.get("delayed", {}) | {str(delay): solved}
+            rows.write(path, row)
     if "imagination" in left:
         stage(folder, "imagining")
         row["imagination"] = imagination(study, final)
@@ -119,16 +124,19 @@ def course(study: Study, cell: Cell) -> rows.Row:
     }
 
 
-def examine(study: Study, model: Path, episodes: int, perturb: str = "none", steps: int | None = None) -> str:
+def examine(
+    study: Study, model: Path, episodes: int, perturb: str = "none", steps: int | None = None, delay: int = 0
+) -> str:
     """Evaluate closed loop; a character per start, "1" where it was solved. KeyboardInterrupt where stopped."""
     from worldmodel.eval.evaluate import EvaluateConfig, evaluate
 
     plan, folder = study.plan, model.parents[1]
-    way = perturb if steps is None else f"{steps}-steps"
+    way = f"{steps}-steps" if steps is not None else f"delay-{delay}" if delay else perturb
     out = folder / "evaluated" / f"{model.name}-{way}"
     stage(folder, f"evaluating {int(model.name)} {'' if way == 'none' else way}".strip())
     asked = {"task": plan.task, "starts": plan.starts, "perturb": perturb, "episodes": episodes, "steps": steps}
-    ways = {"workers": 1, "batch": plan.simulators, "threads": 1, "videos": 0, "execute": plan.execute}
+    asked |= {"delay": delay, "execute": plan.execute}
+    ways = {"workers": 1, "batch": plan.simulators, "threads": 1, "videos": 0}
     if evaluate(EvaluateConfig(out=str(out), checkpoint=str(model), device=plan.device, **asked, **ways)):  # type: ignore[arg-type]
         raise KeyboardInterrupt
     lines = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]

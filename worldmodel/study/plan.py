@@ -11,7 +11,9 @@ from typing import Any
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError, leaves, option
+from worldmodel.eval.lockstep import check_delay
 from worldmodel.flow import NoiseConfig, ObjectiveConfig
+from worldmodel.model import ModelConfig
 from worldmodel.study.arms import find_arm
 from worldmodel.train.augment import AugmentConfig
 from worldmodel.train.config import LogConfig, ModesConfig, TrainConfig, ValidationConfig
@@ -42,6 +44,7 @@ class StudyConfig:
     checkpoints: int = option("checkpoints evaluated along the way, evenly spaced, the last one included", 4)
     execute: int = option("actions executed of each chunk before looking again", 8)
     sampler_steps: tuple[int, ...] = option("sampler steps that the last checkpoint is also evaluated with", ())
+    delays: tuple[int, ...] = option("control steps of latency that the last checkpoint is also evaluated with", ())
     reach: float = option("success rate whose first checkpoint the report looks for", 0.5)
     probe: bool = option("run `worldmodel probe` on the last checkpoint", True)
     imagine: int = option("held-out episodes whose frames are imagined; 0 for none", 8)
@@ -78,6 +81,7 @@ class StudyConfig:
             raise ValueError(
                 f"sampler_steps={list(self.sampler_steps)}, reach={self.reach}: expected >= 1 and in (0, 1]"
             )
+        check_delays(self.delays, self.execute)
         if not self.report_only and not self.features and any(find_arm(arm).external for arm in self.arms):
             raise ValueError("arms=repa: needs features=FOLDER; make them with `worldmodel encode`")
         if not 0 < self.holdout < 1:
@@ -112,6 +116,14 @@ class StudyConfig:
     def every(self, arm: str) -> int:
         """Steps between two saves."""
         return max(1, round(self.length(arm) / self.checkpoints))
+
+
+def check_delays(delays: tuple[int, ...], execute: int) -> None:
+    """Raises ValueError or UserError, one line, for delays that no rollout can have, or that is none."""
+    if 0 in delays:
+        raise ValueError("delays: 0 is what the last checkpoint is evaluated with anyway; leave it out")
+    for delay in delays:
+        check_delay(delay, execute, ModelConfig.horizon)
 
 
 @dataclass(frozen=True)

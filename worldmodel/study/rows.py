@@ -115,6 +115,7 @@ def missing(study: Study, cell: Cell, row: Row) -> list[str]:
     left = [] if "checkpoints" in row else ["training"]
     left += [name for name in plan.perturb if name not in row.get("perturbed", {})]
     left += [f"{steps} sampler steps" for steps in plan.sampler_steps if str(steps) not in row.get("sampled", {})]
+    left += [f"delay {steps}" for steps in plan.delays if str(steps) not in row.get("delayed", {})]
     if plan.imagine and modes.forward > 0 and not row.get("imagination"):
         left.append("imagination")
     return left + [name for name in _probe(plan) if not row.get(name)]

@@ -27,6 +27,7 @@ def sections(found: Record, plots: Sequence[str]) -> list[Section]:
         _success(found),
         _paired(found["paired"]),
         _sampled(found["sampled"]),
+        _delayed(found["delayed"]),
         _learning(found),
         _held_out(found["held_out"]),
         _cost(found),
@@ -107,6 +108,26 @@ def _paired(records: Sequence[Record]) -> Section:
 def _sampled(records: Sequence[Record]) -> Section:
     rows = [(one["arm"], str(one["demonstrations"]), one["under"], _counted(one)) for one in records]
     return Section("Sampler steps", "", ("arm", "demonstrations", "steps", "solved"), rows)
+
+
+def _delayed(records: Sequence[Record]) -> Section:
+    rows = [
+        (
+            one["arm"],
+            str(one["demonstrations"]),
+            str(one["delay"]),
+            _counted(one),
+            f"{100 * one['against_none']['difference']:+.1f}",
+            "{:+.1f} to {:+.1f}".format(*(100 * end for end in one["against_none"]["interval"])),
+        )
+        for one in records
+    ]
+    remark = (
+        "Chunks are there so many control steps after the look they were computed from; meanwhile the last one is "
+        "carried out. Arms named prefix are given those actions and continue them, others do not know of them."
+    )
+    head = ("arm", "demonstrations", "delay", "solved", "minus delay 0, points", "95 %")
+    return Section("Injected delay", remark, head, rows)
 
 
 def _learning(found: Record) -> Section:

@@ -11,22 +11,13 @@ import numpy as np
 from worldmodel.config import UserError
 from worldmodel.eval.stats import wilson
 from worldmodel.study.arms import ARMS
+from worldmodel.study.diagnostics import diagnostics
 from worldmodel.study.rows import Row
-from worldmodel.study.stats import compare, mean_interval, outcomes
+from worldmodel.study.stats import Comparison, compare, mean_interval, outcomes
 
 BASELINE = "flow"
 SHARED = ("task", "steps", "batch", "episodes", "curve_episodes", "data", "starts")
 """Settings that rows of one report have in common."""
-DIAGNOSTICS = [
-    "align",
-    "mean_direction",
-    "identity",
-    "asymmetry",
-    "disperse",
-    "external",
-    "gradient_ratio",
-    "ema_drift",
-]
 
 
 class Table:
@@ -70,11 +61,13 @@ class Table:
 
 
 def solved(row: Row, kind: str = "none") -> str | None:
-    """Outcomes of the last checkpoint: "none" as recorded, a perturbation's name, or "2 sampler steps"."""
+    """Outcomes of the last checkpoint: "none" as recorded, a perturbation's name, "2 sampler steps", or "delay 4"."""
     if kind == "none":
         return str(row["checkpoints"][-1]["solved"])
     if kind.endswith(" sampler steps"):
         return row.get("sampled", {}).get(kind.split()[0])
+    if kind.startswith("delay "):
+        return row.get("delayed", {}).get(kind.split()[1])
     return row.get("perturbed", {}).get(kind)
 
 
@@ -92,6 +85,7 @@ def summarize(rows: Sequence[Row], reach: float) -> dict[str, Any]:
         "made": [dict(made) for made in sorted({tuple(sorted(_made(row).items())) for row in table.rows})],
         "success": [found for kind in kinds for found in success(table, kind)],
         "sampled": [found for kind in _sampled(table) for found in success(table, kind)],
+        "delayed": delayed(table),
         "paired": [found for kind in kinds for found in differences(table, kind)],
         "held_out": held_out(table),
         "cost": cost(table),
@@ -131,13 +125,36 @@ def differences(table: Table, kind: str = "none", against: str = BASELINE) -> li
     return found
 
 
+def delayed(table: Table) -> list[dict[str, Any]]:
+    """Success under every injected delay, and minus the same cells' without any."""
+    found = []
+    for delay in sorted({int(delay) for row in table.rows for delay in row.get("delayed", {})}):
+        for one in success(table, f"delay {delay}"):
+            compared = against_no_delay(table, one["arm"], delay, [one["demonstrations"]])
+            assert compared is not None
+            told = {"difference": round(compared.difference, 4), "interval": _round(compared.interval)}
+            found.append(one | {"delay": delay, "against_none": told})
+    return sorted(found, key=lambda one: (table.arms.index(one["arm"]), one["demonstrations"]))
+
+
+def against_no_delay(table: Table, arm: str, delay: int, sizes: Sequence[int] | None = None) -> Comparison | None:
+    """An arm under a delay minus the same cells without, over ``sizes`` (None: all that have it); None without rows."""
+    kind = f"delay {delay}"
+    there = [size for size in table.sizes if any(solved(row, kind) is not None for row in table.of(arm, size))]
+    pair = paired_outcomes(table, (arm, arm), there if sizes is None else sizes, (kind, "none"))
+    return compare(*pair) if pair else None
+
+
 def paired_outcomes(
-    table: Table, arms: tuple[str, str], sizes: Sequence[int], kind: str = "none"
+    table: Table, arms: tuple[str, str], sizes: Sequence[int], kind: str | tuple[str, str] = "none"
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Outcomes bool (seeds, sizes, starts) of two arms on what both have; None where that is nothing."""
-    one, two = table.both(*arms, sizes)
-    bits = [[[solved(row, kind) for row in line] for line in rows] for rows in (one, two)]
-    keep = [n for n in range(len(one)) if all(text is not None for side in bits for text in side[n])]
+    """Outcomes bool (seeds, sizes, starts) of two arms on what both have; None where that is nothing.
+
+    kind: of exam (see `solved`), the same for both or one for each.
+    """
+    sides = zip(table.both(*arms, sizes), (kind, kind) if isinstance(kind, str) else kind, strict=True)
+    bits = [[[solved(row, way) for row in line] for line in rows] for rows, way in sides]
+    keep = [n for n in range(len(bits[0])) if all(text is not None for side in bits for text in side[n])]
     if not keep:
         return None
     first, second = (np.array([[outcomes(str(text)) for text in side[n]] for n in keep]) for side in bits)
@@ -247,30 +264,6 @@ def probes(table: Table) -> list[dict[str, Any]]:
                 ends = _round(interval) if len(rows) > 1 else None
                 found.append(what | {"interval": ends, **beside, "layers": layers})
     return found
-
-
-def diagnostics(table: Table) -> list[dict[str, Any]]:
-    """Curves of the representation losses and of what to read them by, averaged over seeds and modes."""
-    found = []
-    for arm in table.arms:
-        for size in table.sizes:
-            for name in DIAGNOSTICS:
-                rows = [row["curves"] for row in table.of(arm, size)]
-                lines = [line for row in rows for key, line in row.items() if key.rpartition("/")[2] == name]
-                if curve := _pooled(lines):
-                    what = {"arm": arm, "demonstrations": size, "what": name, "last": curve[-1][1]}
-                    found.append(what | {"curve": curve})
-    return found
-
-
-def _pooled(lines: Sequence[Sequence[Sequence[float]]], stretches: int = 10) -> list[list[float]]:
-    """Mean step and mean value of all points in each of equal stretches of the run."""
-    points = [(step, value) for line in lines for step, value in line]
-    last = max((step for step, _ in points), default=1)
-    parts: dict[int, list[tuple[float, float]]] = {}
-    for step, value in sorted(points):
-        parts.setdefault(int((step - 1) * stretches / last), []).append((step, value))
-    return [np.mean(part, axis=0).round(4).tolist() for part in parts.values()]
 
 
 def _sampled(table: Table) -> list[str]:
