@@ -26,7 +26,7 @@ LADDER = (
     "policies dream",
     "rollout",
     "train eval collect encode",
-    "demo bench doctor trust probe",
+    "demo bench doctor trust probe imagine",
     "study",
     "cli",
 )

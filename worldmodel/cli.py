@@ -67,6 +67,12 @@ VERBS = (
          "worldmodel probe checkpoint=outputs/place_can data=datasets/local/place_can out=outputs/probe quick=true"),
     ),
     Verb(
+        "imagine", "worldmodel.imagine", "imagine", "ImagineConfig",
+        "Ask a checkpoint in one of its five modes about recorded moments: a picture beside the truth, and errors.",
+        ("worldmodel imagine mode=forward data=datasets/local/place_can",
+         "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6"),
+    ),
+    Verb(
         "score", "worldmodel.eval.score", "score", "ScoreConfig",
         "Compare a checkpoint's actions and imagined frames with recordings, open loop: a store or a LeRobot data set.",
         ("worldmodel score checkpoint=shipped data=datasets/local/place_can",

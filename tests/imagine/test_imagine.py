@@ -1,0 +1,85 @@
+"""Every mode has a face: numbers that follow from the answer, a picture, and a refusal where it was never trained."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import CONFIG, small_model, small_store
+
+from worldmodel import checkpoint
+from worldmodel.config import UserError
+from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.flow import MODES
+from worldmodel.imagine import Answer, ImagineConfig, ask, imagine
+from worldmodel.imagine.verb import compare, moments
+from worldmodel.train.config import ModesConfig
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A store of tiny episodes and a model that fits it."""
+    root = tmp_path_factory.mktemp("imagine")
+    small_store(root / "data", lengths=(24, 30))
+    shares = asdict(ModesConfig(policy=1, joint=1, forward=1, inverse=1, video=1))
+    checkpoint.save(small_model(), root / "model", {"train": {"modes": shares}})
+    shares["inverse"] = 0
+    checkpoint.save(small_model(), root / "no_inverse", {"train": {"modes": shares}})
+    return str(root / "data"), str(root / "model")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_is_measured_and_drawn(mode: str, ground: tuple[str, str], tmp_path: Path) -> None:
+    data, model = ground
+    assert imagine(ImagineConfig(mode, data, model, str(tmp_path), windows=5, show=2, threads=1)) == 0
+    found = json.loads((tmp_path / f"{mode}.json").read_text())
+    assert found["windows"] == 5 and (tmp_path / f"{mode}.png").stat().st_size > 5_000
+    assert ("frames" in found) == (MODES[mode].frames == "wanted")
+    assert ("actions" in found) == (MODES[mode].actions == "wanted")
+
+
+def test_a_mode_that_was_not_trained_is_refused(ground: tuple[str, str], tmp_path: Path) -> None:
+    data, model = ground
+    other = model.replace("model", "no_inverse")
+    with pytest.raises(UserError, match=r"mode=inverse: .*was not trained for it.* policy, joint, forward, video"):
+        imagine(ImagineConfig("inverse", data, other, str(tmp_path / "none")))
+    assert not (tmp_path / "none").exists(), "nothing is written before that is known"
+    with pytest.raises(ValueError, match=r"mode=forwards: no such mode; .*forward"):
+        ImagineConfig("forwards", data)
+
+
+def test_the_truth_has_no_error_and_the_last_frame_is_its_own_yardstick(ground: tuple[str, str]) -> None:
+    data, _ = ground
+    from worldmodel.data import EpisodeStore
+
+    clips = Clips([EpisodeStore.open(data)], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
+    at = moments("forward", 16)
+    assert at == [4, 8, 12, 16] and moments("joint", 16) == [8, 16]
+    clip = clips.gather(np.arange(6), np.tile(at, (6, 1))).map(torch.as_tensor)
+    found = compare(clip, Answer(clip.action, clip.future))
+    assert found["actions"]["median_error"] == [0, 0, 0, 0]
+    assert all(row["imagined"] > 100 for row in found["frames"])
+    copied = compare(clip, Answer(None, clip.images[:, None].expand_as(clip.future)))
+    assert all(row["imagined"] == row["copied"] < 60 for row in copied["frames"])
+
+
+def test_pairs_are_put_back_in_order(ground: tuple[str, str]) -> None:
+    """Four moments asked at once equal two questions of two, with the noise of each."""
+    data, _ = ground
+    from worldmodel.data import EpisodeStore
+
+    model = small_model()
+    clips = Clips([EpisodeStore.open(data)], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
+    clip = clips.gather(np.array([3]), np.array([[4, 8, 12, 16]])).map(torch.as_tensor)
+    whole = ask(model, clip, "video", 1).frames
+    assert whole is not None and whole.shape == clip.future.shape
+    still = replace(clip, at=clip.at[:, [0, 1, 0, 1]])
+    torch.manual_seed(0)
+    noise = torch.Generator().manual_seed(4)
+    frames = ask(model, still, "video", 1, noise).frames
+    noise = torch.Generator().manual_seed(4)
+    first = ask(model, replace(clip, at=clip.at[:, :2]), "video", 1, noise).frames
+    assert frames is not None and first is not None
+    assert (frames[:, :2].int() - first.int()).abs().max() <= 1

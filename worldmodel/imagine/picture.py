@@ -1,0 +1,85 @@
+"""The figure of ``imagine``: real frames, the imagined ones below, and below those the actions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from worldmodel.experience import Clip
+from worldmodel.flow import MODES
+from worldmodel.model import ModelConfig
+
+if TYPE_CHECKING:
+    from worldmodel.imagine.verb import Answer
+
+COLOURS = ("#d1495b", "#30638e", "#3c887e", "#8f6593")
+ROLES = {"given": "given", "wanted": "predicted", "absent": "left out"}
+
+
+def draw(clip: Clip, answer: Answer, rows: np.ndarray, path: Path, model: ModelConfig, mode: str) -> None:
+    """One block per moment in ``rows``; cameras side by side in each picture, time to the right."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    roles, bands = MODES[mode], 1 if answer.frames is None else 2
+    columns, wide = 1 + clip.at.shape[1], max(1, len(model.cameras))
+    size = (1.35 * wide * columns, len(rows) * (1.35 * bands + 1.25) + 0.5)
+    figure = plt.figure(figsize=size, layout="constrained")
+    figure.suptitle(f"{mode}: actions {ROLES[roles.actions]}, frames {ROLES[roles.frames]}", fontsize=9)
+    blocks = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for block, row in zip(blocks, rows, strict=True):
+        grid = block.add_gridspec(bands + 1, columns, height_ratios=[1.35] * bands + [1.1])
+        for column in range(columns):
+            _frames(block, grid, column, clip, answer.frames, int(row))
+        _actions(block.add_subplot(grid[bands, :]), clip, answer.actions, int(row), model)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _frames(block: Any, grid: Any, column: int, clip: Clip, imagined: Tensor | None, row: int) -> None:
+    """The real frames of one time and, from the second column on, the imagined ones below."""
+    real = clip.images[row] if column == 0 else clip.future[row, column - 1]
+    title = "observed" if column == 0 else f"+{int(clip.at[row, column - 1])} steps"
+    there = column == 0 or bool(clip.future_valid[row, column - 1])
+    _picture(block.add_subplot(grid[0, column]), real, title if there else f"{title} (the episode had ended)")
+    if imagined is None:
+        return
+    axis = block.add_subplot(grid[1, column])
+    if column:
+        _picture(axis, imagined[row, column - 1], "imagined")
+    else:
+        axis.axis("off")
+
+
+def _picture(axis: Any, frames: Tensor, title: str) -> None:
+    axis.imshow(np.concatenate(list(frames.cpu().numpy()), axis=1) if len(frames) else np.zeros((1, 1, 3), np.uint8))
+    axis.set_title(title, fontsize=6, pad=2)
+    axis.axis("off")
+
+
+def _actions(axis: Any, clip: Clip, predicted: Tensor | None, row: int, model: ModelConfig) -> None:
+    """Recorded actions as lines, predicted ones dashed: what is relative to the state in centimetres, others as is."""
+    state, recorded = clip.state[row].numpy(), clip.action[row].numpy()
+    steps = np.arange(1, len(recorded) + 1)
+    other = axis.twinx()
+    for dimension in range(recorded.shape[1]):
+        relative = dimension < model.relative
+        on, origin, scale = (axis, state[dimension], 100.0) if relative else (other, 0.0, 1.0)
+        colour = COLOURS[dimension % len(COLOURS)]
+        name = "xyz"[dimension] if relative and dimension < 3 else f"a{dimension}"
+        on.plot(steps, scale * (recorded[:, dimension] - origin), color=colour, lw=1, label=name)
+        if predicted is not None:
+            on.plot(steps, scale * (predicted[row, :, dimension].numpy() - origin), "--", color=colour, lw=1)
+    axis.set_ylabel("target - state [cm]", fontsize=6)
+    other.set_ylim(-1.3, 1.3)
+    for one in (axis, other):
+        one.tick_params(labelsize=5, length=2)
+    handles = [*axis.get_lines(), *other.get_lines()]
+    named = [line for line in handles if not line.get_label().startswith("_")]
+    axis.legend(named, [line.get_label() for line in named], fontsize=5, loc="upper left", ncols=4)
+    axis.set_title("recorded actions" + ("" if predicted is None else "; dashed: predicted"), fontsize=6, pad=2)

@@ -1,0 +1,149 @@
+"""The verb ``imagine``: one of the five modes, asked about recorded moments, whose true answer is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodel import checkpoint
+from worldmodel.backbone import fast_dtype
+from worldmodel.config import UserError, closest, option
+from worldmodel.eval.candidate import use_threads
+from worldmodel.eval.score import ScoreConfig, open_clips
+from worldmodel.eval.stats import decibels
+from worldmodel.experience import Clip
+from worldmodel.flow import MODES
+from worldmodel.imagine.picture import draw
+from worldmodel.model import Given, Want, WorldModel
+
+
+@dataclass(frozen=True)
+class ImagineConfig:
+    """What to imagine, from which recorded moments, and where the picture goes."""
+
+    mode: str = option("policy, joint, forward, inverse or video: what is given and what is wanted")
+    data: str = option("folder of an EpisodeStore, or lerobot:FOLDER_OR_REPO_ID")
+    checkpoint: str = option("shipped, or the folder of a training run or model", "shipped")
+    out: str = option("folder for picture and numbers", "outputs/imagine")
+    windows: int = option("moments to measure, at random; all where there are fewer", 64)
+    show: int = option("how many of them to draw", 4)
+    holdout: float = option("use the last episodes only: the share that training kept out; 0 for all", 0.0)
+    steps: int = option("sampling steps", 2)
+    seed: int = option("of the moments and of the sampling noise", 0)
+    threads: int = option("CPU threads; 0 for half of the cores", 0)
+
+    def __post_init__(self) -> None:
+        for name in ("windows", "show", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
+        if self.mode != "???" and self.mode not in MODES:
+            raise ValueError(f"mode={self.mode}: no such mode; {closest(self.mode, MODES)}")
+        if not 0 <= self.holdout < 1:
+            raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said about B moments: ``actions`` float32 (B, H, A), ``frames`` uint8 (B, F, C, H, W, 3), or None."""
+
+    actions: Tensor | None
+    frames: Tensor | None
+
+
+def imagine(config: ImagineConfig) -> int:
+    """Ask, measure, draw. Raises UserError for a mode that the checkpoint was not trained for, or data that misfit."""
+    use_threads(config.threads)
+    trained(config.checkpoint, config.mode)
+    model = checkpoint.load(config.checkpoint)
+    model.compute_in(fast_dtype("cpu"))
+    clips = open_clips(model.config, ScoreConfig(data=config.data, holdout=config.holdout))
+    chosen = np.sort(np.random.default_rng(config.seed).permutation(len(clips))[: config.windows])
+    at = moments(config.mode, model.config.horizon)
+    clip = clips.gather(chosen, np.tile(at, (len(chosen), 1))).map(torch.as_tensor)
+    answer = ask(model, clip, config.mode, config.steps, torch.Generator().manual_seed(config.seed))
+    found = {"checkpoint": config.checkpoint, "data": config.data, "mode": config.mode, **compare(clip, answer)}
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{config.mode}.json").write_text(json.dumps(found, indent=1) + "\n")
+    rng = np.random.default_rng(config.seed)
+    shown = np.sort(rng.permutation(len(chosen))[: config.show])
+    draw(clip, answer, shown, out / f"{config.mode}.png", model.config, config.mode)
+    print("\n".join([*tell(found), f"{out / f'{config.mode}.png'} shows {len(shown)} of {len(chosen)} moments"]))
+    return 0
+
+
+def trained(name: str, mode: str) -> None:
+    """Raises UserError where a checkpoint's card says that it never trained a mode."""
+    shares = checkpoint.card(name).get("made", {}).get("train", {}).get("modes", {})
+    if shares and not shares.get(mode):
+        able = ", ".join(known for known, share in shares.items() if share)
+        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{mode}=0); it was for: {able}")
+
+
+def moments(mode: str, horizon: int) -> list[int]:
+    """Control steps after the observation whose frames take part: two where they share a sequence with wanted actions.
+
+    In the other modes frames are asked for in pairs, each pair on its own, so there may be more.
+    """
+    if MODES[mode].actions == "wanted":
+        return [max(1, horizon // 2), horizon]
+    return [max(1, round(horizon * part / 4)) for part in (1, 2, 3, 4)]
+
+
+@torch.no_grad()
+def ask(model: WorldModel, clip: Clip, mode: str, steps: int, generator: torch.Generator | None = None) -> Answer:
+    """A model's answer in one mode about a clip's moments; frames ``clip.at``, actions as they were executed."""
+    roles = MODES[mode]
+    actions = clip.executed if roles.actions == "given" else None
+    if roles.frames == "given":
+        given = Given(clip.images, clip.state, clip.task, actions, clip.future, clip.at, clip.more)
+        return Answer(model.predict(given, Want(actions=True), steps, generator=generator).actions, None)
+    given = Given(clip.images, clip.state, clip.task, actions, more=clip.more)
+    if roles.actions == "wanted":
+        at = clip.at if roles.frames == "wanted" else None
+        found = model.predict(given, Want(actions=True, at=at), steps, generator=generator)
+        return Answer(found.actions, found.frames)
+    batch, count = clip.at.shape
+    pairs = clip.at.reshape(batch * count // 2, 2)  # two moments at a time, as in training
+    frames = model.imagine(given, pairs, steps, generator=generator)
+    return Answer(None, frames.reshape(batch, count, *frames.shape[2:]))
+
+
+def compare(clip: Clip, answer: Answer) -> dict[str, Any]:
+    """Errors as a JSON record: PSNR by steps ahead beside the last frame again, actions by dimension, own units.
+
+    "actions": median absolute error over moments and valid steps of their chunks.
+    """
+    found: dict[str, Any] = {"windows": len(clip.state)}
+    if answer.frames is not None:
+        there, real = clip.future_valid.numpy(), clip.future.numpy().astype(np.float32)
+        rows = []
+        for n, ahead in enumerate(clip.at[0].tolist()):
+            guesses = (answer.frames[:, n].numpy(), clip.images.numpy())
+            errors = [((guess - real[:, n]) ** 2)[there[:, n]].mean() for guess in guesses]
+            imagined, copied = np.round(decibels(np.array(errors)), 2).tolist()
+            rows.append({"steps_ahead": ahead, "imagined": imagined, "copied": copied})
+        found["frames"] = rows
+    if answer.actions is not None:
+        wrong = (answer.actions.float() - clip.action).abs()[clip.valid]
+        found["actions"] = {"median_error": wrong.median(0).values.tolist(), "steps": int(clip.valid.sum())}
+    return found
+
+
+def tell(found: dict[str, Any]) -> Sequence[str]:
+    """The record in lines for a person."""
+    lines = [
+        f"frames {row['steps_ahead']:2} steps ahead: {row['imagined']:.1f} dB, the last again: {row['copied']:.1f} dB"
+        for row in found.get("frames", ())
+    ]
+    if "actions" in found:
+        each = ", ".join(f"{value:.4f}" for value in found["actions"]["median_error"])
+        lines.append(f"actions, median absolute error by dimension, in the data's units: {each}")
+    return lines
