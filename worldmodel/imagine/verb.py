@@ -51,7 +51,7 @@ class ImagineConfig:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said about B moments: ``actions`` float32 (B, H, A), ``frames`` uint8 (B, F, C, H, W, 3), or None."""
+    """What a model said of B moments: ``actions`` float32 (B, H, A), ``frames`` uint8 (B, F, C, H, W, 3), or None."""
 
     actions: Tensor | None
     frames: Tensor | None
