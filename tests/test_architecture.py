@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -33,6 +34,9 @@ LADDER = (
 RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms.split()}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PUBLIC_LIMITS = {"file": 300, "function": 60, "parameters": 8}
+
+OWNERS = functools.cache(importlib.metadata.packages_distributions)
+"""Distributions by the modules they hold; reading them takes most of a second."""
 
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 
@@ -146,7 +150,7 @@ def test_third_parties_are_declared(path: Path) -> None:
     extras = project["optional-dependencies"]
     wanted = [text for extra in ("track", "repa", "lerobot", "robomimic") for text in extras.get(extra, ())]
     optional = {re.split(r"[<>=\[ ]", text)[0].lower() for text in wanted}
-    owners = importlib.metadata.packages_distributions()
+    owners = OWNERS()
     for name in {name.split(".")[0] for name in imported(path)} - {"worldmodel", "__future__"}:
         if importlib.util.find_spec(name) and name not in owners:
             continue  # the standard library
