@@ -85,6 +85,8 @@ def test_a_clear_gain_is_supported_and_what_was_not_run_is_said(config: StudyCon
         "H3": NOT_RUN,
         "H4": NOT_RUN,
         "H5": SUPPORTED,
+        "S1": NOT_RUN,
+        "S2": NOT_RUN,
     }
 
 
@@ -96,6 +98,15 @@ def test_equal_arms_are_not_an_effect_worth_having(config: StudyConfig) -> None:
 
 def test_attention_that_matters_contradicts_augmentation(config: StudyConfig) -> None:
     assert said(config, {"flow": 0.5, "self_flow": 0.8, "separated": 0.4})["H3"] == NOT_SUPPORTED
+
+
+def test_sound_is_judged_by_success_and_by_what_is_foreseen(config: StudyConfig) -> None:
+    made = rows_of(config, {"action_only": 0.4, "action_only_heard": 0.4, "flow_heard": 0.3})
+    for row in made:
+        if row["arm"] == "flow_heard":
+            row["sound"] = {"r2": 0.3 + 0.01 * row["seed"], "r2_loud": 0.2, "steps": 9}
+    found = {verdict.name: verdict.verdict for verdict in verdicts(Table(made))}
+    assert (found["S1"], found["S2"]) == (NOT_SUPPORTED, SUPPORTED)
 
 
 def test_the_rule() -> None:

@@ -39,6 +39,11 @@ class StudyArm:
         return not OBJECTIVES[self.kind].passes and not others
 
     @property
+    def hears(self) -> bool:
+        """Whether it needs recordings with sound."""
+        return bool(self.changes.get("audio"))
+
+    @property
     def external(self) -> bool:
         """Whether it needs a frozen encoder's features."""
         return OBJECTIVES[self.kind].external
@@ -84,6 +89,12 @@ ARMS: dict[str, StudyArm] = {
         "self_flow", "joint", "Does the cosine saturate on what samples share?", {"objective.centre": True}
     ),
     "self_flow_half": StudyArm("self_flow", "joint", "Is the alignment too strong?", {"objective.align": 0.4}),
+    "self_flow_gentle": StudyArm(
+        "self_flow", "joint", "Does the alignment crowd out the flow? Its gradient is as large.", {"objective.align": 0.1}
+    ),
+    # Ears, on recordings with a microphone.
+    "action_only_heard": StudyArm("flow", "policy", "Does hearing contact help the policy?", {"audio": True}),
+    "flow_heard": StudyArm("flow", "joint", "Does it where sound is predicted as well?", {"audio": True}),
     # Chunks that continue actions under way, for delays.
     "action_only_prefix": StudyArm("flow", "policy", "Do chunks that continue others bridge delays?", PREFIX),
     "flow_prefix": StudyArm("flow", "joint", "Do they beside future frames?", PREFIX),

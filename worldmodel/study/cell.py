@@ -74,6 +74,10 @@ def run(study: Study, cell: Cell) -> rows.Row:
         stage(folder, "imagining")
         row["imagination"] = imagination(study, final)
         rows.write(path, row)
+    if "sound" in left:
+        stage(folder, "listening")
+        row["sound"] = sound(study, final)
+        rows.write(path, row)
     if "probe" in left:
         stage(folder, "probing")
         row["probe"] = probe(study, final)
@@ -160,6 +164,36 @@ def imagination(study: Study, weights: Path) -> rows.Row:
     found = imagine(policy, model.config.cameras, held_out)
     psnr = {key: [at[key] for at in found["psnr"]] for key in ("imagined", "copy_last_frame")}
     return {"psnr": psnr, "moments": found["moments"], "episodes": found["episodes"]}
+
+
+def sound(study: Study, weights: Path, most: int = 512) -> rows.Row:
+    """How well the chunk's sound is foreseen under the executed actions, on held-out episodes.
+
+    "r2": share of the variance of the log-power in its bands that the prediction explains, 0 for one that always
+    says the mean of these moments; "r2_loud" the same over the louder half of the control steps.
+    """
+    import numpy as np
+    import torch
+
+    from worldmodel import checkpoint
+    from worldmodel.eval.score import ScoreConfig, open_clips
+    from worldmodel.experience import AUDIO
+    from worldmodel.model import Given, Want
+
+    model = checkpoint.load(weights)
+    ears = model.audio
+    assert ears is not None
+    clips = open_clips(model.config, ScoreConfig(data=study.plan.data.split(",")[0], holdout=study.plan.holdout))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(clips))[:most])
+    clip = clips.gather(chosen, np.full((len(chosen), 1), model.config.horizon)).map(torch.as_tensor)
+    given = Given(clip.images, clip.state, clip.task, clip.executed, more=clip.more)
+    found = model.predict(given, Want(at=clip.at), generator=torch.Generator().manual_seed(0)).more["audio"]
+    valid = clip.more_future[f"{AUDIO}.valid"]
+    truth, guess = ears.truth(clip, True)[valid], found[valid]
+    error, spread = (guess - truth).square().mean(-1), (truth - truth.mean(0)).square().mean(-1)
+    loud = truth.mean(-1) >= truth.mean(-1).median()
+    scores = {"r2": 1 - error.mean() / spread.mean(), "r2_loud": 1 - error[loud].mean() / spread[loud].mean()}
+    return {name: round(float(value), 4) for name, value in scores.items()} | {"steps": len(truth)}
 
 
 def probe(study: Study, weights: Path) -> rows.Row:

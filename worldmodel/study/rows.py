@@ -17,7 +17,7 @@ from typing import Any
 
 from worldmodel.config import UserError, leaves
 from worldmodel.eval.journal import write_atomically
-from worldmodel.study.arms import ARMS
+from worldmodel.study.arms import ARMS, find_arm
 from worldmodel.study.plan import Cell, Study, StudyConfig
 from worldmodel.train.config import TrainConfig
 
@@ -118,6 +118,8 @@ def missing(study: Study, cell: Cell, row: Row) -> list[str]:
     left += [f"delay {steps}" for steps in plan.delays if str(steps) not in row.get("delayed", {})]
     if plan.imagine and modes.forward > 0 and not row.get("imagination"):
         left.append("imagination")
+    if find_arm(cell.arm).hears and modes.forward > 0 and "sound" not in row:
+        left.append("sound")
     return left + [name for name in _probe(plan) if not row.get(name)]
 
 

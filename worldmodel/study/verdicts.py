@@ -41,6 +41,7 @@ def verdicts(table: Table) -> list[Verdict]:
         augmentation(table),
         delays(table),
         few_steps(table),
+        *sound_helps(table),
     ]
 
 
@@ -130,6 +131,29 @@ def few_steps(table: Table) -> Verdict:
     low, high = min(low for low, _ in found), min(high for _, high in found)
     verdict = SUPPORTED if low > -LOSES else NOT_SUPPORTED if high < -LOSES else UNDECIDED
     return Verdict("H5", claim, rule, verdict, "; ".join(said))
+
+
+def sound_helps(table: Table) -> list[Verdict]:
+    """S1 and S2."""
+    claim = "Contact sound raises the policy's success (action_only_heard above action_only)"
+    first = _success("S1", claim, table, "action_only_heard", "action_only")
+    claim = "The chunk's sound is foreseen better than by saying the mean"
+    rule = (
+        "Explained variance of held-out log-power, flow_heard, averaged over sizes: supported where the 95 % Student "
+        "interval over seeds, and every seed, lie above 0; not supported where the interval lies below 0.02; "
+        "undecided otherwise."
+    )
+    heard: dict[int, list[float]] = {}
+    for row in table.rows:
+        if row["arm"] == "flow_heard" and row.get("sound"):
+            heard.setdefault(row["seed"], []).append(row["sound"]["r2"])
+    if not heard:
+        return [first, Verdict("S2", claim, rule, NOT_RUN, "no rows of flow_heard with this measure")]
+    each = [float(np.mean(values)) for values in heard.values()]
+    mean, interval = mean_interval(each)
+    said = f"{mean:.3f} ({interval[0]:.3f} to {interval[1]:.3f}), by seed {', '.join(f'{v:.3f}' for v in each)}"
+    verdict = decide(mean, interval, each, WORTH_SCORE) if len(each) > 1 else UNDECIDED
+    return [first, Verdict("S2", claim, rule, verdict, said)]
 
 
 def decide(difference: float, interval: tuple[float, float], each: Sequence[float], worth: float) -> str:
