@@ -1,0 +1,126 @@
+"""Moment after moment: how a model that streams reads what was seen and done, and foresees what comes next.
+
+A moment is read alone: its frames, the robot's state and the action carried out from it attend to one another and to
+nothing else. So its keys and values never depend on the moments around it; they stay true in a cache while others come
+and go, and one moment can be replaced without reading the rest again. What the moments say together is read by the
+tokens of the next one, which attend to all of the last few moments in every block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from worldmodel.backbone import Memory
+from worldmodel.tokens.stream import TokenStream
+
+if TYPE_CHECKING:
+    from worldmodel.model.world import WorldModel
+
+DOUBT = 0.1
+"""The noise level at which a model is told the frames that it imagined itself; frames that were seen have level 0."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """T moments of each dream in a batch, and what was done in each.
+
+    frames: patches in model units, (B, T, M, P). state, actions: physical units, (B, T, S) and (B, T, A); action t is
+    carried out from moment t on. when: seconds on one clock, (T,), float64 where it runs for long.
+    levels: how noisy the model is told each moment is, (B, T) in [0, 1].
+    """
+
+    frames: Float[Tensor, "B T M P"]
+    state: Float[Tensor, "B T S"]
+    actions: Float[Tensor, "B T A"]
+    when: Float[Tensor, " T"]
+    levels: Float[Tensor, "B T"]
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What the T next moments look like at their noise: frames (B, T * M, P), body (B, T, S); levels (#B, T).
+
+    last: the patches of the moments before them, which their own are painted over, (B, T * M, P). when: seconds, (T,).
+    """
+
+    frames: Float[Tensor, "B N P"]
+    body: Float[Tensor, "B T S"]
+    last: Float[Tensor, "B N P"]
+    when: Float[Tensor, " T"]
+    levels: Float[Tensor, "#B T"]
+
+
+def per_moment(model: WorldModel) -> int:
+    """Tokens of one moment: all cameras' patches, the state and the action."""
+    return model.frames.per_time + 2
+
+
+def read(model: WorldModel, moments: Moments) -> Memory:
+    """Keys and values of every block, (B, heads, T * `per_moment`, head_dim), moment after moment."""
+    batch, times = moments.state.shape[:2]
+    state, actions = moments.state.flatten(0, 1), moments.actions.flatten(0, 1)
+    tokens = [
+        model.frames.tokens(moments.frames.flatten(0, 1)),
+        model.proprioception.tokens(state),
+        model.actions.single(actions, state),
+    ]
+    ends = moments.when + 1 / model.config.rate
+    places = [model.frames.places(moments.when[:, None]), _instants(moments.when), _instants(ends)]
+    values = torch.cat(tokens, dim=1)
+    which = torch.zeros(1, values.shape[1], dtype=torch.int64, device=values.device)
+    spots = torch.cat([part if part.ndim == 3 else part[:, None] for part in places], dim=1).repeat(batch, 1, 1)
+    memory, _ = model.backbone.observe(TokenStream(values, spots, moments.levels.reshape(-1, 1), which))
+    return [(_in_a_row(keys, times), _in_a_row(values, times)) for keys, values in memory]
+
+
+def foresee(
+    model: WorldModel, memory: Memory, sought: Sought, allowed: Bool[Tensor, "#B N M"] | None = None
+) -> dict[str, Tensor]:
+    """The clean ``frames`` and ``body`` that noisy ones turn out to be, in model units, after what is remembered."""
+    if model.body is None:
+        raise ValueError("this model does not stream: it was built with window=0")
+    times = len(sought.when)
+    order = torch.arange(times, device=sought.when.device)
+    stream = TokenStream(
+        values=torch.cat([model.body.tokens(sought.body), model.frames.tokens(sought.frames)], dim=1),
+        places=torch.cat([_instants(sought.when), model.frames.places(sought.when)]),
+        levels=sought.levels,
+        which=_owners(order, model.frames.per_time)[None],
+    )
+    features, _ = model.backbone(stream, memory, allowed)
+    return {
+        "body": model.body.read(features[:, :times]),
+        "frames": model.frames.read(features[:, times:], sought.last),
+    }
+
+
+def band(model: WorldModel, times: int, device: torch.device) -> Bool[Tensor, "1 N M"]:
+    """Who may read whom when the moments after each of ``times`` are foreseen at once, as in training.
+
+    What comes after moment t reads moments t - window + 1 to t and itself, no other.
+    """
+    order = torch.arange(times, device=device)
+    mine = _owners(order, model.frames.per_time)[:, None]
+    remembered, ahead = order.repeat_interleave(per_moment(model)), mine.T
+    seen = (remembered <= mine) & (remembered > mine - model.config.window)
+    return torch.cat([seen, mine == ahead], dim=1)[None]
+
+
+def _owners(order: Tensor, frames: int) -> Tensor:
+    """Which moment each wanted token belongs to: all bodies first, then all frames."""
+    return torch.cat([order, order.repeat_interleave(frames)])
+
+
+def _instants(when: Float[Tensor, " T"]) -> Float[Tensor, "T 3"]:
+    """Places of what has a time but no row or column."""
+    return torch.stack([when, torch.zeros_like(when), torch.zeros_like(when)], dim=-1)
+
+
+def _in_a_row(values: Float[Tensor, "R h N d"], times: int) -> Float[Tensor, "B h X d"]:
+    return rearrange(values, "(b t) h n d -> b h (t n) d", t=times)
