@@ -38,12 +38,8 @@ class Rotary(nn.Module):
         self.register_buffer("rates", rates, persistent=False)
 
     def forward(self, places: Float[Tensor, "*b N 3"]) -> tuple[Float[Tensor, "*b N P"], Float[Tensor, "*b N P"]]:
-        """Cosines and sines of every token's angles, float32; float64 for places that are.
-
-        A stream's clock runs on for hours: seconds in float64 turn as exactly then as in the first second.
-        """
-        exact = places if places.dtype == torch.float64 else places.float()
-        angles = exact @ self.rates.to(exact.dtype)
+        """Cosines and sines of every token's angles, float32."""
+        angles = places.float() @ self.rates
         return angles.cos(), angles.sin()
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldmodel.backbone import Memory
+from worldmodel.backbone.attention import rotate
 from worldmodel.tokens.stream import TokenStream
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Moments:
     """T moments of each dream in a batch, and what was done in each.
 
     frames: patches in model units, (B, T, M, P). state, actions: physical units, (B, T, S) and (B, T, A); action t is
-    carried out from moment t on. when: seconds on one clock, (T,), float64 where it runs for long.
+    carried out from moment t on. when: seconds on one clock, (T,).
     levels: how noisy the model is told each moment is, (B, T) in [0, 1].
     """
 
@@ -77,6 +78,16 @@ def read(model: WorldModel, moments: Moments) -> Memory:
     spots = torch.cat([part if part.ndim == 3 else part[:, None] for part in places], dim=1).repeat(batch, 1, 1)
     memory, _ = model.backbone.observe(TokenStream(values, spots, moments.levels.reshape(-1, 1), which))
     return [(_in_a_row(keys, times), _in_a_row(values, times)) for keys, values in memory]
+
+
+def earlier(model: WorldModel, memory: Memory, seconds: float) -> Memory:
+    """The same memory, every moment so many seconds earlier: keys are turned on, values know no time.
+
+    So a stream needs no clock that runs on: its present is always at 0, and the thousandth step is like the tenth.
+    """
+    place = torch.tensor([[-seconds, 0.0, 0.0]], device=memory[0][0].device)
+    turn = model.backbone.rotary(place)
+    return [(rotate(keys, turn), values) for keys, values in memory]
 
 
 def foresee(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from worldmodel.flow.sampler import grid, sample
-from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, per_moment, read
+from worldmodel.model.moments import DOUBT, Moments, Sought, earlier, foresee, per_moment, read
 from worldmodel.model.world import WorldModel
 
 
@@ -18,8 +18,8 @@ class Stream:
 
     ``begin`` each from what was seen, then ``step`` with an action each; ``observe`` puts what was really seen in the
     place of what was imagined, at any time. A dream looks back on the model's last ``window`` moments, of which only
-    keys and values are kept, in a ring: after a thousand steps it takes the memory that it took after ``window``.
-    Every dream draws from a generator of its own, so that it does not depend on its neighbours.
+    keys and values are kept: after a thousand steps it takes the memory that it took at first. Every dream draws from a
+    generator of its own, so that it does not depend on its neighbours.
 
     model: in evaluation mode, on its device and in its number format; not changed. steps: sampling steps per frame.
     Raises ValueError for a model that was not trained to stream.
@@ -40,14 +40,13 @@ class Stream:
         heads = config.backbone.heads
         shape = (batch, heads, config.window * per_moment(model), config.backbone.width // heads)
         depth, kind = config.backbone.depth, {"dtype": some.dtype, "device": some.device}
-        self.ring = [(torch.zeros(shape, **kind), torch.zeros(shape, **kind)) for _ in range(depth)]
+        self.memory = [(torch.zeros(shape, **kind), torch.zeros(shape, **kind)) for _ in range(depth)]
         self.actions = torch.zeros(batch, config.window, config.action_dim, device=self.device)
         self.images = torch.zeros(batch, len(config.cameras), config.size, config.size, 3, dtype=torch.uint8)
         self.images = self.images.to(self.device)
         self.state = torch.zeros(batch, config.state_dim, device=self.device)
         self.doubt = torch.zeros(batch, 1, device=self.device)
         self.age = torch.full((batch,), -1, device=self.device)
-        self.now = 0
         self.generators = [torch.Generator() for _ in range(batch)]
 
     def begin(
@@ -79,19 +78,22 @@ class Stream:
             raise RuntimeError("step called before begin; call begin(images, state) first")
         if actions.shape != (self.batch, config.action_dim) or not actions.isfinite().all():
             raise ValueError(f"expected finite actions ({self.batch}, {config.action_dim}), got {tuple(actions.shape)}")
-        slot = self.now % config.window
-        self.actions[:, slot] = actions.to(self.actions)
-        last = self._patches()
-        self._remember(slot, self._moment(last, self.state, self.actions[:, slot], self.doubt, self.now))
+        self.actions = torch.cat([self.actions[:, 1:], actions.to(self.actions)[:, None]], dim=1)
+        last, per = model.frames.patches(model.frames.encode(self.images)[:, None]), per_moment(model)
+        fresh = read(model, self._moment(last, self.state, self.actions[:, -1], self.doubt, ago=0))
+        memory = [
+            (torch.cat([keys[:, :, per:], k], dim=2), torch.cat([values[:, :, per:], v], dim=2))
+            for (keys, values), (k, v) in zip(self.memory, fresh, strict=True)
+        ]
         self.age = (self.age + 1).clamp(max=config.window)
-        self.now += 1
-        when, allowed = self._when(self.now), self._allowed()
+        when, allowed = self._when(-1), self._allowed()
 
         def denoise(values: dict[str, Tensor], level: Tensor) -> dict[str, Tensor]:
             at = level.to(self.device).view(1, 1)
-            return foresee(model, self.ring, Sought(values["frames"], values["body"], last, when, at), allowed)
+            return foresee(model, memory, Sought(values["frames"], values["body"], last, when, at), allowed)
 
         found = sample(denoise, self._noise(last.shape[1:]), self.levels)
+        self.memory = earlier(model, memory, 1 / config.rate)
         assert model.body is not None
         self.images = model.frames.decode(model.frames.assemble(found["frames"], 1))[:, 0]
         self.state = model.body.decode(found["body"][:, 0], self.state)
@@ -118,12 +120,12 @@ class Stream:
             self._see(images, state, rows)
             return
         pixels = self._checked(images, state, rows)
-        slot, per = (self.now - ago) % self.model.config.window, per_moment(self.model)
+        window, per = self.model.config.window, per_moment(self.model)
         patches = self.model.frames.patches(self.model.frames.encode(pixels)[:, None])
-        moment = self._moment(patches, state, self.actions[rows, slot], self.doubt[rows] * 0, self.now - ago)
-        for (keys, values), (k, v) in zip(self.ring, read(self.model, moment), strict=True):
-            keys[rows, :, slot * per : (slot + 1) * per] = k
-            values[rows, :, slot * per : (slot + 1) * per] = v
+        moment = self._moment(patches, state, self.actions[rows, window - ago], 0 * self.doubt[rows], ago)
+        place = slice((window - ago) * per, (window - ago + 1) * per)
+        for (keys, values), (k, v) in zip(self.memory, read(self.model, moment), strict=True):
+            keys[rows, :, place], values[rows, :, place] = k, v
 
     def _see(self, images: Tensor, state: Tensor, rows: list[int]) -> None:
         """Take frames and state as what is seen now. What is shown to others is theirs, so nothing is changed in it."""
@@ -140,31 +142,21 @@ class Stream:
             raise ValueError(f"expected finite states {(len(rows), self.state.shape[1])}, got {tuple(state.shape)}")
         return images.to(self.device)
 
-    def _patches(self) -> Float[Tensor, "B M P"]:
-        return self.model.frames.patches(self.model.frames.encode(self.images)[:, None])
+    def _moment(self, patches: Tensor, state: Tensor, actions: Tensor, doubt: Tensor, ago: int) -> Moments:
+        """One moment of some dreams, ``ago`` control steps before now."""
+        return Moments(patches[:, None], state.to(self.state)[:, None], actions[:, None], self._when(ago), doubt)
 
-    def _moment(self, patches: Tensor, state: Tensor, actions: Tensor, doubt: Tensor, step: int) -> Moments:
-        """One moment of some dreams, ``step`` control steps after the stream began."""
-        return Moments(patches[:, None], state.to(self.state)[:, None], actions[:, None], self._when(step), doubt)
-
-    def _remember(self, slot: int, moment: Moments) -> None:
-        """Write the keys and values of one moment of all dreams over the oldest ones."""
-        per = per_moment(self.model)
-        for kept, fresh in zip(self.ring, read(self.model, moment), strict=True):
-            for ring, value in zip(kept, fresh, strict=True):
-                ring[:, :, slot * per : (slot + 1) * per] = value
-
-    def _when(self, step: int) -> Float[Tensor, "1"]:
-        """Seconds on the stream's clock, which is never set back: in float64, attention sees only differences."""
-        return torch.tensor([step / self.model.config.rate], dtype=torch.float64, device=self.device)
+    def _when(self, ago: int) -> Float[Tensor, "1"]:
+        """Seconds on a clock whose 0 is now."""
+        return torch.tensor([-ago / self.model.config.rate], device=self.device)
 
     def _allowed(self) -> Tensor | None:
-        """What each dream may read, (B, N, M): nothing of the ring that is older than it. None where all may all."""
+        """What each dream may read, (B, N, M): nothing that is older than it. None where all may read all."""
         config = self.model.config
         if (self.age == config.window).all():
             return None
-        ago = (self.now - 1 - torch.arange(config.window, device=self.device)) % config.window
-        mine = (ago < self.age[:, None]).repeat_interleave(per_moment(self.model), 1)
+        ago = torch.arange(config.window, 0, -1, device=self.device)
+        mine = (ago <= self.age[:, None]).repeat_interleave(per_moment(self.model), 1)
         own = self.model.frames.per_time + 1
         seen = torch.cat([mine, mine.new_ones(self.batch, own)], dim=1)
         return seen[:, None].expand(-1, own, -1)
