@@ -80,7 +80,7 @@ class Attention(nn.Module):
         k: Tensor,
         v: Tensor,
         memory: tuple[Tensor, Tensor] | None = None,
-        allowed: Bool[Tensor, "#B N M"] | None = None,
+        allowed: Bool[Tensor, "#B #N M"] | None = None,
     ) -> Tensor:
         """Read the memory's keys and values, where given, and own ones; (B, N, width).
 

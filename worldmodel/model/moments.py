@@ -45,16 +45,17 @@ class Moments:
 
 @dataclass(frozen=True)
 class Sought:
-    """What the T next moments look like at their noise: frames (B, T * M, P), body (B, T, S); levels (#B, T).
+    """What one next moment of each of R dreams looks like at its noise.
 
-    last: the patches of the moments before them, which their own are painted over, (B, T * M, P). when: seconds, (T,).
+    frames (R, M, P) and body (R, 1, S) in model units; levels (#R, 1) of both. last: the patches of the moment before
+    it, over which its own are painted, (R, M, P). when: seconds, on the clock of what is remembered, (#R,).
     """
 
-    frames: Float[Tensor, "B N P"]
-    body: Float[Tensor, "B T S"]
-    last: Float[Tensor, "B N P"]
-    when: Float[Tensor, " T"]
-    levels: Float[Tensor, "#B T"]
+    frames: Float[Tensor, "R M P"]
+    body: Float[Tensor, "R 1 S"]
+    last: Float[Tensor, "R M P"]
+    when: Float[Tensor, "#R"]
+    levels: Float[Tensor, "#R 1"]
 
 
 def per_moment(model: WorldModel) -> int:
@@ -75,7 +76,7 @@ def read(model: WorldModel, moments: Moments) -> Memory:
     places = [model.frames.places(moments.when[:, None]), _instants(moments.when), _instants(ends)]
     values = torch.cat(tokens, dim=1)
     which = torch.zeros(1, values.shape[1], dtype=torch.int64, device=values.device)
-    spots = torch.cat([part if part.ndim == 3 else part[:, None] for part in places], dim=1).repeat(batch, 1, 1)
+    spots = torch.cat(places, dim=1).repeat(batch, 1, 1)
     memory, _ = model.backbone.observe(TokenStream(values, spots, moments.levels.reshape(-1, 1), which))
     return [(_in_a_row(keys, times), _in_a_row(values, times)) for keys, values in memory]
 
@@ -90,47 +91,48 @@ def earlier(model: WorldModel, memory: Memory, seconds: float) -> Memory:
     return [(rotate(keys, turn), values) for keys, values in memory]
 
 
+def look_back(model: WorldModel, memory: Memory, times: int) -> tuple[Memory, Bool[Tensor, "T M"]]:
+    """What each next moment may read when those after each of ``times`` moments are foreseen at once, as in training.
+
+    The moment after t reads t - window + 1 to t: memory (B * T, heads, window * `per_moment`, head_dim), and which of it
+    is there, since nothing was before the first.
+    """
+    device, window = memory[0][0].device, model.config.window
+    index = torch.arange(times, device=device)[:, None] + torch.arange(1 - window, 1, device=device)
+    inside = index.clamp(min=0)
+
+    def rows(values: Tensor) -> Tensor:
+        return rearrange(values.unflatten(2, (times, -1))[:, :, inside], "b h t w n d -> (b t) h (w n) d")
+
+    there = (index >= 0).repeat_interleave(per_moment(model), dim=1)
+    return [(rows(keys), rows(values)) for keys, values in memory], there
+
+
 def foresee(
-    model: WorldModel, memory: Memory, sought: Sought, allowed: Bool[Tensor, "#B N M"] | None = None
+    model: WorldModel, memory: Memory, sought: Sought, there: Bool[Tensor, "#R M"] | None = None
 ) -> dict[str, Tensor]:
-    """The clean ``frames`` and ``body`` that noisy ones turn out to be, in model units, after what is remembered."""
+    """The clean ``frames`` and ``body`` that noisy ones turn out to be, in model units, after what is remembered.
+
+    ``there``: which of the memory's tokens may be read; all of them where absent.
+    """
     if model.body is None:
         raise ValueError("this model does not stream: it was built with window=0")
-    times = len(sought.when)
-    order = torch.arange(times, device=sought.when.device)
-    stream = TokenStream(
-        values=torch.cat([model.body.tokens(sought.body), model.frames.tokens(sought.frames)], dim=1),
-        places=torch.cat([_instants(sought.when), model.frames.places(sought.when)]),
-        levels=sought.levels,
-        which=_owners(order, model.frames.per_time)[None],
-    )
-    features, _ = model.backbone(stream, memory, allowed)
+    tokens = torch.cat([model.body.tokens(sought.body), model.frames.tokens(sought.frames)], dim=1)
+    places = torch.cat([_instants(sought.when), model.frames.places(sought.when[:, None])], dim=1)
+    which = torch.zeros(1, tokens.shape[1], dtype=torch.int64, device=tokens.device)
+    allowed = None
+    if there is not None:
+        allowed = torch.cat([there, there.new_ones(len(there), tokens.shape[1])], dim=1)[:, None]
+    features, _ = model.backbone(TokenStream(tokens, places, sought.levels, which), memory, allowed)
     return {
-        "body": model.body.read(features[:, :times]),
-        "frames": model.frames.read(features[:, times:], sought.last),
+        "body": model.body.read(features[:, :1]),
+        "frames": model.frames.read(features[:, 1:], sought.last),
     }
 
 
-def band(model: WorldModel, times: int, device: torch.device) -> Bool[Tensor, "1 N M"]:
-    """Who may read whom when the moments after each of ``times`` are foreseen at once, as in training.
-
-    What comes after moment t reads moments t - window + 1 to t and itself, no other.
-    """
-    order = torch.arange(times, device=device)
-    mine = _owners(order, model.frames.per_time)[:, None]
-    remembered, ahead = order.repeat_interleave(per_moment(model)), mine.T
-    seen = (remembered <= mine) & (remembered > mine - model.config.window)
-    return torch.cat([seen, mine == ahead], dim=1)[None]
-
-
-def _owners(order: Tensor, frames: int) -> Tensor:
-    """Which moment each wanted token belongs to: all bodies first, then all frames."""
-    return torch.cat([order, order.repeat_interleave(frames)])
-
-
-def _instants(when: Float[Tensor, " T"]) -> Float[Tensor, "T 3"]:
+def _instants(when: Float[Tensor, " T"]) -> Float[Tensor, "T 1 3"]:
     """Places of what has a time but no row or column."""
-    return torch.stack([when, torch.zeros_like(when), torch.zeros_like(when)], dim=-1)
+    return torch.stack([when, torch.zeros_like(when), torch.zeros_like(when)], dim=-1)[:, None]
 
 
 def _in_a_row(values: Float[Tensor, "R h N d"], times: int) -> Float[Tensor, "B h X d"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from worldmodel.experience import STATE, Clip
 from worldmodel.flow import NoiseDraw, ObjectiveConfig, flow_loss, mix
-from worldmodel.model.moments import DOUBT, Moments, Sought, band, foresee, read
+from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, look_back, read
 
 if TYPE_CHECKING:
     from worldmodel.model.world import WorldModel
@@ -36,17 +36,33 @@ def stream_loss(
     if OWN + "body" in noise:
         moments = rehearse(model, moments, noise[OWN + "frames"].eps, noise[OWN + "body"].eps)
     seen = replace(moments, frames=_doubted(moments, noise["observed"]), levels=_told(moments, noise["observed"]))
-    truth = {"body": model.body.encode(state, moments.state), "frames": frames.flatten(1, 2)}
-    noisy = {name: mix(clean, noise[name].eps, noise[name].noise()) for name, clean in truth.items()}
-    levels, when = noise["frames"].levels, moments.when + 1 / model.config.rate
-    sought = Sought(noisy["frames"], noisy["body"], moments.frames.flatten(1, 2), when, levels)
-    found = foresee(model, read(model, seen), sought, band(model, times, levels.device))
+    noisy, truth = {}, {"body": model.body.encode(state, moments.state), "frames": frames.flatten(1, 2)}
+    for name, clean in truth.items():
+        noisy[name] = mix(clean, noise[name].eps, noise[name].noise())
+    found = foresee_each(model, seen, moments.frames, noisy, noise["frames"].levels)
     valid = {"body": clip.future_valid, "frames": clip.future_valid.repeat_interleave(model.frames.per_time, 1)}
     losses = {
         name: flow_loss(found[name], clean, noise[name].noise(), valid[name], getattr(objective, f"{name}_floor"))
         for name, clean in truth.items()
     }
-    return {"loss": sum((getattr(objective, n) * v for n, v in losses.items()), torch.zeros(()).to(when)), **losses}
+    return {"loss": sum((getattr(objective, n) * v for n, v in losses.items()), torch.zeros(()).to(state)), **losses}
+
+
+def foresee_each(
+    model: WorldModel, seen: Moments, last: Tensor, noisy: dict[str, Tensor], levels: Tensor
+) -> dict[str, Tensor]:
+    """The clean ``body`` (B, T, S) and ``frames`` (B, T * M, P) after each of T moments, all at once, nothing cached.
+
+    ``last`` (B, T, M, P): what frames are painted over. ``noisy``: as the answer, at ``levels`` (B, T). Whatever is
+    known of later moments, none of it is read.
+    """
+    batch, times = levels.shape
+    memory, there = look_back(model, read(model, seen), times)
+    when = (seen.when + 1 / model.config.rate).repeat(batch)
+    frames, body = noisy["frames"].unflatten(1, (times, -1)).flatten(0, 1), noisy["body"].flatten(0, 1)[:, None]
+    sought = Sought(frames, body, last.flatten(0, 1), when, levels.reshape(-1, 1))
+    found = foresee(model, memory, sought, there.repeat(batch, 1))
+    return {"body": found["body"].reshape(batch, times, -1), "frames": found["frames"].reshape(noisy["frames"].shape)}
 
 
 def lay_out(model: WorldModel, clip: Clip) -> tuple[Moments, Tensor, Tensor]:

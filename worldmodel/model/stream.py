@@ -86,11 +86,11 @@ class Stream:
             for (keys, values), (k, v) in zip(self.memory, fresh, strict=True)
         ]
         self.age = (self.age + 1).clamp(max=config.window)
-        when, allowed = self._when(-1), self._allowed()
+        when, there = self._when(-1), self._there()
 
         def denoise(values: dict[str, Tensor], level: Tensor) -> dict[str, Tensor]:
             at = level.to(self.device).view(1, 1)
-            return foresee(model, memory, Sought(values["frames"], values["body"], last, when, at), allowed)
+            return foresee(model, memory, Sought(values["frames"], values["body"], last, when, at), there)
 
         found = sample(denoise, self._noise(last.shape[1:]), self.levels)
         self.memory = earlier(model, memory, 1 / config.rate)
@@ -150,16 +150,13 @@ class Stream:
         """Seconds on a clock whose 0 is now."""
         return torch.tensor([-ago / self.model.config.rate], device=self.device)
 
-    def _allowed(self) -> Tensor | None:
-        """What each dream may read, (B, N, M): nothing that is older than it. None where all may read all."""
-        config = self.model.config
-        if (self.age == config.window).all():
+    def _there(self) -> Tensor | None:
+        """Which remembered tokens each dream may read, (B, M): nothing from before it began. None where all are its."""
+        window = self.model.config.window
+        if (self.age == window).all():
             return None
-        ago = torch.arange(config.window, 0, -1, device=self.device)
-        mine = (ago <= self.age[:, None]).repeat_interleave(per_moment(self.model), 1)
-        own = self.model.frames.per_time + 1
-        seen = torch.cat([mine, mine.new_ones(self.batch, own)], dim=1)
-        return seen[:, None].expand(-1, own, -1)
+        ago = torch.arange(window, 0, -1, device=self.device)
+        return (ago <= self.age[:, None]).repeat_interleave(per_moment(self.model), 1)
 
     def _noise(self, frames: torch.Size) -> dict[str, Tensor]:
         """Where every dream's next frames and state come from."""
