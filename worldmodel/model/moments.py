@@ -86,8 +86,9 @@ def earlier(model: WorldModel, memory: Memory, seconds: float) -> Memory:
 
     So a stream needs no clock that runs on: its present is always at 0, and the thousandth step is like the tenth.
     """
-    place = torch.tensor([[-seconds, 0.0, 0.0]], device=memory[0][0].device)
-    turn = model.backbone.rotary(place)
+    keys = memory[0][0]
+    place = torch.tensor([-seconds, 0.0, 0.0], device=keys.device)
+    turn = model.backbone.rotary(place.expand(keys.shape[2], -1))
     return [(rotate(keys, turn), values) for keys, values in memory]
 
 
