@@ -34,8 +34,9 @@ VERBS = (
     ),
     Verb(
         "collect", "worldmodel.collect", "collect", "CollectConfig",
-        "Record episodes of the scripted expert into an EpisodeStore. Run it again to resume.",
-        ("worldmodel collect task=place_can episodes=200 seed=0 out=datasets/local/place_can",),
+        "Record episodes of the scripted expert, or of play, into an EpisodeStore. Run it again to resume.",
+        ("worldmodel collect task=place_can episodes=200 seed=0 out=datasets/local/place_can",
+         "worldmodel collect behaviour=mixed segmentation=true episodes=200 out=datasets/local/mixed"),
     ),
     Verb(
         "encode", "worldmodel.encode", "encode", "EncodeConfig",

@@ -15,6 +15,7 @@ import numpy as np
 IMAGES = "observation.images."
 STATE = "observation.state"
 AUDIO = "observation.audio"
+SEGMENTATION = "observation.segmentation."
 ENVIRONMENT_STATE = "observation.environment_state"
 ACTION = "action"
 EXECUTED = "action.executed"
@@ -31,6 +32,11 @@ type Arrays = Mapping[str, np.ndarray]
 def image_key(camera: str) -> str:
     """Key of one camera's frames, for example ``observation.images.wrist``."""
     return IMAGES + camera
+
+
+def segmentation_key(camera: str) -> str:
+    """Key of whose each of one camera's pixels is, uint8 (H, W): 0 background, 1 gripper, 2 object."""
+    return SEGMENTATION + camera
 
 
 def cameras_of(arrays: Mapping[str, Any]) -> tuple[str, ...]:
