@@ -27,6 +27,7 @@ class Recipe:
     size: int
     tail: int
     microphone: bool = False
+    expert: str = "scripted"
 
     def task_of(self, seed: int) -> str:
         """The tasks take turns over seeds, so that a resumed collection agrees with an uninterrupted one."""
@@ -73,15 +74,15 @@ def record(env: Any, expert: Any, task: str, seed: int, tail: int) -> Episode:
     """Run ``expert`` in ``env`` from ``seed`` until ``tail`` steps after the first success, or the time limit.
 
     Every step holds the observation, the clean action wanted ("action"), the action sent ("action.executed"), the
-    expert's phase (int8) and the complete simulator state (float64).
+    expert's phase (int8) and the complete simulator state (float64) where the env can tell it.
     """
     observation, _ = env.reset(seed=seed)
     expert.reset()
     recorder, first_success, step, truncated = Recorder(), None, 0, False
     while not truncated and (first_success is None or step < first_success + tail):
-        state = np.asarray(env.get_state(), np.float64)
+        state = {SIMULATOR_STATE: np.asarray(env.get_state(), np.float64)} if hasattr(env, "get_state") else {}
         act = expert.act()
-        values = {ACTION: act.label, EXECUTED: act.executed, PHASE: np.int8(act.phase), SIMULATOR_STATE: state}
+        values = {ACTION: act.label, EXECUTED: act.executed, PHASE: np.int8(act.phase), **state}
         recorder.add(observation, **values)
         observation, _, success, truncated, _ = env.step(act.executed)
         step += 1

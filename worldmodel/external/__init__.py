@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from worldmodel.external.install import InstallConfig, home, install
+    from worldmodel.external.install import InstallConfig, home
     from worldmodel.external.robosuite import TASKS, RobosuiteConfig, RobosuiteEnv
 
-__all__ = ["TASKS", "InstallConfig", "RobosuiteConfig", "RobosuiteEnv", "home", "install"]
+__all__ = ["TASKS", "InstallConfig", "RobosuiteConfig", "RobosuiteEnv", "home"]
 
 
 def __getattr__(name: str) -> Any:

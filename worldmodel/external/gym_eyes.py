@@ -79,7 +79,7 @@ class Eyes:
             raise UserError(f"task={task}: shows no pixels, neither in its observation nor by render(mode rgb_array)")
         if unknown := [name for name in cameras if name not in self.offered]:
             raise UserError(f"cameras={unknown[0]}: {task} has no such camera; {closest(unknown[0], self.offered)}")
-        self.cameras = cameras or (tuple(self._parts) or (RENDER,))
+        self.cameras = cameras or tuple(self._parts) or getattr(env.unwrapped, "usual", (RENDER,))
 
     def see(self, observation: Any) -> dict[str, np.ndarray]:
         """What the chosen cameras show now, uint8 (size, size, 3) each: the square in the middle, resized."""

@@ -26,7 +26,7 @@ def make(asked: Asked, size: int) -> gymnasium.Env:
     if asked.host == "metaworld":
         from worldmodel.external.metaworld import MetaWorld
 
-        return MetaWorld(asked.id, size, **asked.options)
+        return MetaWorld(asked.id, size, None, **asked.options)
     importlib.import_module("worldmodel.envs.backend")  # chooses how MuJoCo draws, before anything else imports it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -37,7 +37,7 @@ def make(asked: Asked, size: int) -> gymnasium.Env:
             raise explained(asked.task, error) from None
     if hasattr(env.unwrapped, "mujoco_renderer"):
         env.unwrapped.model.vis.quality.offsamples = 0
-        env.unwrapped.model.light_castshadow[:] = 0
+        env.unwrapped.model.light_castshadow[:] = env.unwrapped.model.mat_reflectance[:] = 0
     return env
 
 

@@ -41,8 +41,8 @@ def is_foreign(task: str) -> bool:
 def parse(task: str) -> Asked:
     """Take a task's name apart; UserError, one line, where it cannot be read.
 
-    ``gym:Reacher-v5?state=0:4+6:8&success=reward_dist>-0.02``: everything behind the question mark that is not one of
-    `OURS` goes to the env's constructor, numbers and true/false as such.
+    ``gym:Reacher-v5?default_camera_config.distance=0.6&state=0:4+6:8``: everything behind the question mark that is not
+    one of `OURS` goes to the env's constructor, numbers and true/false as such, dots for what lies within.
     """
     host, _, rest = task.partition(":")
     name, _, query = rest.partition("?")
@@ -51,15 +51,14 @@ def parse(task: str) -> Asked:
     words: dict[str, str] = {}
     for word in filter(None, query.split("&")):
         key, equals, value = word.partition("=")
-        if not equals or not key.isidentifier():
+        if not equals or not all(part.isidentifier() for part in key.split(".")):
             raise UserError(f"task={task}: {word!r} behind the question mark, expected key=value (joined by &)")
         words[key] = value
     ranges, limit = _ranges(task, words.pop("state", "")), words.pop("steps", "")
     if limit and not (limit.isdigit() and int(limit) > 0):
         raise UserError(f"task={task}: steps={limit}, expected a number of control steps above 0")
     success = words.pop("success", "auto")
-    options = {key: _value(value) for key, value in words.items()}
-    return Asked(task, host, name, options, ranges, success, int(limit) if limit else None)
+    return Asked(task, host, name, _nested(words), ranges, success, int(limit) if limit else None)
 
 
 def slug(task: str) -> str:
@@ -84,6 +83,18 @@ def _ranges(task: str, text: str) -> tuple[tuple[int, int], ...]:
             raise UserError(f"task={task}: state={text}, expected ranges such as 0:4+6:8")
         found.append((int(match[1]), int(match[2] or int(match[1]) + 1)))
     return tuple(found)
+
+
+def _nested(words: Mapping[str, str]) -> dict[str, Any]:
+    """``{"a.b": "1"}`` as ``{"a": {"b": 1}}``."""
+    found: dict[str, Any] = {}
+    for name, text in words.items():
+        *way, last = name.split(".")
+        inside = found
+        for key in way:
+            inside = inside.setdefault(key, {})
+        inside[last] = _value(text)
+    return found
 
 
 def _value(text: str) -> Any:
