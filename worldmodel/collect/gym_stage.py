@@ -16,7 +16,7 @@ from worldmodel.data.conventions import relative_dimensions
 from worldmodel.experience import ACTION, STATE, Episode
 from worldmodel.external.gym_discover import discover
 from worldmodel.external.gym_env import Face, GymEnv, open_env
-from worldmodel.external.gym_experts import RANDOM, SCRIPTED, Chance, Decider, Demonstrator, scripted
+from worldmodel.external.gym_experts import RANDOM, SCRIPTED, Chance, Decider, Demonstrator, check_scripted, scripted
 from worldmodel.external.gym_name import is_foreign
 
 OURS = ("scene", "wrist")
@@ -58,13 +58,11 @@ class Learned:
 
 
 def decider(expert: str, task: str) -> Callable[[GymEnv, int], Decider]:
-    """Who demonstrates: ``scripted``, ``random``, or the folder of a checkpoint. UserError where there is no such one."""
+    """Who demonstrates: ``scripted``, ``random``, or the folder of a checkpoint."""
     if expert == RANDOM:
         return Chance
     if expert == SCRIPTED:
         return scripted(task)
-    if not Path(expert).exists() and expert != "shipped":
-        raise UserError(f"expert={expert}: expected scripted, random or the folder of a checkpoint")
     from worldmodel import checkpoint  # two seconds, and only where it is wanted
     from worldmodel.policies import ModelPolicy
 
@@ -72,12 +70,24 @@ def decider(expert: str, task: str) -> Callable[[GymEnv, int], Decider]:
     return lambda env, seed: Learned(policy, env, seed)
 
 
+def check_learned(expert: str, task: str) -> None:
+    """UserError where there is no such checkpoint, or none that knows the task."""
+    from worldmodel import checkpoint
+
+    if not Path(expert).is_dir():
+        raise UserError(f"expert={expert}: expected scripted, random or the folder of a checkpoint")
+    if task not in (known := checkpoint.load(expert).config.tasks):
+        raise UserError(f"expert={expert}: was trained for {', '.join(known)}, not for {task}")
+
+
 def is_gym(recipe: Recipe) -> bool:
     """Whether the task is somebody else's Gymnasium env. UserError for several at once."""
     if not any(map(is_foreign, recipe.tasks)):
         return False
     if len(recipe.tasks) > 1:
-        raise UserError(f"task={','.join(recipe.tasks)}: one env at a time; collect several stores and train on all of them")
+        raise UserError(
+            f"task={','.join(recipe.tasks)}: one env at a time; collect several stores and train on all of them"
+        )
     return True
 
 
@@ -87,8 +97,11 @@ def discovered(recipe: Recipe) -> tuple[Recipe, Face]:
     Raises UserError before anything is written: no such env, camera or expert.
     """
     task = recipe.tasks[0]
-    decider(recipe.expert, task)
+    if recipe.expert not in (SCRIPTED, RANDOM):
+        check_learned(recipe.expert, task)
     face, _ = discover(task, recipe.size, () if recipe.cameras == OURS else recipe.cameras)
+    if recipe.expert == SCRIPTED:
+        check_scripted(face)
     return replace(recipe, cameras=face.cameras), face
 
 

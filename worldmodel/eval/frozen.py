@@ -55,8 +55,8 @@ class Starts:
     """Frozen starts of one task: ``states`` float64 (n, size); row i was drawn by env seed ``seeds[i]``.
 
     ``fingerprint`` says which scene and MuJoCo made them; ``refused`` counts draws that were already solved.
-    kind: ``state``, or ``seed`` for envs that cannot be put into a state: their rows hold two SHA-256, byte by byte, of the
-    numbers and of the pictures that a seed's episode begins with.
+    kind: ``state``, or ``seed`` for envs that cannot be put into a state: their rows hold two SHA-256, byte by byte, of
+    the numbers and of the pictures that a seed's episode begins with.
     """
 
     task: str

@@ -129,9 +129,7 @@ class Lockstep:
             actions = np.concatenate(play.actions)[: moment.steps]
             attempts = self._attempts.get(play.trial.index, 0) + 1
             wall, ended = time.monotonic() - play.began, (moment.success, moment.steps)
-            finished(
-                Result(play.trial, *ended, play.decisions, wall, attempts, actions, moment.course, self.rate)
-            )
+            finished(Result(play.trial, *ended, play.decisions, wall, attempts, actions, moment.course, self.rate))
 
     def _again(self, answer: Answer) -> None:
         """The slot's process was lost: play the episode again from its start, a few times at most."""

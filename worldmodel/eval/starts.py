@@ -31,7 +31,9 @@ class StartsConfig:
     """How many starts of which task, drawn from which seed, and where to."""
 
     out: str = option("file to write, for example outputs/starts.npz")
-    task: str = option("lift_can, place_can, place_can_anywhere, or gym:ID (seeds, and a hash of each first look)", "place_can")
+    task: str = option(
+        "lift_can, place_can, place_can_anywhere, or gym:ID (seeds, and a hash of each first look)", "place_can"
+    )
     episodes: int = option("how many starts to freeze", 200)
     seed: int = option("which set of starts; two seeds share no start", 7)
     overwrite: bool = option("replace a file that is there", False)

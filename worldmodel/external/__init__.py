@@ -1,4 +1,4 @@
-"""Other people's simulators: any Gymnasium env in our own process, others in an environment and process of their own."""
+"""Other people's simulators: any Gymnasium env here, others in an environment and a process of their own."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -42,6 +42,8 @@ class Face:
     low: tuple[float, ...]
     high: tuple[float, ...]
     success: str
+    ships: bool
+    """Whether the env brings a scripted policy of its own."""
 
     def lines(self) -> list[str]:
         """For people, before anything runs."""
@@ -61,7 +63,8 @@ class Face:
     @property
     def sha256(self) -> str:
         """Names what decides whether two recordings belong together; versions and picture sizes are no part of it."""
-        kept = {key: value for key, value in asdict(self).items() if key not in ("made_by", "pixels", "size", "cameras")}
+        names = ("task", "rate", "steps", "offered", "state", "low", "high", "success")
+        kept = {name: getattr(self, name) for name in names}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
@@ -112,7 +115,9 @@ class GymEnv:
         info = {**info, **self.raw.step(self._shaped(middle))[-1]}
         self.rule = rule_of(self.asked.success, info, getattr(spec, "reward_threshold", None))
         self.rate, rate_from = self._rate()
-        names = ", ".join(f"{'.'.join(map(str, p)) or 'observation'} ({np.size(at(seen, p))})" for p, _ in self._numbers)
+        names = ", ".join(
+            f"{'.'.join(map(str, p)) or 'observation'} ({np.size(at(seen, p))})" for p, _ in self._numbers
+        )
         chosen = f"{len(self._state(everything))} of " if self.asked.state else ""
         return Face(
             self.task,
@@ -129,6 +134,7 @@ class GymEnv:
             tuple(self.low.tolist()),
             tuple(self.high.tolist()),
             self.rule.told(),
+            callable(getattr(self.raw.unwrapped, "scripted", None)),
         )
 
     def _rate(self) -> tuple[float, str]:
@@ -186,7 +192,9 @@ class GymEnv:
 
         The numbers of the observation and those that ``reset`` told in its info, to `DECIMALS` digits.
         """
-        told = [value for _, value in sorted(self._first.items()) if isinstance(value, np.ndarray | float | np.floating)]
+        told = [
+            value for _, value in sorted(self._first.items()) if isinstance(value, np.ndarray | float | np.floating)
+        ]
         numbers = np.concatenate([self._everything(), *(np.ravel(value) for value in told)]).astype(np.float64)
         pictures = b"".join(np.ascontiguousarray(frame).tobytes() for frame in self.eyes.see(self._seen).values())
         parts = (hashlib.sha256((np.round(numbers, DECIMALS) + 0.0).tobytes()), hashlib.sha256(pictures))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from worldmodel.config import UserError
-from worldmodel.external.gym_env import GymEnv
+from worldmodel.external.gym_env import Face, GymEnv
 from worldmodel.external.gym_name import parse
 from worldmodel.external.pusht_expert import PushTExpert
 from worldmodel.external.reacher_expert import ReacherExpert
@@ -18,7 +18,10 @@ SCRIPTED, RANDOM = "scripted", "random"
 
 
 class Decider(Protocol):
-    """Decides on an action by looking at the env, simulator included. push: how far a push at noise 1 shifts it, (A,)."""
+    """Decides on an action by looking at the env, simulator included.
+
+    push: how far a push at noise 1 shifts each dimension of the action, (A,).
+    """
 
     push: Any
 
@@ -74,7 +77,7 @@ class Chance:
 
 
 class TheirOwn:
-    """The scripted policy that an env ships (its method ``scripted``)."""
+    """The scripted policy that an env ships: its method ``scripted()`` gives the action for its present state."""
 
     def __init__(self, env: GymEnv, seed: int) -> None:
         self.env = env
@@ -90,11 +93,13 @@ OURS: dict[str, Callable[[GymEnv, int], Decider]] = {"gym_pusht/PushT-v0": PushT
 
 
 def scripted(task: str) -> Callable[[GymEnv, int], Decider]:
-    """The scripted policy of a task; UserError where there is none."""
-    asked = parse(task)
-    if asked.host != "gym":
-        return TheirOwn
-    if asked.id not in OURS:
+    """The scripted policy of a task: ours, else the one that the env ships."""
+    return OURS.get(parse(task).id, TheirOwn)
+
+
+def check_scripted(face: Face) -> None:
+    """UserError where neither we nor the env has a scripted policy."""
+    if not face.ships and parse(face.task).id not in OURS:
         known = ", ".join(f"gym:{name}" for name in OURS)
-        raise UserError(f"task={task}: has no scripted expert (known: {known}); give expert=random or a checkpoint's folder")
-    return OURS[asked.id]
+        said = f"task={face.task}: has no scripted expert (ours are for {known})"
+        raise UserError(f"{said}; give expert=random or a checkpoint's folder")

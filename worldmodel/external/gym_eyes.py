@@ -69,6 +69,7 @@ class Eyes:
     def __init__(self, env: gymnasium.Env, size: int, cameras: tuple[str, ...], task: str) -> None:
         """``cameras``: names chosen; where empty those in the observation, or `render`. UserError without any."""
         self.env, self.size = env, size
+        self._inside: Any = env.unwrapped
         self._parts = {_name(path): path for path, space in leaves(env.observation_space) if is_picture(space)}
         model, self._ids = getattr(env.unwrapped, "model", None), {}
         if hasattr(env.unwrapped, "mujoco_renderer") and model is not None:
@@ -90,14 +91,14 @@ class Eyes:
         if camera in self._parts:
             return upright(at(observation, self._parts[camera]))
         if camera in self._ids:
-            renderer = self.env.unwrapped.mujoco_renderer
+            renderer = self._inside.mujoco_renderer
             usual, renderer.camera_id = renderer.camera_id, self._ids[camera]
             try:
                 return upright(renderer.render("rgb_array"))
             finally:
                 renderer.camera_id = usual
         if camera != RENDER:
-            return upright(self.env.unwrapped.draw(camera))
+            return upright(self._inside.draw(camera))
         picture = self.env.render()
         return upright(picture[-1] if isinstance(picture, list) else picture)
 

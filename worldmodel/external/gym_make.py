@@ -19,7 +19,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # draws without a display
 
 
 def make(asked: Asked, size: int) -> gymnasium.Env:
-    """The env, ready to be seen. MuJoCo ones draw at ``size`` pixels, without multisampling and shadows (15 times faster).
+    """The env, ready to be seen. MuJoCo ones draw at ``size`` pixels, without multisampling, shadows and reflections.
 
     Raises UserError: no such id, a package that is missing, options that the constructor does not take.
     """
@@ -58,7 +58,7 @@ def find(asked: Asked) -> Any:
 
 
 def like_with_boxes(name: str) -> str:
-    """The end of an error message: the registered id nearest to ``name`` whose actions are numbers, as far as is known."""
+    """The end of an error message: the id nearest to ``name`` whose actions are numbers, as far as is known."""
     known = [
         key
         for key, spec in gymnasium.registry.items()
@@ -77,8 +77,8 @@ def version_of(env: gymnasium.Env) -> str:
         return told
     package = type(env.unwrapped).__module__.partition(".")[0]
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        owner = importlib.metadata.packages_distributions().get(package, [package])[0]
-        return f"{owner} {importlib.metadata.version(owner)}"
+        owner = importlib.metadata.distribution(package)
+        return f"{owner.metadata['Name']} {owner.version}"
     return package
 
 
@@ -90,7 +90,9 @@ def _import(asked: Asked, package: str) -> None:
             raise UserError(f"task={asked.task}: {package} needs {error.name}, which is not installed") from None
         name = package.replace("_", "-")
         near = closest(asked.id, _ids()) if package in {key.partition("/")[0] for key in _ids()} else ""
-        raise UserError(f"task={asked.task}: no package {package!r} is installed; try `pip install {name}` {near}") from None
+        raise UserError(
+            f"task={asked.task}: no package {package!r} is installed; try `pip install {name}` {near}"
+        ) from None
 
 
 def _ids() -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from worldmodel.config import UserError, closest
 
 TOLD = ("is_success", "success")
@@ -62,13 +64,17 @@ def rule_of(text: str, info: Mapping[str, Any], threshold: float | None) -> Rule
     match = re.fullmatch(r"(\w+)(?:([<>])(-?[\d.]+(?:e-?\d+)?))?", text)
     numbers = {key for key, value in info.items() if _is_number(value)}
     if not match or (match[1] == "return" and match[2] != ">"):
-        raise UserError(f"success={text}: expected auto, terminated, survived, return>NUMBER, KEY, KEY>NUMBER or KEY<NUMBER")
+        raise UserError(
+            f"success={text}: expected auto, terminated, survived, return>NUMBER, KEY, KEY>NUMBER or KEY<NUMBER"
+        )
     if match[1] == "return":
         return Rule("return", bound=float(match[3]))
     if match[1] not in numbers:
-        raise UserError(f"success={text}: the env's info has no number '{match[1]}'; {closest(match[1], numbers or ['auto'])}")
+        raise UserError(
+            f"success={text}: the env's info has no number '{match[1]}'; {closest(match[1], numbers or ['auto'])}"
+        )
     return Rule({None: "info", ">": "above", "<": "below"}[match[2]], match[1], float(match[3] or 0))
 
 
 def _is_number(value: Any) -> bool:
-    return getattr(value, "ndim", 0) == 0 and isinstance(value, int | float) or hasattr(value, "dtype") and value.ndim == 0
+    return np.ndim(value) == 0 and isinstance(value, int | float | np.number | np.bool_)

@@ -41,7 +41,9 @@ class MetaWorld(gymnasium.Env):
         kept = ("gymnasium", "mujoco", "numpy")
         self.versions = {**{key: about["versions"][key] for key in kept}, "gl": about["gl"]}
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """The start of a seed."""
         super().reset(seed=seed)
         drawn = seed if seed is not None else int(self.np_random.integers(2**31))

@@ -39,9 +39,7 @@ def bends(target: np.ndarray) -> list[np.ndarray]:
     elbow = float(np.arccos(np.clip(cosine, -1, 1)))
     found = []
     for bend in (elbow, -elbow):
-        shoulder = np.arctan2(target[1], target[0]) - np.arctan2(
-            second * np.sin(bend), first + second * np.cos(bend)
-        )
+        shoulder = np.arctan2(target[1], target[0]) - np.arctan2(second * np.sin(bend), first + second * np.cos(bend))
         found.append(np.array([shoulder, bend]))
     return found
 

@@ -83,7 +83,9 @@ class Hosted(Protocol):
     """What a server hosts."""
 
     def describe(self) -> dict[str, Any]: ...
-    def answer(self, call: str, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], Any]: ...
+    def answer(
+        self, call: str, header: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> tuple[dict[str, Any], Any]: ...
 
 
 def serve(wire: socket.socket, make: Callable[[dict[str, Any]], Hosted]) -> None:
