@@ -122,7 +122,7 @@ VERBS = (
          "worldmodel data convert lerobot:OWNER/NAME out=datasets/local/theirs"), "source",
     ),
     Verb(
-        "env install", "worldmodel.external", "install", "InstallConfig",
+        "env install", "worldmodel.external.install", "install", "InstallConfig",
         "Make a pinned environment of its own for a simulator whose needs clash with ours: robosuite.",
         ("worldmodel env install robosuite",), "name",
     ),

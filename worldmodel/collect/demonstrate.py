@@ -30,6 +30,7 @@ class Recipe:
     microphone: bool = False
     behaviour: str = EXPERT
     segmentation: bool = False
+    expert: str = "scripted"
 
     def task_of(self, seed: int) -> str:
         """The tasks take turns over seeds, so that a resumed collection agrees with an uninterrupted one."""
@@ -50,7 +51,7 @@ class Recipe:
         return {key: value for key, value in found.items() if key not in LATER or value != LATER[key]}
 
 
-LATER = {"behaviour": EXPERT, "segmentation": False}
+LATER = {"behaviour": EXPERT, "segmentation": False, "expert": "scripted"}
 """Keys of a recipe that older ones do not have, and what those did."""
 
 
@@ -99,7 +100,7 @@ def record(env: Any, expert: Any, task: str, seed: int, tail: int) -> Episode:
     """Run ``expert`` in ``env`` from ``seed`` until ``tail`` steps after the first success, or the time limit.
 
     Every step holds the observation, the clean action wanted ("action"), the action sent ("action.executed"), the
-    expert's phase (int8) and the complete simulator state (float64).
+    expert's phase (int8) and the complete simulator state (float64) where the env can tell it.
     """
     observation, _ = env.reset(seed=seed)
     expert.reset()
@@ -126,9 +127,9 @@ def watch(env: Any, player: Any, task: str, seed: int, steps: int) -> Episode:
 
 def _step(env: Any, who: Any, observation: Any, recorder: Recorder) -> tuple[Any, bool, bool]:
     """One control step, recorded: the next observation, whether the task succeeded, whether its time is up."""
-    state = np.asarray(env.get_state(), np.float64)
+    state = {SIMULATOR_STATE: np.asarray(env.get_state(), np.float64)} if hasattr(env, "get_state") else {}
     act = who.act()
-    values = {ACTION: act.label, EXECUTED: act.executed, PHASE: np.int8(act.phase), SIMULATOR_STATE: state}
+    values = {ACTION: act.label, EXECUTED: act.executed, PHASE: np.int8(act.phase), **state}
     recorder.add(observation, **values)
     observation, _, success, truncated, _ = env.step(act.executed)
     return observation, bool(success), bool(truncated)

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 import worldmodel
+from worldmodel.collect import gym_stage
 from worldmodel.collect.behaviour import BEHAVIOURS, EXPERT
 from worldmodel.collect.demonstrate import LATER, ExpertStage, Recipe, Stage
 from worldmodel.collect.gather import Tally, gather
@@ -21,6 +22,7 @@ from worldmodel.collect.worker import Job
 from worldmodel.collect.workers import Workers
 from worldmodel.config import UserError, closest, option
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
+from worldmodel.external.gym_name import is_foreign
 from worldmodel.revision import revision
 
 INTERRUPTED = 130
@@ -32,7 +34,9 @@ class CollectConfig:
 
     out: str = option("folder of the new store; an interrupted one is resumed")
     task: str = option(
-        "place_can, lift_can, several that take turns: [place_can,lift_can], robosuite:PickPlaceCan", "place_can"
+        "place_can, lift_can, several that take turns: [place_can,lift_can], robosuite:PickPlaceCan, gym:ID (any "
+        "Gymnasium env with pixels and Box actions), metaworld:pick-place-v3",
+        "place_can",
     )
     behaviour: str = option(
         "who moves the arm: expert; noisy: the expert, pushed about hard; play: pushes, knocks over, drops and throws "
@@ -40,6 +44,7 @@ class CollectConfig:
         "expert are kept",
         EXPERT,
     )
+    expert: str = option("for gym:ID: scripted, random, or the folder of a checkpoint", "scripted")
     episodes: int = option("how many episodes to keep: the expert's successful ones, all of the others'", 200)
     seed: int = option("first seed; a failed episode of the expert is dropped and the next seed tried", 0)
     noise: float = option("strength of the exploration pushes that the expert recovers from, 0 to 2", 1.0)
@@ -73,7 +78,7 @@ class CollectConfig:
         if not tasks:
             raise ValueError(f"task={self.task}: expected at least one task")
         recipe = Recipe(tasks, self.seed, self.episodes, self.noise, cameras, self.size, self.tail, self.microphone)
-        return replace(recipe, behaviour=self.behaviour, segmentation=self.segmentation)
+        return replace(recipe, behaviour=self.behaviour, segmentation=self.segmentation, expert=self.expert)
 
     def command(self) -> str:
         """The command line that says the same, without what is left at its default."""
@@ -91,8 +96,11 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
     Running it again with the same arguments resumes an interrupted store and leaves a finished one alone. Episodes
     are stored in the order of their seeds, so the content does not depend on interruptions or on ``workers``.
     """
-    recipe, path = config.recipe(), Path(config.out)
-    if stage is ExpertStage and is_robosuite(recipe):
+    recipe, path, face = config.recipe(), Path(config.out), None
+    if stage is ExpertStage and gym_stage.is_gym(recipe):
+        stage, (recipe, face) = gym_stage.GymStage, gym_stage.discovered(recipe)
+        print("\n".join(face.lines()), flush=True)
+    elif stage is ExpertStage and is_robosuite(recipe):
         stage, recipe = RobosuiteStage, with_cameras(recipe)
     elif stage is ExpertStage:
         _check(recipe)
@@ -102,6 +110,8 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
         return 0
     began = time.monotonic()
     with _writer(path, recipe, config, console) as writer:
+        if face is not None:
+            gym_stage.note(writer, face)
         job = Job(stage, recipe, (path / layout.SPOOL).absolute(), config.timeout)
         job.spool.mkdir(exist_ok=True)
         with StopSignal() as stop, Workers(job, _count(config.workers, recipe.episodes)) as workers:
@@ -109,6 +119,8 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
         if len(writer.records) < recipe.episodes:
             _say_interrupted(path, recipe, config, tally)
             return INTERRUPTED
+        if face is not None:
+            gym_stage.note_relative(writer)
         writer.seal()
     _say_done(path, tally, time.monotonic() - began)
     return 0
@@ -122,6 +134,8 @@ def _check(recipe: Recipe) -> None:
     for task in recipe.tasks:
         if task not in TASKS:
             raise UserError(f"task={task}: no such task; {closest(task, TASKS)}")
+    if recipe.expert != "scripted":
+        raise UserError(f"expert={recipe.expert}: our own tasks have a scripted expert only; leave expert= out")
 
 
 def _finished(path: Path, recipe: Recipe) -> bool:
@@ -193,7 +207,9 @@ def _say_done(path: Path, tally: Tally, seconds: float) -> None:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """``[a,b]``, ``a,b`` or ``a`` as a tuple of names."""
+    """``[a,b]``, ``a,b`` or ``a`` as a tuple of names; a Gymnasium env's may hold commas."""
+    if is_foreign(text):
+        return (text,)
     return tuple(name for name in (part.strip(" '\"") for part in text.strip("[] ").split(",")) if name)
 
 
