@@ -15,13 +15,14 @@ import worldmodel
 from worldmodel.config import UserError, option
 from worldmodel.eval import report
 from worldmodel.eval.actor import Actor, crowded
-from worldmodel.eval.candidate import Candidate, cores, open_candidate, use_threads
+from worldmodel.eval.candidate import Candidate, cores, open_candidate, open_lerobot, use_threads
 from worldmodel.eval.frozen import SPLITS, Starts, Trial, find
 from worldmodel.eval.journal import Journal
 from worldmodel.eval.lockstep import Lockstep, Result, check_delay
 from worldmodel.eval.simulators import Simulators
 from worldmodel.eval.stage import RobotStages, Stage
 from worldmodel.eval.stats import quantiles, wilson
+from worldmodel.experience import LEROBOT
 
 INTERRUPTED = 130
 
@@ -31,7 +32,7 @@ class EvaluateConfig:
     """Which checkpoint, on which starts, how, and where the report goes."""
 
     out: str = option("folder of the report; an interrupted evaluation is resumed")
-    checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
+    checkpoint: str = option("shipped, the folder of a checkpoint, or lerobot:FOLDER for LeRobot's own", "shipped")
     task: str = option("lift_can, place_can or place_can_anywhere", "place_can")
     episodes: int = option("how many of the starts, from the first on", 200)
     starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
@@ -101,7 +102,8 @@ def evaluate(config: EvaluateConfig) -> int:
     path = find(config.starts, config.task)
     starts = Starts.load(path)
     asked = (config.task, config.execute, config.steps, config.device, config.instruction)
-    candidate = open_candidate(config.checkpoint, *asked)
+    opened = open_lerobot if config.checkpoint.startswith(LEROBOT) else open_candidate
+    candidate = opened(config.checkpoint, *asked)
     return examine(settle(config, candidate, starts, path))
 
 
@@ -123,7 +125,7 @@ def settle(config: EvaluateConfig, candidate: Candidate, starts: Starts, path: P
         raise UserError(f"execute={config.execute}: the policy's chunk has {candidate.policy.horizon} steps; use fewer")
     check_delay(config.delay, config.execute, candidate.policy.horizon)
     cameras = candidate.cameras or ("scene", "wrist")
-    stages = RobotStages(config.task, cameras, candidate.size, config.perturb, candidate.hears)
+    stages = RobotStages(config.task, cameras, candidate.size, config.perturb, candidate.hears, candidate.looks)
     options = {"size": candidate.size, "perturb": config.perturb, "microphone": candidate.hears > 0}
     env = envs.make(config.task, cameras=cameras, **options)
     fingerprint = env.fingerprint()

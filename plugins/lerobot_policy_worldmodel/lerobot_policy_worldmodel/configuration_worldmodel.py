@@ -25,7 +25,7 @@ class WorldModelConfig(PreTrainedConfig):
     modes, objective, noise, augment, optimiser: as in ``worldmodel train``; objective ``repa`` is not for LeRobot.
     size: side of the frames in pixels; others are cropped to their middle square and resized; 0 takes them as recorded.
     moments: control steps after the observation whose frames are loaded; two of them, drawn at random, are a sample's.
-    execute: actions carried out of each chunk. sampler_steps: sampling steps per chunk. seed: of all that is drawn.
+    execute: actions carried out of each chunk. sampler_steps: sampling steps per chunk. seed: of weights and training.
     task: what is to be done where a batch does not say it. compile: compile the policy mode's loss.
     save_predicted_video: let ``lerobot-eval`` write what the model imagined, beside its own videos.
     fitted: whether ``model`` has its final shape; set by the policy once it has seen the data, and saved with it.
@@ -99,12 +99,6 @@ class WorldModelConfig(PreTrainedConfig):
         names = ", ".join([*(self.input_features or {}), *(self.output_features or {})])
         if self.action_feature is None or self.robot_state_feature is None or not self.image_features:
             raise ValueError(f"policy worldmodel needs camera frames, {STATE} and {ACTION}; there is: {names}")
-
-    def keep_features(self, cameras: list[str]) -> None:
-        """Forget features that the model does not use (recorded beside ``action``, or the simulator's own state)."""
-        wanted = {*cameras, *self.model.states}
-        self.input_features = {key: ft for key, ft in (self.input_features or {}).items() if key in wanted}
-        self.output_features = {key: ft for key, ft in (self.output_features or {}).items() if key == ACTION}
 
     def training(self) -> TrainConfig:
         """The same as a config of ``worldmodel train``, for the code that both share."""

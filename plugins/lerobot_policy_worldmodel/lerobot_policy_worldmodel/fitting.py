@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lerobot_policy_worldmodel.batches import Pushes
+from lerobot_policy_worldmodel.batches import Pushes, camera_key
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
@@ -62,6 +62,14 @@ def shape_of_features(config: WorldModelConfig) -> ModelConfig:
         state_dim=state,
         relative=min(config.model.relative, state, action),
     )
+
+
+def keep_features(config: WorldModelConfig) -> None:
+    """Forget features that the model does not use (recorded beside ``action``, or the simulator's own state)."""
+    given, wanted = dict(config.input_features or {}), set(config.model.states)
+    wanted |= {camera_key(camera, config.image_features) for camera in config.model.cameras}
+    config.input_features = {key: feature for key, feature in given.items() if key in wanted}
+    config.output_features = {key: ft for key, ft in dict(config.output_features or {}).items() if key == ACTION}
 
 
 def check(model: ModelConfig, store: EpisodeStore) -> None:

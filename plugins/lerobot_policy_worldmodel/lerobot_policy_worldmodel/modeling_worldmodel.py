@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lerobot_policy_worldmodel import fitting
-from lerobot_policy_worldmodel.batches import Batch, Pushes, camera_key, given
+from lerobot_policy_worldmodel.batches import Batch, Pushes, given
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from lerobot_policy_worldmodel.lessons import Lessons
 from worldmodel.backbone import fast_dtype
@@ -46,7 +46,7 @@ class WorldModelPolicy(PreTrainedPolicy):
             config.fitted = True
         elif store is not None:
             fitting.check(config.model, store)
-        config.keep_features([camera_key(camera, config.image_features) for camera in config.model.cameras])
+        fitting.keep_features(config)
         torch.manual_seed(config.seed)
         self.model = WorldModel(config.model, config.objective.arm.teacher != "none")
         if fresh and store is not None:
@@ -55,8 +55,8 @@ class WorldModelPolicy(PreTrainedPolicy):
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self._pushes: Pushes | None = None if store is None else fitting.pushes_of(store)
         self._lessons: Lessons | None = None
+        self._parts: dict[str, float] = {}
         self._acting: tuple[WorldModel, ...] = ()  # in a tuple: no part of the weights
-        self._generator = torch.Generator().manual_seed(config.seed)
         self._queue: deque[Tensor] = deque()
         self.last_predicted_latents: Tensor | None = None
 
@@ -65,13 +65,15 @@ class WorldModelPolicy(PreTrainedPolicy):
         return dict(self.model.named_parameters())
 
     def forward(self, batch: Batch, reduction: str = "mean") -> tuple[Tensor, dict[str, float]]:
-        """The training loss of a batch in a mode drawn for it, and its parts as ``<mode>_<part>``."""
+        """The training loss of a batch in a mode drawn for it, and the last value of every mode's parts so far."""
         if reduction != "mean":
             raise ValueError("policy worldmodel has one loss for a whole batch: leave sample_weighting out")
         if self._lessons is None:
             self._lessons = Lessons(self.config, self.model, self.ema, self._pushes)
         mode, found = self._lessons.loss(batch, int(self.updates), self.training)
-        return found["loss"], {f"{mode}_{name}": float(value) for name, value in found.items() if name != "loss"}
+        # All that are known: LeRobot's log shows a zero for whatever a step leaves out
+        self._parts |= {f"{mode}_{name}": float(value.detach()) for name, value in found.items() if name != "loss"}
+        return found["loss"], dict(self._parts)
 
     def update(self) -> None:
         """Move the average towards the weights; LeRobot calls this after every optimiser step."""
@@ -104,13 +106,13 @@ class WorldModelPolicy(PreTrainedPolicy):
         return latents[0].permute(1, 2, 3, 0)
 
     def _chunk(self, seen: Given, noise: Tensor | None) -> Tensor:
-        return self._actor().act(seen, self.config.sampler_steps, noise, self._generator).float()
+        return self._actor().act(seen, self.config.sampler_steps, noise).float()
 
     def _imagine(self, seen: Given, chunk: Tensor) -> Tensor:
         """The frames expected while the chunk is executed, uint8 (1, 3, execute, H, W x cameras); first row alone."""
         first = Given(seen.images[:1], seen.state[:1], seen.task[:1], actions=chunk[:1], more=_first(seen.more))
         steps = torch.arange(1, self.config.execute + 1, device=chunk.device)[:, None].repeat(1, 2)  # pairs, as taught
-        frames = self._actor().imagine(first, steps, self.config.sampler_steps, self._generator)
+        frames = self._actor().imagine(first, steps, self.config.sampler_steps)
         return frames[:, 0].movedim(1, -3).flatten(-3, -2).permute(3, 0, 1, 2)[None]
 
     def _actor(self) -> WorldModel:
