@@ -62,8 +62,10 @@ class LeRobotPolicy:
         self.frames = {key: ft.shape for key, ft in config.input_features.items() if ft.type is FeatureType.VISUAL}
         self.vectors = [key for key in config.input_features if key not in self.frames]
         self.looks = int(config.n_obs_steps)
-        self.horizon = int(getattr(config, "n_action_steps", None) or len(config.action_delta_indices))
         self._check(folder)
+        self.horizon = int(getattr(config, "n_action_steps", None) or len(config.action_delta_indices))
+        if self.looks > 1:
+            self.horizon = int(self.policy._queues[ACTION].maxlen)
         self.cameras = tuple(key.removeprefix(IMAGES) for key in self.frames)
         self.size = int(next(iter(self.frames.values()))[1]) if self.frames else 96
 
