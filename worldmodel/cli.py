@@ -122,6 +122,12 @@ VERBS = (
          "worldmodel data convert lerobot:OWNER/NAME out=datasets/local/theirs"), "source",
     ),
     Verb(
+        "policy convert", "worldmodel.policies.convert", "convert", "ConvertPolicyConfig",
+        "Convert checkpoints to LeRobot's policy folders and back, tensors bit for bit.",
+        ("worldmodel policy convert shipped out=outputs/shipped_lerobot",
+         "worldmodel policy convert outputs/lerobot_train out=outputs/from_lerobot"), "source",
+    ),
+    Verb(
         "env install", "worldmodel.external.install", "install", "InstallConfig",
         "Make a pinned environment of its own for a simulator whose needs clash with ours: robosuite.",
         ("worldmodel env install robosuite",), "name",

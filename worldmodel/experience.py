@@ -25,6 +25,9 @@ CONTROL_HZ = 20
 AUDIO_HZ = 8000
 """Samples per second of ``observation.audio``: 400 of them, float32 in [-1, 1], for each control step."""
 
+LEROBOT = "lerobot:"
+"""Names of data and policies that LeRobot reads begin with this."""
+
 type Arrays = Mapping[str, np.ndarray]
 """Named arrays, one entry per key of the convention above."""
 

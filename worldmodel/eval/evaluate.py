@@ -15,7 +15,7 @@ import worldmodel
 from worldmodel.config import UserError, option
 from worldmodel.eval import report
 from worldmodel.eval.actor import Actor, crowded
-from worldmodel.eval.candidate import Candidate, cores, open_candidate, use_threads
+from worldmodel.eval.candidate import Candidate, cores, open_candidate, open_lerobot, use_threads
 from worldmodel.eval.frozen import SPLITS, Starts, Trial, find
 from worldmodel.eval.journal import Journal
 from worldmodel.eval.lockstep import Lockstep, Result, check_delay
@@ -23,7 +23,7 @@ from worldmodel.eval.simulators import Simulators
 from worldmodel.eval.stage import Stage
 from worldmodel.eval.stats import quantiles, wilson
 from worldmodel.eval.venue import check_names, open_venue
-from worldmodel.experience import CONTROL_HZ
+from worldmodel.experience import CONTROL_HZ, LEROBOT
 
 INTERRUPTED = 130
 
@@ -33,7 +33,7 @@ class EvaluateConfig:
     """Which checkpoint, on which starts, how, and where the report goes."""
 
     out: str = option("folder of the report; an interrupted evaluation is resumed")
-    checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
+    checkpoint: str = option("shipped, the folder of a checkpoint, or lerobot:FOLDER for LeRobot's own", "shipped")
     task: str = option("lift_can, place_can, place_can_anywhere, gym:ID or metaworld:pick-place-v3", "place_can")
     episodes: int = option("how many of the starts, from the first on", 200)
     starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
@@ -104,7 +104,8 @@ def evaluate(config: EvaluateConfig) -> int:
     path = find(config.starts, config.task)
     starts = Starts.load(path)
     asked = (config.task, config.execute, config.steps, config.device, config.instruction)
-    candidate = open_candidate(config.checkpoint, *asked)
+    opened = open_lerobot if config.checkpoint.startswith(LEROBOT) else open_candidate
+    candidate = opened(config.checkpoint, *asked)
     return examine(settle(config, candidate, starts, path))
 
 

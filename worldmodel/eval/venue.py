@@ -55,6 +55,10 @@ def open_venue(task: str, perturb: str, candidate: Candidate, starts: Starts) ->
     """What a candidate is examined in. Prints what another's env turned out to be; UserError where it does not fit."""
     if starts.kind != (SEED if is_foreign(task) else STATE):
         raise StartsError(f"starts are of kind {starts.kind!r}, which {task} does not have; freeze new ones")
+    if is_foreign(task) and candidate.looks > 1:
+        raise UserError(
+            f"task={task}: {candidate.name} is shown {candidate.looks} observations at once, which only our own tasks do"
+        )
     if is_foreign(task):
         face, fingerprint = discover(task, candidate.size, candidate.cameras)
         print("\n".join(face.lines()), flush=True)
@@ -64,5 +68,5 @@ def open_venue(task: str, perturb: str, candidate: Candidate, starts: Starts) ->
     cameras = candidate.cameras or ("scene", "wrist")
     options = {"size": candidate.size, "perturb": perturb, "microphone": candidate.hears > 0}
     env = envs.make(task, cameras=cameras, **options)
-    stages = RobotStages(task, cameras, candidate.size, perturb, candidate.hears)
+    stages = RobotStages(task, cameras, candidate.size, perturb, candidate.hears, candidate.looks)
     return Venue(stages, env.fingerprint(), float(CONTROL_HZ))
