@@ -69,7 +69,7 @@ VERBS = (
     ),
     Verb(
         "imagine", "worldmodel.imagine", "imagine", "ImagineConfig",
-        "Ask a checkpoint in one of its modes about recorded moments, or let it stream: pictures beside the truth, errors.",
+        "Ask a checkpoint in one of its modes about recorded moments, or let it stream from them: pictures and errors.",
         ("worldmodel imagine mode=forward data=datasets/local/place_can",
          "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6",
          "worldmodel imagine mode=stream checkpoint=outputs/everything data=datasets/local/place_can frames=1000"),

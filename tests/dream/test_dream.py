@@ -1,4 +1,4 @@
-"""A dream keeps the contract of the real env: spaces, seeds, starts, time limit, bad input; and any policy runs in it."""
+"""A dream keeps the contract of the real env: spaces, seeds, starts, time limit, bad input; any policy runs in it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -154,7 +154,7 @@ def test_bad_options_and_order_of_calls(dream: DreamEnv) -> None:
         dream.reset(options={"sate": None})
     with pytest.raises(ValueError, match=f"begins at '{image_key('wrist')}'; the observation has"):
         dream.reset(options={"observation": {k: v for k, v in seen().items() if "wrist" not in k}})
-    with pytest.raises(ValueError, match="not for 'lift_cup'.*Did you mean 'lift_can'"):
+    with pytest.raises(ValueError, match=r"not for 'lift_cup'.*Did you mean 'lift_can'"):
         DreamEnv(model, "lift_cup")
     with pytest.raises(ValueError, match=r"does not stream .*modes\.stream=0"):
         DreamEnv(small_model(), "lift_can")

@@ -1,4 +1,4 @@
-"""Streams: what is cached is what would be computed anew, nothing is seen before it happens, and memory stays as it is."""
+"""Streams: cached is as if computed anew, nothing is seen before it happens, and memory stays as it is."""
 
 from dataclasses import replace
 

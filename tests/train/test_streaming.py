@@ -1,4 +1,4 @@
-"""Training in stream mode through the real entry point: it learns, resumes exactly, and leaves other runs as they were."""
+"""Training in stream mode through the real entry point: it learns, resumes exactly, leaves other runs as they were."""
 
 import json
 from dataclasses import replace

@@ -45,7 +45,7 @@ def _model(size: str) -> WorldModel:
 
 
 def _time(model: WorldModel, steps: int, frames: int) -> dict[str, Any]:
-    """Median and 95th percentile milliseconds of a step, and frames per second; the processor's own time beside them."""
+    """Median and 95th percentile milliseconds of a step, frames per second, and the processor's own time."""
     config, stream = model.config, Stream(model, 1, steps)
     generator = torch.Generator().manual_seed(0)
     shape = (1, len(config.cameras), config.size, config.size, 3)

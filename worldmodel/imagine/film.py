@@ -36,7 +36,7 @@ def show(clips: Clips, windows: np.ndarray, frames: np.ndarray, out: Path) -> li
 
 
 def _pictures(clips: Clips, window: int, dreamt: np.ndarray) -> Iterator[np.ndarray]:
-    """Step by step what was really seen, cameras side by side, and below it what was imagined under the same actions."""
+    """Step by step what was really seen, cameras side by side, and below it what was imagined."""
     course, cameras = plan(clips, np.array([window]), len(dreamt)), clips.spec.cameras
     for t, frames in enumerate(dreamt):
         there, names = bool(course.recorded[0, t]), [f"real, step {t + 1}", *cameras[1:]]

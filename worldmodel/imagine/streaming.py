@@ -1,4 +1,4 @@
-"""``imagine mode=stream``: dreams begun at recorded moments and led by recorded actions, measured against what was seen."""
+"""``imagine mode=stream``: dreams begun at recorded moments, led by recorded actions, measured against the truth."""
 
 from __future__ import annotations
 
@@ -110,8 +110,10 @@ def measure(clips: Clips, parts: list[Dreams], config: ImagineConfig) -> dict[st
 
 def stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """What ``config.windows`` dreams were like, and of the first few: their windows, and their frames (S, T, ...)."""
-    chosen, parts = choose(clips, config), []
-    for first in range(0, len(chosen), BATCH):
-        parts.append(dream(model, clips, chosen[first : first + BATCH], config, max(0, config.show - first)))
+    chosen = choose(clips, config)
+    parts = [
+        dream(model, clips, chosen[first : first + BATCH], config, max(0, config.show - first))
+        for first in range(0, len(chosen), BATCH)
+    ]
     frames = np.concatenate([part.frames for part in parts])[: config.show]
     return measure(clips, parts, config), chosen[: len(frames)], frames

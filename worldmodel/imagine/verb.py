@@ -1,4 +1,4 @@
-"""The verb ``imagine``: one of the five modes, asked about recorded moments, whose true answer is known."""
+"""The verb ``imagine``: a checkpoint in one of its modes, asked about recorded moments, whose true answer is known."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from torch import Tensor
 from worldmodel import checkpoint
 from worldmodel.backbone import fast_dtype
 from worldmodel.config import UserError, closest, option
+from worldmodel.data.clips import Clips
 from worldmodel.eval.candidate import use_threads
 from worldmodel.eval.score import ScoreConfig, open_clips
 from worldmodel.eval.stats import decibels
-from worldmodel.data.clips import Clips
 from worldmodel.experience import Clip
 from worldmodel.flow import MODES, STREAM
 from worldmodel.imagine.film import AHEAD, show

@@ -95,8 +95,8 @@ def earlier(model: WorldModel, memory: Memory, seconds: float) -> Memory:
 def look_back(model: WorldModel, memory: Memory, times: int) -> tuple[Memory, Bool[Tensor, "T M"]]:
     """What each next moment may read when those after each of ``times`` moments are foreseen at once, as in training.
 
-    The moment after t reads t - window + 1 to t: memory (B * T, heads, window * `per_moment`, head_dim), and which of it
-    is there, since nothing was before the first.
+    The moment after t reads t - window + 1 to t: memory (B * T, heads, window * `per_moment`, head_dim), and which of
+    it is there, since nothing was before the first.
     """
     device, window = memory[0][0].device, model.config.window
     index = torch.arange(times, device=device)[:, None] + torch.arange(1 - window, 1, device=device)
