@@ -76,8 +76,8 @@ VERBS = (
     ),
     Verb(
         "score", "worldmodel.eval.score", "score", "ScoreConfig",
-        "Compare a checkpoint's actions and imagined frames with recordings, open loop: a store or a LeRobot data set.",
-        ("worldmodel score checkpoint=shipped data=datasets/local/place_can",
+        "Compare a checkpoint's imagined frames and actions with recordings, open loop: figures, and a page.",
+        ("worldmodel score checkpoint=shipped data=datasets/local/mixed out=outputs/score",
          "worldmodel score checkpoint=outputs/theirs data=lerobot:OWNER/NAME holdout=0.02 out=outputs/theirs"),
     ),
     Verb(

@@ -47,7 +47,7 @@ def table(store: EpisodeStore) -> dict[str, dict[str, float]]:
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     for index in range(store.episodes):
         episode = store.episode(index)
-        row = {"steps": len(episode), "success": episode.success, **happened(episode)}
+        row: dict[str, float] = {"steps": len(episode), "success": episode.success, **happened(episode)}
         rows[str(episode.info.get("behaviour", "expert"))].append(row)
     return {
         name: {"episodes": len(each), **{key: float(np.mean([row[key] for row in each])) for key in each[0]}}

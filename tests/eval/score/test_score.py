@@ -53,6 +53,13 @@ class Oracle(WorldModel):
         return torch.stack([scene, 255 - scene], dim=2).expand(*at.shape, 2, 32, 32, 3)
 
     def predict(self, given: Given, want: Want, *more: Any, **rest: Any) -> Prediction:
+        if given.frames is not None:  # two later frames, or the episode's last one again
+            assert given.at is not None and given.actions is None and given.at[0].tolist() == [8, 16]
+            now, ends = given.state[:, :1], torch.tensor(np.cumsum(LENGTHS))
+            end = ends[torch.searchsorted(ends, now.long(), right=True)]
+            wanted = now + given.at
+            inside = wanted < end
+            assert (given.frames[..., 0, 0, 0, 0] == wanted)[inside].all()
         count = given.state[:, :1] + torch.arange(16)
         return Prediction(torch.stack([count + 1, count, 0 * count, 1 - 2 * (count % 2)], dim=-1))
 

@@ -40,7 +40,7 @@ def features(net: nn.Module, frames: Tensor) -> np.ndarray:
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Squared Fréchet distance between Gaussians fitted to features (n, D), as a share of the first one's whole variance.
+    """Squared Fréchet distance between Gaussians fitted to features (n, D), as a multiple of the first one's variance.
 
     Covariances are shrunk towards a multiple of the identity (Ledoit and Wolf), without which a few hundred samples
     leave most of a 64-dimensional one to chance. Raises ValueError for fewer than two samples.

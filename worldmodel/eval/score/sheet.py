@@ -113,19 +113,26 @@ def _imagining(found: Mapping[str, Any]) -> str:
         parts.append(figure(lines, "seconds ahead", label, caption))
     parts.append(page.details("As a table", by_time(rows)))
     parts.append(
-        "<h3>Distance between sets of frames</h3><p>Fréchet distance to the recorded frames, as a multiple of "
-        f"their whole variance: less is better, 0 is the same. Features: {page.escape(found['frechet']['features'])}.</p>"
-        + by_mark(found["frechet"]["rows"], NAMES)
+        '<h3 style="margin-top:1.4rem">Distance between sets of frames</h3>'
+        "<p>Fréchet distance to the recorded frames, as a multiple of "
+        "their whole variance: less is better, 0 is the same. Features: "
+        f"{page.escape(found['frechet']['features'])}.</p>" + by_mark(found["frechet"]["rows"], NAMES)
     )
     if "lpips" in found:
-        parts.append("<h3>LPIPS</h3><p>Less is better.</p>" + by_mark(found["lpips"], NAMES))
+        parts.append(
+            '<h3 style="margin-top:1.4rem">LPIPS</h3>' + "<p>Less is better.</p>" + by_mark(found["lpips"], NAMES)
+        )
     return "".join(parts)
 
 
 def _groups(found: Mapping[str, Any]) -> str:
     if "cameras" not in found:
         return ""
-    parts = ["<h2>By camera and kind</h2>", by_group("camera", found["cameras"], NAMES)]
+    told = "; behind the stroke, of gripper and object alone" if "parts_psnr" in found["frames"][0]["copied"] else ""
+    parts = [
+        f"<h2>By camera and kind</h2><p>PSNR of all pixels{told}.</p>",
+        by_group("camera", found["cameras"], NAMES),
+    ]
     parts += [by_group(name, kinds, NAMES) for name, kinds in found["groups"].items()]
     return "".join(parts)
 

@@ -46,7 +46,7 @@ def by_group(title: str, groups: Mapping[str, Sequence[Mapping[str, Any]]], name
                 text = decibels(figures.get("psnr"))
                 cells.append(f"{text} / {within(figures['parts_psnr'])}" if "parts_psnr" in figures else text)
             rows.append(cells)
-    shown = f"<h3>By {page.escape(title)}</h3>"
+    shown = f'<h3 style="margin-top:1.4rem">By {page.escape(title)}</h3>'
     return shown + page.table((title, "ahead", "moments", *names.values()), rows)
 
 
