@@ -1,4 +1,4 @@
-"""Somebody else's env through the verbs: collect, store, clips, starts, evaluate. A wrong count anywhere is an error."""
+"""Somebody else's env through the verbs: collect, store, clips, starts, evaluate. A wrong count is an error."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tinygym import LOW, TASK, Counter, action_at, frame_at, length_of, succeeds
 
+from worldmodel import cli
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.collect.gym_stage import decider
 from worldmodel.config import UserError
@@ -113,13 +114,17 @@ def refused(expected: str, **options: object) -> None:
     assert "\n" not in str(told.value) and not Path("unused").exists()
 
 
-def test_bad_input_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_input_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     refused("did you mean 'Reacher-v5'", task="gym:Reecher-v5")
     refused("has no scripted expert .*give expert=random", task="gym:Pendulum-v1")
     refused("expected scripted, random or the folder of a checkpoint", expert="nowhere")
     refused("one env at a time", task=f"[{TASK},place_can]")
     refused("our own tasks have a scripted expert only", task="lift_can", expert="random")
+    assert cli.main(["collect", "env=gym:", "out=unused"]) == 2, "env= is another word for task="
+    assert "expected gym:ID" in capsys.readouterr().err
     with pytest.raises(UserError, match="cannot be perturbed"):
         evaluate(EvaluateConfig(out="unused", task=TASK, perturb="light"))
     with pytest.raises(StartsError, match="none are shipped for task"):

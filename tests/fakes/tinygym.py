@@ -101,7 +101,9 @@ class Counter(Policy):
 
     def act(self, observations: Any) -> np.ndarray:
         chunks = []
-        for frame, state in zip(observations["observation.images.eyes.left"], observations["observation.state"], strict=True):
+        for frame, state in zip(
+            observations["observation.images.eyes.left"], observations["observation.state"], strict=True
+        ):
             seed, step, mode = (round(float(value)) for value in state)
             assert mode == step % 3
             np.testing.assert_array_equal(frame, frame_at(seed, step, *frame.shape[:2]))
