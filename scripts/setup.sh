@@ -102,11 +102,11 @@ install() { # the lock first, hashes checked, nothing resolved; then this projec
   fi
   say "installing requirements.lock (about 3 GB on first use)"
   if have uv; then
-    uv pip install -q --python "$VENV/bin/python" --require-hashes -r requirements.lock
+    uv pip install -q --python "$VENV/bin/python" --require-hashes --no-deps -r requirements.lock
     uv pip install -q --python "$VENV/bin/python" --no-deps --no-build-isolation --editable . --editable "$PLUGIN"
   else
     "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$VENV/bin/python" -m ensurepip >/dev/null
-    "$VENV/bin/python" -m pip -q --disable-pip-version-check install --require-hashes -r requirements.lock
+    "$VENV/bin/python" -m pip -q --disable-pip-version-check install --require-hashes --no-deps -r requirements.lock
     "$VENV/bin/python" -m pip -q --disable-pip-version-check install --no-deps --no-build-isolation --editable . --editable "$PLUGIN"
   fi
   fingerprint >"$STAMP"

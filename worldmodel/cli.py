@@ -36,7 +36,8 @@ VERBS = (
         "collect", "worldmodel.collect", "collect", "CollectConfig",
         "Record episodes of the scripted expert, or of play, into an EpisodeStore. Run it again to resume.",
         ("worldmodel collect task=place_can episodes=200 seed=0 out=datasets/local/place_can",
-         "worldmodel collect behaviour=mixed segmentation=true episodes=200 out=datasets/local/mixed"),
+         "worldmodel collect behaviour=mixed segmentation=true episodes=200 out=datasets/local/mixed",
+         "worldmodel collect 'task=gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos' out=datasets/local/pusht"),
     ),
     Verb(
         "encode", "worldmodel.encode", "encode", "EncodeConfig",
@@ -129,8 +130,8 @@ VERBS = (
     ),
     Verb(
         "env install", "worldmodel.external.install", "install", "InstallConfig",
-        "Make a pinned environment of its own for a simulator whose needs clash with ours: robosuite.",
-        ("worldmodel env install robosuite",), "name",
+        "Make a pinned environment of its own for a simulator whose needs clash with ours: robosuite, metaworld.",
+        ("worldmodel env install robosuite", "worldmodel env install metaworld"), "name",
     ),
     Verb(
         "doctor", "worldmodel.doctor", "doctor", "DoctorConfig",
@@ -183,6 +184,8 @@ def _run(words: list[str]) -> int:
     overrides = [f"{verb.bare}={word}" if verb.bare and "=" not in word else word for word in rest]
     module = importlib.import_module(verb.module)
     schema = getattr(module, verb.schema)
+    if "task" in schema.__dataclass_fields__:  # env=gym:ID says the same
+        overrides = [f"task={word.removeprefix('env=')}" if word.startswith("env=") else word for word in overrides]
     config = importlib.import_module("worldmodel.config")
     if flags:
         print(explain(verb, schema, overrides))

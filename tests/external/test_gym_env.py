@@ -1,4 +1,4 @@
-"""The adapter: pixels, numbers, ranges, rate and success are found out wherever an env keeps them, or told in one line."""
+"""The adapter: pixels, numbers, ranges, rate and success are found wherever an env keeps them, or told in one line."""
 
 import numpy as np
 import pytest

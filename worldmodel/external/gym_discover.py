@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from worldmodel.config import UserError
 from worldmodel.external.gym_env import Face, open_env
+from worldmodel.external.gym_name import parse
 from worldmodel.spawned import isolated
 
 
@@ -16,6 +17,7 @@ def discover(task: str, size: int, cameras: tuple[str, ...] = ()) -> tuple[Face,
 
     Raises UserError, one line: an env that cannot be made, seen or driven, or that ends the process.
     """
+    parse(task)  # a name that cannot be read needs no process to be refused
     with isolated(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_look, task, size, cameras).result()
