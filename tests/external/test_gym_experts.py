@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from worldmodel import checkpoint, cli
+from worldmodel.assets import asset
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
+from worldmodel.eval.frozen import SEED, SPLITS, Starts, find
+from worldmodel.eval.gym_stage import GymStage, GymStages
 from worldmodel.experience import STATE, image_key
 from worldmodel.external.gym_env import open_env
 from worldmodel.external.gym_experts import Demonstrator, scripted
@@ -20,6 +23,7 @@ from worldmodel.model import ModelConfig, WorldModel
 
 PUSHT = "gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos"
 REACHER = "gym:Reacher-v5?state=0:4+6:8&success=reward_dist>-0.01"
+NEAR, RULES = "default_camera_config.distance=0.55&default_camera_config.elevation=-90", REACHER.partition("?")[2]
 METAWORLD = "metaworld:pick-place-v3?state=0:4"
 needs = {PUSHT: "gym_pusht", REACHER: "imageio"}
 metaworld = pytest.mark.skipif(not (home("metaworld") / DONE).exists(), reason="worldmodel env install metaworld")
@@ -82,6 +86,21 @@ def test_both_bends_reach():
         inner = LINKS[0] * np.array([np.cos(shoulder), np.sin(shoulder)])
         tip = inner + LINKS[1] * np.array([np.cos(shoulder + elbow), np.sin(shoulder + elbow)])
         np.testing.assert_allclose(tip, target, atol=1e-9)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize(("task", "count"), [(PUSHT, 200), (f"gym:Reacher-v5?{NEAR}&{RULES}", 200), (METAWORLD, 100)])
+def test_shipped_starts_begin_as_they_were_frozen(task, count, split):
+    """If this fails after an update of the env, the protocol has changed: freeze anew and say so in eval/README.md."""
+    frozen = Starts.load(find(split, task))
+    assert (frozen.task, frozen.kind, len(frozen)) == (task, SEED, count)
+    assert frozen.sha256 in asset("eval/README.md").read_text(), "the card states the hash of every file"
+    if task == METAWORLD:
+        return
+    pytest.importorskip(needs.get(task, "imageio"))
+    stage = GymStage(GymStages(task, (), 96))
+    assert all(stage.begin(trial).observation for trial in frozen.trials(200)[::80])
+    stage.env.close()
 
 
 @metaworld

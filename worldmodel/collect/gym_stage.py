@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.collect.demonstrate import Recipe, record
+from worldmodel.collect.robosuite_stage import OURS
 from worldmodel.config import UserError
 from worldmodel.data import StoreWriter
 from worldmodel.data.conventions import relative_dimensions
@@ -18,9 +19,6 @@ from worldmodel.external.gym_discover import discover
 from worldmodel.external.gym_env import Face, GymEnv, open_env
 from worldmodel.external.gym_experts import RANDOM, SCRIPTED, Chance, Decider, Demonstrator, check_scripted, scripted
 from worldmodel.external.gym_name import is_foreign
-
-OURS = ("scene", "wrist")
-"""The cameras of a recipe that names none."""
 
 
 class GymStage:

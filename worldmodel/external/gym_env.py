@@ -74,7 +74,12 @@ def open_env(task: str, size: int = 96, cameras: tuple[str, ...] = ()) -> GymEnv
     Raises UserError, one line: unknown id or camera, no pixels, actions that are no numbers.
     """
     asked = parse(task)
-    return GymEnv(asked, gym_make.make(asked, size), size, cameras)
+    raw = gym_make.make(asked, size)
+    try:
+        return GymEnv(asked, raw, size, cameras)
+    except BaseException:
+        raw.close()
+        raise
 
 
 class GymEnv:
