@@ -57,7 +57,7 @@ def open_venue(task: str, perturb: str, candidate: Candidate, starts: Starts) ->
         raise StartsError(f"starts are of kind {starts.kind!r}, which {task} does not have; freeze new ones")
     if is_foreign(task) and candidate.looks > 1:
         raise UserError(
-            f"task={task}: {candidate.name} is shown {candidate.looks} observations at once, which only our own tasks do"
+            f"task={task}: {candidate.name} wants {candidate.looks} observations at once, which only our own tasks show"
         )
     if is_foreign(task):
         face, fingerprint = discover(task, candidate.size, candidate.cameras)

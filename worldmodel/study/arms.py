@@ -90,7 +90,7 @@ ARMS: dict[str, StudyArm] = {
     ),
     "self_flow_half": StudyArm("self_flow", "joint", "Is the alignment too strong?", {"objective.align": 0.4}),
     "self_flow_gentle": StudyArm(
-        "self_flow", "joint", "Does the alignment crowd out the flow? Its gradient is as large.", {"objective.align": 0.1}
+        "self_flow", "joint", "Does the alignment crowd out the flow?", {"objective.align": 0.1}
     ),
     # Ears, on recordings with a microphone.
     "action_only_heard": StudyArm("flow", "policy", "Does hearing contact help the policy?", {"audio": True}),
