@@ -204,7 +204,8 @@ class Wander(Play):
 
     def _plans(self) -> Moves:
         """For ever."""
-        velocity, grip, wish = np.zeros(3), 0.0, 0.0
+        velocity: np.ndarray = np.zeros(3)
+        grip, wish = 0.0, 0.0
         keep = np.exp(-1 / 10)  # over ten steps, half a second
         middle = (WORKSPACE_LOW + WORKSPACE_HIGH) / 2
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,8 @@ def acting(found: Mapping[str, Any]) -> str:
     names = [f"dimension {n}" for n in range(count)]
     steps = list(range(1, len(share) + 1))
     lines = [
-        Line(name, steps, [None if row[n] is None else 100 * row[n] for row in share]) for n, name in enumerate(names)
+        Line(name, steps, [math.nan if row[n] is None else 100 * row[n] for row in share])
+        for n, name in enumerate(names)
     ]
     rows: list[Sequence[str]] = [
         (name, within(actions["each"][n]), within(actions["width"][n]), within(own[0][n]), within(own[-1][n]))
