@@ -80,12 +80,12 @@ class TheirOwn:
     """The scripted policy that an env ships: its method ``scripted()`` gives the action for its present state."""
 
     def __init__(self, env: GymEnv, seed: int) -> None:
-        self.env = env
-        self.push = getattr(env.raw.unwrapped, "push", np.zeros(len(env.low)))
+        self.inside: Any = env.raw.unwrapped
+        self.push = getattr(self.inside, "push", np.zeros(len(env.low)))
 
     def decide(self) -> tuple[np.ndarray, int]:
         """What it says now."""
-        return np.asarray(self.env.raw.unwrapped.scripted()), 0
+        return np.asarray(self.inside.scripted()), 0
 
 
 OURS: dict[str, Callable[[GymEnv, int], Decider]] = {"gym_pusht/PushT-v0": PushTExpert, "Reacher-v5": ReacherExpert}

@@ -35,9 +35,10 @@ def make(asked: Asked, size: int) -> gymnasium.Env:
             env = gymnasium.make(spec, disable_env_checker=True, **{**_looks(spec, size), **asked.options})
         except Exception as error:  # noqa: BLE001  other people's constructors raise what they like
             raise explained(asked.task, error) from None
-    if hasattr(env.unwrapped, "mujoco_renderer"):
-        env.unwrapped.model.vis.quality.offsamples = 0
-        env.unwrapped.model.light_castshadow[:] = env.unwrapped.model.mat_reflectance[:] = 0
+    inside: Any = env.unwrapped
+    if hasattr(inside, "mujoco_renderer"):
+        inside.model.vis.quality.offsamples = 0
+        inside.model.light_castshadow[:] = inside.model.mat_reflectance[:] = 0
     return env
 
 

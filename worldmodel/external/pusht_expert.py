@@ -126,7 +126,8 @@ class PushTExpert:
     push = np.array([20.0, 20.0])
 
     def __init__(self, env: GymEnv, seed: int) -> None:
-        self._env, self._twin = env.raw.unwrapped, Twin()
+        self._env: Any = env.raw.unwrapped
+        self._twin = Twin()
         self._plan: Push | None = None
 
     def decide(self) -> tuple[np.ndarray, int]:
