@@ -146,8 +146,10 @@ def test_the_average_follows_and_the_actor_with_it(dataset: Path) -> None:
     assert policy.ema.actions.head.weight.abs().sum() > 0 and int(policy.updates) == 2
 
 
-def test_the_optimiser_takes_the_steps_that_ours_takes_and_resumes(dataset: Path) -> None:
+def test_the_optimiser_takes_the_steps_that_ours_takes_and_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
     from worldmodel.train.optimiser import Optimiser, OptimiserConfig
+
+    monkeypatch.setattr("worldmodel.train.muon.fast_dtype", lambda device: torch.float32)
 
     torch.manual_seed(0)
     gradients = [{n: torch.randn_like(p) for n, p in small_model().named_parameters()} for _ in range(4)]
@@ -169,9 +171,8 @@ def test_the_optimiser_takes_the_steps_that_ours_takes_and_resumes(dataset: Path
         schedule.step()
     begun, resumed, alone = (dict(model.named_parameters()) for model in (small_model(), two, one))
     for name, parameter in reference.named_parameters():
-        muon = "blocks" in name and parameter.ndim == 2  # in bfloat16; a step moves by 5e-5, of the others by 1e-5
-        for other in (alone, resumed):  # fused kernels round by where a tensor lies
-            torch.testing.assert_close(other[name], parameter, rtol=1e-5, atol=2e-6 if muon else 1e-9, msg=name)
+        for other in (alone, resumed):  # a step moves by 1e-5 at least; kernels round by where a tensor lies
+            torch.testing.assert_close(other[name], parameter, rtol=1e-5, atol=1e-7, msg=name)
         assert not torch.equal(begun[name], parameter), name
 
 
