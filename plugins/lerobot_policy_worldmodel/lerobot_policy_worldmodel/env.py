@@ -31,7 +31,7 @@ class LeRobotEnv(gymnasium.ObservationWrapper):
         super().__init__(self.robot)
         self.task = self.task_description = task
         self._max_episode_steps = round(self.robot.task.seconds * CONTROL_HZ)
-        spaces = dict(self.robot.observation_space.items())
+        spaces: Any = self.robot.observation_space  # a Dict
         frames = {camera: spaces[image_key(camera)] for camera in self.robot.config.cameras}
         self.observation_space = gymnasium.spaces.Dict(
             {"pixels": gymnasium.spaces.Dict(frames), "agent_pos": spaces[STATE]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -11,28 +10,27 @@ from torch import Tensor
 
 from lerobot_policy_worldmodel.batches import Batch, Pushes, clip, first_rows
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
-from worldmodel.data.clips import Clips
 from worldmodel.experience import Clip
 from worldmodel.flow import MODES, NoiseDraw
 from worldmodel.model import WorldModel
 from worldmodel.tokens.language import SENTENCE
 from worldmodel.train.augment import augment
-from worldmodel.train.step import Batches, losses
+from worldmodel.train.step import Draws, losses
 
 
-class Lessons(Batches):
+class Lessons(Draws):
     """Losses of batches that somebody else loads; all randomness follows from the seed and the step's number."""
 
     def __init__(self, policy: WorldModelConfig, model: WorldModel, teacher: WorldModel, pushes: Pushes | None) -> None:
         device = next(model.parameters()).device
-        super().__init__(cast(Clips, None), model, policy.training(), device)  # windows come from LeRobot's loader
+        super().__init__(model, policy.training(), device)
         self.policy, self.pushes = policy, pushes
         self.fast, self.plain = losses(model, teacher, self.config)
 
     def loss(self, batch: Batch, step: int, training: bool) -> tuple[str, dict[str, Tensor]]:
         """Mode and losses of a batch; held-out batches are always judged in policy mode, and not augmented."""
         rng = np.random.default_rng([self.config.seed, step])
-        mode = list(MODES)[rng.choice(len(MODES), p=self.shares)] if training else "policy"
+        mode = self.mode(rng) if training else "policy"
         lesson = self.lesson(batch, mode, rng)
         if training:
             generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
