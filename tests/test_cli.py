@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import shlex
+import subprocess
 import sys
 import time
 import types
