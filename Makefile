@@ -20,7 +20,7 @@ test: setup   ## run the tests
 check: setup   ## lint, formatting and types
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check --quiet . || { echo "not formatted: run make format"; exit 1; }
-	@$(VENV_PYTHON) -m mypy worldmodel
+	@$(VENV_PYTHON) -m mypy
 
 format: setup   ## let ruff fix and format the code
 	@$(VENV_PYTHON) -m ruff check --fix --quiet . || true

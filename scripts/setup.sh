@@ -87,9 +87,11 @@ fetch_python() {
 }
 
 # --- the environment -------------------------------------------------------------------------------------------------
-fingerprint() { cat requirements.lock pyproject.toml scripts/setup.sh | cksum; }
+PLUGIN=plugins/lerobot_policy_worldmodel # worldmodel inside LeRobot: its own distribution, see its README
 
-install() { # the lock first, hashes checked, nothing resolved; then this project over it, without touching a network
+fingerprint() { cat requirements.lock pyproject.toml "$PLUGIN/pyproject.toml" scripts/setup.sh | cksum; }
+
+install() { # the lock first, hashes checked, nothing resolved; then this project and its plugin, without a network
   local path
   [ -z "${PYTHON:-}" ] || fits "$PYTHON" || die "PYTHON=$PYTHON is not Python 3.12 or 3.13; leave it out, or name one that is"
   path=$(find_python) || { fetch_python && path=$(find_python); } ||
@@ -100,12 +102,12 @@ install() { # the lock first, hashes checked, nothing resolved; then this projec
   fi
   say "installing requirements.lock (about 3 GB on first use)"
   if have uv; then
-    uv pip install -q --python "$VENV/bin/python" --require-hashes -r requirements.lock
-    uv pip install -q --python "$VENV/bin/python" --no-deps --no-build-isolation --editable .
+    uv pip install -q --python "$VENV/bin/python" --require-hashes --no-deps -r requirements.lock
+    uv pip install -q --python "$VENV/bin/python" --no-deps --no-build-isolation --editable . --editable "$PLUGIN"
   else
     "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$VENV/bin/python" -m ensurepip >/dev/null
-    "$VENV/bin/python" -m pip -q --disable-pip-version-check install --require-hashes -r requirements.lock
-    "$VENV/bin/python" -m pip -q --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+    "$VENV/bin/python" -m pip -q --disable-pip-version-check install --require-hashes --no-deps -r requirements.lock
+    "$VENV/bin/python" -m pip -q --disable-pip-version-check install --no-deps --no-build-isolation --editable . --editable "$PLUGIN"
   fi
   fingerprint >"$STAMP"
   say "ready: $VENV/bin/worldmodel"

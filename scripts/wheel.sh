@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Build the wheel without a network and prove that it works away from the repository.
+# Build the wheels (ours and the LeRobot plugin's) without a network and prove that ours works away from the repository.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$PWD/.venv/bin/python
 rm -rf dist
 "$python" -m hatchling build -t wheel >/dev/null
+(cd plugins/lerobot_policy_worldmodel && "$python" -m hatchling build -t wheel -d "$PWD/../../dist" >/dev/null)
 away=$(mktemp -d)
 trap 'rm -rf "$away"' EXIT
 "$python" -m zipfile -e dist/worldmodel-*.whl "$away"

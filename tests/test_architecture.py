@@ -33,12 +33,15 @@ LADDER = (
 )
 RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms.split()}
 MODULES = sorted(PACKAGE.rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins").glob("*/*/*.py"))
+LEROBOT_ADAPTERS = (PACKAGE / "data" / "lerobot_data.py", PACKAGE / "policies" / "lerobot_policy.py")
 PUBLIC_LIMITS = {"file": 300, "function": 60, "parameters": 8}
 
 OWNERS = functools.cache(importlib.metadata.packages_distributions)
 """Distributions by the modules they hold; reading them takes most of a second."""
 
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+each_file = pytest.mark.parametrize("path", MODULES + PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def module_name(path: Path) -> str:
@@ -108,7 +111,7 @@ def test_hugging_face_datasets_is_not_shadowed() -> None:
     assert ROOT / "datasets" not in Path(spec.origin).parents
 
 
-@each_module
+@each_file
 def test_files_and_functions_stay_readable(path: Path) -> None:
     lines = path.read_text().count("\n")
     assert lines <= PUBLIC_LIMITS["file"], f"{lines} lines: split the file"
@@ -119,7 +122,7 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
         assert count <= PUBLIC_LIMITS["parameters"], f"{function.name} takes {count} parameters: make a record of them"
 
 
-@each_module
+@each_file
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text())), "no docstring"
 
@@ -148,8 +151,9 @@ def test_third_parties_are_declared(path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {re.split(r"[<>=\[ ]", text)[0].lower() for text in project["dependencies"]}
     extras = project["optional-dependencies"]
-    wanted = [text for extra in ("track", "repa", "lerobot", "robomimic") for text in extras.get(extra, ())]
+    wanted = [text for extra in ("track", "repa", "lerobot", "robomimic", "gym") for text in extras.get(extra, ())]
     optional = {re.split(r"[<>=\[ ]", text)[0].lower() for text in wanted}
+    optional |= {path.parent.name.lower() for path in PLUGINS}
     owners = OWNERS()
     for name in {name.split(".")[0] for name in imported(path)} - {"worldmodel", "__future__"}:
         if importlib.util.find_spec(name) and name not in owners:
@@ -160,13 +164,28 @@ def test_third_parties_are_declared(path: Path) -> None:
 
 @each_module
 def test_the_core_does_not_import_lerobot(path: Path) -> None:
-    if path == PACKAGE / "data" / "lerobot_data.py":
-        return  # the adapter
+    if path in LEROBOT_ADAPTERS:
+        return
     assert not any(name.split(".")[0] in ("lerobot", "datasets") for name in imported(path))
 
 
-def test_no_pickle() -> None:
+def test_adapters_are_imported_only_when_asked_for() -> None:
+    names = {module_name(path) for path in LEROBOT_ADAPTERS}
     for path in MODULES:
+        for node in ast.parse(path.read_text()).body:  # the top level, not inside functions
+            if isinstance(node, ast.ImportFrom) and path.parent.name != "data":
+                assert not {f"{node.module}.{alias.name}" for alias in node.names} & names and node.module not in names
+
+
+def test_a_plugin_imports_the_core_and_never_the_other_way_round() -> None:
+    assert PLUGINS
+    for path in MODULES:
+        plugged = [name for name in imported(path) if name.startswith("lerobot_policy_")]
+        assert not plugged or path == PACKAGE / "policies" / "convert.py", path
+
+
+def test_no_pickle() -> None:
+    for path in MODULES + PLUGINS:
         assert not any(name.split(".")[0] in ("pickle", "dill", "cloudpickle", "joblib") for name in imported(path)), (
             path
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import subprocess
 import sys
 import time
@@ -107,4 +108,4 @@ def test_every_verb_is_there_and_explains_itself(verb: cli.Verb) -> None:
 
 @pytest.mark.parametrize("example", [line for verb in cli.VERBS for line in verb.examples])
 def test_examples_are_valid_command_lines(example: str) -> None:
-    assert cli.main([*example.split()[1:], "--help"]) == 0
+    assert cli.main([*shlex.split(example)[1:], "--help"]) == 0

@@ -9,16 +9,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import counting
+import numpy as np
 import pytest
 
 from worldmodel.collect import CollectConfig, collect
+from worldmodel.collect.behaviour import MIXTURE
 from worldmodel.collect.gather import Queue
+from worldmodel.collect.happenings import happened, main, table
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreError, layout, verify
 from worldmodel.data.describe import summary
 from worldmodel.data.inspect import InspectConfig, info
 from worldmodel.data.journal import read_journal
-from worldmodel.experience import ACTION, AUDIO, EXECUTED, image_key
+from worldmodel.experience import (
+    ACTION,
+    AUDIO,
+    ENVIRONMENT_STATE,
+    EXECUTED,
+    STATE,
+    Episode,
+    image_key,
+    segmentation_key,
+)
 from worldmodel.rollout import rollout
 
 FAKES = Path(counting.__file__).parent
@@ -107,6 +119,60 @@ def test_a_microphone_is_recorded_and_told_of(tmp_path, capsys):
     assert "something heard on" in capsys.readouterr().out
     with pytest.raises(UserError, match="microphone=True, asked for microphone=False"):
         collect(replace(wanted, microphone=False))
+
+
+def test_a_mixture_keeps_what_fails_and_says_who_acted(tmp_path, capsys):
+    wanted = CollectConfig(
+        out=str(tmp_path / "s"), behaviour="mixed", episodes=5, size=16, segmentation=True, workers="2", seed=20
+    )
+    assert "behaviour=mixed" in wanted.command() and collect(wanted) == 0
+    assert "without success and kept" in capsys.readouterr().out
+    store = EpisodeStore.open(tmp_path / "s")
+    assert store.seeds.tolist() == [20, 21, 22, 23, 24] and not store.meta["dropped_seeds"] and not store.success.all()
+    assert [store.episode(i).info["behaviour"] for i in range(5)] == list(MIXTURE)
+    assert store.meta["provenance"]["recipe"]["behaviour"] == "mixed"
+    for index, who in enumerate(MIXTURE):
+        arrays = store.episode(index).arrays
+        same = (arrays[ACTION] == arrays[EXECUTED]).all()
+        assert same == (who in ("play", "random"))
+        parts = arrays[segmentation_key("wrist")]
+        assert (
+            parts.shape == (len(arrays[ACTION]), 16, 16) and set(np.unique(parts)) <= {0, 1, 2} and (parts == 1).any()
+        )
+    assert verify(store.path) == []
+    shares = table(store)
+    assert shares["play"]["episodes"] == 2 and shares["expert"]["success"] == shares["expert"]["grasped"] == 1
+    assert main([str(store.path)]) == 0 and "| play | 2 | 160 |" in capsys.readouterr().out
+    for change in ({"behaviour": "play"}, {"segmentation": False}):
+        key = next(iter(change))
+        with pytest.raises(UserError, match=f"made with {key}=.*, asked for {key}={change[key]}"):
+            collect(replace(wanted, **change))
+
+
+def test_a_store_from_before_behaviours_is_the_experts(straight):
+    recipe = straight.meta["provenance"]["recipe"]
+    assert not {"behaviour", "segmentation"} & recipe.keys(), "an old recipe and one of today are the same record"
+    assert straight.meta["info"][0].keys() == {"success_step"}
+    assert collect(config(straight.path), counting.CountingStage) == 0
+    with pytest.raises(UserError, match="made with behaviour=expert, asked for behaviour=play"):
+        collect(config(straight.path, behaviour="play"), counting.CountingStage)
+
+
+def test_what_became_of_the_can_is_read_from_its_positions():
+    steps = 30
+    told, state = np.zeros((steps, 10), np.float32), np.zeros((steps, 4), np.float32)
+    told[:, :4], state[:, 3] = [0.5, -0.1, 0.059, 1], 0.09
+    state[:, :3] = [0.5, 0.1, 0.2]
+    quiet = Episode({ENVIRONMENT_STATE: told, STATE: state}, "place_can", 0, False)
+    assert not any(happened(quiet).values())
+    told, state = told.copy(), state.copy()
+    told[5:15, 2] += 0.1
+    state[5:15] = [0.5, -0.1, 0.18, 0.06]
+    told[20:, 3:5] = [np.sqrt(0.5), np.sqrt(0.5)]
+    told[25:, 0] = 0.8
+    assert all(happened(Episode({ENVIRONMENT_STATE: told, STATE: state}, "place_can", 0, False)).values())
+    with pytest.raises(ValueError, match="which says where the can is"):
+        happened(Episode({STATE: state}, "place_can", 0, False))
 
 
 def test_kill_9_then_resume_gives_the_same_store(straight, tmp_path):
@@ -206,6 +272,7 @@ def test_a_folder_with_other_things_in_it_is_refused(tmp_path):
         ({"episodes": 0}, "episodes=0: expected 1 to"),
         ({"noise": 3.0}, "noise=3.0: expected 0 to 2"),
         ({"size": 7}, "size=7: expected 8 to 1024"),
+        ({"behaviour": "plya"}, "behaviour=plya: no such behaviour; did you mean 'play'"),
         ({"workers": "many"}, "workers=many: expected auto or a number"),
         ({"timeout": 0.0}, "timeout=0.0: expected"),
     ],

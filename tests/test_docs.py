@@ -13,9 +13,10 @@ from worldmodel.config import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+DOCUMENTS.append(ROOT / "plugins" / "lerobot_policy_worldmodel" / "README.md")
 MADE_BY_RUNNING = ("outputs/", "datasets/local/", "dist/", "worldmodel/_assets/")
 
-each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def code(path: Path) -> list[str]:

@@ -30,7 +30,19 @@ def test_the_lock_covers_every_dependency() -> None:
     assert not names - pinned
 
 
-@pytest.mark.parametrize("script", [".ci/run", "scripts/setup.sh", "scripts/tiny.sh", "scripts/wheel.sh"])
+def test_the_plugin_is_set_up_under_the_name_that_lerobot_looks_for() -> None:
+    folder = ROOT / "plugins" / "lerobot_policy_worldmodel"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert project["name"] == folder.name and (folder / folder.name / "__init__.py").is_file()
+    assert project["version"] == PROJECT["version"]
+    asked = [text for text in PROJECT["optional-dependencies"]["lerobot"] if text.startswith("lerobot[")]
+    assert asked[0] in project["dependencies"], "the same LeRobot"
+    assert f"plugins/{folder.name}" in (ROOT / "scripts" / "setup.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    "script", [".ci/run", "scripts/setup.sh", "scripts/tiny.sh", "scripts/wheel.sh", "scripts/baselines.sh"]
+)
 def test_scripts_are_executable_and_parse(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     assert subprocess.run(["bash", "-n", ROOT / script]).returncode == 0

@@ -34,8 +34,10 @@ VERBS = (
     ),
     Verb(
         "collect", "worldmodel.collect", "collect", "CollectConfig",
-        "Record episodes of the scripted expert into an EpisodeStore. Run it again to resume.",
-        ("worldmodel collect task=place_can episodes=200 seed=0 out=datasets/local/place_can",),
+        "Record episodes of the scripted expert, or of play, into an EpisodeStore. Run it again to resume.",
+        ("worldmodel collect task=place_can episodes=200 seed=0 out=datasets/local/place_can",
+         "worldmodel collect behaviour=mixed segmentation=true episodes=200 out=datasets/local/mixed",
+         "worldmodel collect 'task=gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos' out=datasets/local/pusht"),
     ),
     Verb(
         "encode", "worldmodel.encode", "encode", "EncodeConfig",
@@ -68,14 +70,15 @@ VERBS = (
     ),
     Verb(
         "imagine", "worldmodel.imagine", "imagine", "ImagineConfig",
-        "Ask a checkpoint in one of its five modes about recorded moments: a picture beside the truth, and errors.",
+        "Ask a checkpoint in one of its modes about recorded moments, or let it stream from them: pictures and errors.",
         ("worldmodel imagine mode=forward data=datasets/local/place_can",
-         "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6"),
+         "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6",
+         "worldmodel imagine mode=stream checkpoint=outputs/everything data=datasets/local/place_can frames=1000"),
     ),
     Verb(
         "score", "worldmodel.eval.score", "score", "ScoreConfig",
-        "Compare a checkpoint's actions and imagined frames with recordings, open loop: a store or a LeRobot data set.",
-        ("worldmodel score checkpoint=shipped data=datasets/local/place_can",
+        "Compare a checkpoint's imagined frames and actions with recordings, open loop: figures, and a page.",
+        ("worldmodel score checkpoint=shipped data=datasets/local/mixed out=outputs/score",
          "worldmodel score checkpoint=outputs/theirs data=lerobot:OWNER/NAME holdout=0.02 out=outputs/theirs"),
     ),
     Verb(
@@ -120,9 +123,15 @@ VERBS = (
          "worldmodel data convert lerobot:OWNER/NAME out=datasets/local/theirs"), "source",
     ),
     Verb(
-        "env install", "worldmodel.external", "install", "InstallConfig",
-        "Make a pinned environment of its own for a simulator whose needs clash with ours: robosuite.",
-        ("worldmodel env install robosuite",), "name",
+        "policy convert", "worldmodel.policies.convert", "convert", "ConvertPolicyConfig",
+        "Convert checkpoints to LeRobot's policy folders and back, tensors bit for bit.",
+        ("worldmodel policy convert shipped out=outputs/shipped_lerobot",
+         "worldmodel policy convert outputs/lerobot_train out=outputs/from_lerobot"), "source",
+    ),
+    Verb(
+        "env install", "worldmodel.external.install", "install", "InstallConfig",
+        "Make a pinned environment of its own for a simulator whose needs clash with ours: robosuite, metaworld.",
+        ("worldmodel env install robosuite", "worldmodel env install metaworld"), "name",
     ),
     Verb(
         "doctor", "worldmodel.doctor", "doctor", "DoctorConfig",
@@ -175,6 +184,8 @@ def _run(words: list[str]) -> int:
     overrides = [f"{verb.bare}={word}" if verb.bare and "=" not in word else word for word in rest]
     module = importlib.import_module(verb.module)
     schema = getattr(module, verb.schema)
+    if "task" in schema.__dataclass_fields__:  # env=gym:ID says the same
+        overrides = [f"task={word.removeprefix('env=')}" if word.startswith("env=") else word for word in overrides]
     config = importlib.import_module("worldmodel.config")
     if flags:
         print(explain(verb, schema, overrides))

@@ -15,6 +15,7 @@ import numpy as np
 IMAGES = "observation.images."
 STATE = "observation.state"
 AUDIO = "observation.audio"
+SEGMENTATION = "observation.segmentation."
 ENVIRONMENT_STATE = "observation.environment_state"
 ACTION = "action"
 EXECUTED = "action.executed"
@@ -24,6 +25,9 @@ CONTROL_HZ = 20
 AUDIO_HZ = 8000
 """Samples per second of ``observation.audio``: 400 of them, float32 in [-1, 1], for each control step."""
 
+LEROBOT = "lerobot:"
+"""Names of data and policies that LeRobot reads begin with this."""
+
 type Arrays = Mapping[str, np.ndarray]
 """Named arrays, one entry per key of the convention above."""
 
@@ -31,6 +35,11 @@ type Arrays = Mapping[str, np.ndarray]
 def image_key(camera: str) -> str:
     """Key of one camera's frames, for example ``observation.images.wrist``."""
     return IMAGES + camera
+
+
+def segmentation_key(camera: str) -> str:
+    """Key of whose each of one camera's pixels is, uint8 (H, W): 0 background, 1 gripper, 2 object."""
+    return SEGMENTATION + camera
 
 
 def cameras_of(arrays: Mapping[str, Any]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def ran(monkeypatch, tmp_path):
         (folder / "pyvenv.cfg").touch()
 
     monkeypatch.setattr(module, "_run", run)
-    monkeypatch.setattr(module, "_try_out", lambda python: None)
+    monkeypatch.setattr(module, "_try_out", lambda name, python: None)
     return commands
 
 
@@ -32,17 +32,18 @@ def test_every_version_is_exact():
 
 
 @pytest.mark.parametrize("uv", [None, "/bin/uv"])
-def test_it_installs_once(ran, monkeypatch, capsys, uv):
+@pytest.mark.parametrize(("name", "pin"), [("robosuite", "robosuite==1.5.2"), ("metaworld", "metaworld==3.1.1")])
+def test_it_installs_once(ran, monkeypatch, capsys, uv, name, pin):
     monkeypatch.setattr(module.shutil, "which", lambda name: uv)
-    assert install(InstallConfig("robosuite")) == 0
-    assert [("--no-deps" in command, "robosuite==1.5.2" in command) for command in ran[1:3]] == [
+    assert install(InstallConfig(name)) == 0
+    assert [("--no-deps" in command, pin in command) for command in ran[1:3]] == [
         (False, False),
         (True, True),
     ]
-    assert json.loads((home("robosuite") / DONE).read_text())["name"] == "robosuite"
-    assert python_of("robosuite").parent.parent == home("robosuite")
+    assert json.loads((home(name) / DONE).read_text())["name"] == name
+    assert python_of(name).parent.parent == home(name)
     ran.clear()
-    assert install(InstallConfig("robosuite")) == 0 and not ran
+    assert install(InstallConfig(name)) == 0 and not ran
     assert "nothing to do" in capsys.readouterr().out
 
 

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from worldmodel.external import robosuite_server as server
+from worldmodel.external import wire as server
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_the_other_side_may_leave_in_the_middle(wires):
 
 
 def test_a_server_answers_errors_in_one_line_and_ends_with_its_client(wires):
-    thread = threading.Thread(target=server.serve, args=(wires[1],))
+    thread = threading.Thread(target=server.serve, args=(wires[1], lambda header: None))
     thread.start()
     for header in ({"call": "step"}, {"wrong": 1}):
         server.send(wires[0], header)

@@ -8,7 +8,7 @@ import torch
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data import EpisodeStore
-from worldmodel.experience import ACTION, AUDIO, EXECUTED, STATE, Clip, Episode, image_key
+from worldmodel.experience import ACTION, AUDIO, EXECUTED, STATE, Clip, Episode, image_key, segmentation_key
 from worldmodel.model import Given, ModelConfig, WorldModel
 
 CONFIG = ModelConfig(backbone=BackboneConfig(width=32, depth=2, heads=2), size=32)
@@ -18,6 +18,15 @@ def small_model(projector: bool = False, external: int = 0) -> WorldModel:
     """A model off its zero initialisation, the same at every call."""
     torch.manual_seed(0)
     model = WorldModel(CONFIG, projector, external)
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return model.eval()
+
+
+def dreaming_model(window: int = 3) -> WorldModel:
+    """A small model that streams, off its zero initialisation, the same at every call."""
+    torch.manual_seed(0)
+    model = WorldModel(replace(CONFIG, window=window))
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     return model.eval()
@@ -41,13 +50,18 @@ def small_clip(batch: int = 2, frames: bool = True) -> Clip:
 
 
 def small_store(
-    path: Path, lengths: tuple[int, ...] = (20, 13), task: str = "place_can", sound: bool = False
+    path: Path,
+    lengths: tuple[int, ...] = (20, 13),
+    task: str = "place_can",
+    sound: bool = False,
+    parts: bool = False,
+    rate: int | None = None,
 ) -> EpisodeStore:
     """A sealed store whose numbers say where they come from: state[0] counts steps over all episodes.
 
-    So does the loudness of its ``sound``, in hundredths.
+    So does the loudness of its ``sound``, in hundredths. With ``parts`` a corner of each frame is gripper and object.
     """
-    writer = EpisodeStore.create(path, {"licence": "Apache-2.0"})
+    writer = EpisodeStore.create(path, {"licence": "Apache-2.0"} | ({} if rate is None else {"rate": rate}))
     first = 0
     for seed, length in enumerate(lengths):
         count = np.arange(first, first + length, dtype=np.float32)
@@ -60,6 +74,10 @@ def small_store(
         arrays |= {ACTION: action, EXECUTED: executed}
         if sound:
             arrays[AUDIO] = np.sin(np.arange(400, dtype=np.float32)) * (count[:, None] + 1) / 100
+        if parts:
+            whose = np.zeros((length, 32, 32), np.uint8)
+            whose[:, :8, :8], whose[:, 8:12, :8] = 1, 2
+            arrays |= {segmentation_key("scene"): whose, segmentation_key("wrist"): whose}
         writer.append(Episode(arrays, task, seed, True))
         first += length
     writer.seal()

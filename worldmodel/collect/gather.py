@@ -1,4 +1,4 @@
-"""The loop between workers and store: hand out seeds, take what succeeds, store it in the order of seeds."""
+"""The loop between workers and store: hand out seeds, take what is to be kept, store it in the order of seeds."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Queue:
                 return self.next - 1
         return None
 
-    def settle(self, seed: int, success: bool) -> None:
+    def settle(self, seed: int, kept: bool) -> None:
         """A tried seed came back."""
         self.running.discard(seed)
-        self.finished[seed] = success
+        self.finished[seed] = kept
 
     def _hopeful(self) -> int:
-        """Seeds below ``next`` that are not stored yet and have not failed."""
+        """Seeds below ``next`` that are not stored yet and have not been given up."""
         return len(self.running) + sum(good for seed, good in self.finished.items() if seed < self.next)
 
 
@@ -65,7 +65,7 @@ def gather(writer: StoreWriter, workers: Workers, console: Console, stop: StopSi
             while workers.hungry and (seed := queue.draw()) is not None:
                 workers.submit(seed)
             for result in workers.poll(timeout=0.2):
-                queue.settle(result.seed, result.success)
+                queue.settle(result.seed, result.kept)
             if workers.fingerprint is not None:
                 _note_environment(writer, workers.fingerprint)
                 _store_due(writer, queue, workers)
@@ -127,7 +127,7 @@ class _Bar:
     def update(self, done: int, dropped: int) -> None:
         now = time.monotonic()
         rate = (done - self.first) / (now - self.began)
-        text = f"{rate:.2f} episodes/s, {done} of {done + dropped} succeeded"
+        text = f"{rate:.2f} episodes/s, {done} of {done + dropped} kept"
         if done > self.first:
             self.progress.update(self.task, completed=done, rate=text)
         if not self.console.is_terminal and now - self.spoke > 10:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from worldmodel.collect.behaviour import EXPERT
 from worldmodel.collect.demonstrate import Recipe, record
 from worldmodel.config import UserError
 from worldmodel.experience import Episode
@@ -42,6 +43,9 @@ def is_robosuite(recipe: Recipe) -> bool:
         return False
     if bad := [task for task in recipe.tasks if task not in EXPERTS]:
         raise UserError(f"task={bad[0]}: no expert for it; known: {', '.join(EXPERTS)}, one simulator at a time")
+    if recipe.behaviour != EXPERT or recipe.segmentation:
+        key = "segmentation=true" if recipe.behaviour == EXPERT else f"behaviour={recipe.behaviour}"
+        raise UserError(f"{key}: robosuite's tasks have only behaviour=expert and no segmentation; leave it out")
     python_of("robosuite")
     return True
 

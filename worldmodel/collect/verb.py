@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 import worldmodel
-from worldmodel.collect.demonstrate import ExpertStage, Recipe, Stage
+from worldmodel.collect import gym_stage
+from worldmodel.collect.behaviour import BEHAVIOURS, EXPERT
+from worldmodel.collect.demonstrate import LATER, ExpertStage, Recipe, Stage
 from worldmodel.collect.gather import Tally, gather
 from worldmodel.collect.robosuite_stage import RobosuiteStage, is_robosuite, with_cameras
 from worldmodel.collect.stop import StopSignal
@@ -20,6 +22,7 @@ from worldmodel.collect.worker import Job
 from worldmodel.collect.workers import Workers
 from worldmodel.config import UserError, closest, option
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
+from worldmodel.external.gym_name import is_foreign
 from worldmodel.revision import revision
 
 INTERRUPTED = 130
@@ -31,14 +34,26 @@ class CollectConfig:
 
     out: str = option("folder of the new store; an interrupted one is resumed")
     task: str = option(
-        "place_can, lift_can, several that take turns: [place_can,lift_can], robosuite:PickPlaceCan", "place_can"
+        "place_can, lift_can, several that take turns: [place_can,lift_can], robosuite:PickPlaceCan, gym:ID (any "
+        "Gymnasium env with pixels and Box actions), metaworld:pick-place-v3",
+        "place_can",
     )
-    episodes: int = option("how many successful episodes to keep", 200)
-    seed: int = option("first seed; a failed episode is dropped and the next seed tried", 0)
+    behaviour: str = option(
+        "who moves the arm: expert; noisy: the expert, pushed about hard; play: pushes, knocks over, drops and throws "
+        "the can; random: smooth motion; mixed: 2 play, 1 expert, 1 noisy, 1 random in turn. Failures of all but the "
+        "expert are kept",
+        EXPERT,
+    )
+    expert: str = option("for gym:ID: scripted, random, or the folder of a checkpoint", "scripted")
+    episodes: int = option("how many episodes to keep: the expert's successful ones, all of the others'", 200)
+    seed: int = option("first seed; a failed episode of the expert is dropped and the next seed tried", 0)
     noise: float = option("strength of the exploration pushes that the expert recovers from, 0 to 2", 1.0)
     size: int = option("edge of the square camera images in pixels", 96)
     cameras: str = option("cameras to record: [scene,wrist], one of them, or [] for none", "[scene,wrist]")
     microphone: bool = option("record contact sound too, 8 kHz (observation.audio)", False)
+    segmentation: bool = option(
+        "record whose each pixel is too: 0 background, 1 gripper, 2 object (observation.segmentation.CAMERA)", False
+    )
     tail: int = option("control steps recorded after success, so that the ending is in the data", 8)
     workers: str = option("simulator processes; auto takes one per core", "auto")
     timeout: float = option("seconds after which a silent worker is replaced", 120.0)
@@ -52,6 +67,8 @@ class CollectConfig:
                 raise ValueError(f"{name}={value}: expected {low} to {high}")
         if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
             raise ValueError(f"workers={self.workers}: expected auto or a number above 0")
+        if self.behaviour not in BEHAVIOURS:
+            raise ValueError(f"behaviour={self.behaviour}: no such behaviour; {closest(self.behaviour, BEHAVIOURS)}")
         if self.timeout <= 0:
             raise ValueError(f"timeout={self.timeout}: expected seconds above 0")
 
@@ -60,7 +77,8 @@ class CollectConfig:
         tasks, cameras = _names(self.task), _names(self.cameras)
         if not tasks:
             raise ValueError(f"task={self.task}: expected at least one task")
-        return Recipe(tasks, self.seed, self.episodes, self.noise, cameras, self.size, self.tail, self.microphone)
+        recipe = Recipe(tasks, self.seed, self.episodes, self.noise, cameras, self.size, self.tail, self.microphone)
+        return replace(recipe, behaviour=self.behaviour, segmentation=self.segmentation, expert=self.expert)
 
     def command(self) -> str:
         """The command line that says the same, without what is left at its default."""
@@ -72,13 +90,17 @@ class CollectConfig:
 
 
 def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
-    """Record ``config.episodes`` successful episodes into a sealed store at ``config.out``; 130 if interrupted.
+    """Record ``config.episodes`` episodes into a sealed store at ``config.out``; 130 if interrupted.
 
+    Of the expert only successful ones are kept, of every other behaviour all.
     Running it again with the same arguments resumes an interrupted store and leaves a finished one alone. Episodes
     are stored in the order of their seeds, so the content does not depend on interruptions or on ``workers``.
     """
-    recipe, path = config.recipe(), Path(config.out)
-    if stage is ExpertStage and is_robosuite(recipe):
+    recipe, path, face = config.recipe(), Path(config.out), None
+    if stage is ExpertStage and gym_stage.is_gym(recipe):
+        stage, (recipe, face) = gym_stage.GymStage, gym_stage.discovered(recipe)
+        print("\n".join(face.lines()), flush=True)
+    elif stage is ExpertStage and is_robosuite(recipe):
         stage, recipe = RobosuiteStage, with_cameras(recipe)
     elif stage is ExpertStage:
         _check(recipe)
@@ -88,6 +110,8 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
         return 0
     began = time.monotonic()
     with _writer(path, recipe, config, console) as writer:
+        if face is not None:
+            gym_stage.note(writer, face)
         job = Job(stage, recipe, (path / layout.SPOOL).absolute(), config.timeout)
         job.spool.mkdir(exist_ok=True)
         with StopSignal() as stop, Workers(job, _count(config.workers, recipe.episodes)) as workers:
@@ -95,6 +119,8 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
         if len(writer.records) < recipe.episodes:
             _say_interrupted(path, recipe, config, tally)
             return INTERRUPTED
+        if face is not None:
+            gym_stage.note_relative(writer)
         writer.seal()
     _say_done(path, tally, time.monotonic() - began)
     return 0
@@ -108,6 +134,8 @@ def _check(recipe: Recipe) -> None:
     for task in recipe.tasks:
         if task not in TASKS:
             raise UserError(f"task={task}: no such task; {closest(task, TASKS)}")
+    if recipe.expert != "scripted":
+        raise UserError(f"expert={recipe.expert}: our own tasks have a scripted expert only; leave expert= out")
 
 
 def _finished(path: Path, recipe: Recipe) -> bool:
@@ -125,8 +153,9 @@ def _finished(path: Path, recipe: Recipe) -> bool:
 
 
 def _same_recipe(path: Path, theirs: dict[str, Any] | None, ours: Recipe, advice: str) -> None:
-    wanted = _plain(ours)
-    before = {"microphone": False, **(theirs or {})}  # recipes older than the microphone do not mention it
+    wanted = LATER | ours.record()
+    # recipes older than a key do not mention it
+    before = {"microphone": False, **LATER, **(theirs or {})}
     differ = [key for key in wanted if before.get(key) != wanted[key]]
     if differ:
         key = differ[0]
@@ -139,7 +168,7 @@ def _writer(path: Path, recipe: Recipe, config: CollectConfig, console: Console)
     if not StoreWriter.resumable(path):
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         provenance = {
-            "recipe": _plain(recipe),
+            "recipe": recipe.record(),
             "command": config.command(),
             "licence": config.licence,
             "version": worldmodel.__version__,
@@ -169,20 +198,18 @@ def _say_interrupted(path: Path, recipe: Recipe, config: CollectConfig, tally: T
 def _say_done(path: Path, tally: Tally, seconds: float) -> None:
     store = EpisodeStore.open(path)
     megabytes = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file()) / 1e6
+    failed = "" if store.success.all() else f"{int((~store.success).sum())} without success and kept, "
     print(
         f"{path}: {store.episodes} episodes, {store.steps} steps, {megabytes:.0f} MB, "
-        f"{tally.dropped} failed and dropped, {tally.replaced} workers replaced, {seconds:.0f} s"
+        f"{failed}{tally.dropped} failed and dropped, {tally.replaced} workers replaced, {seconds:.0f} s"
     )
     print(f"fingerprint {store.fingerprint}")
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON gives it back."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(recipe).items()}
-
-
 def _names(text: str) -> tuple[str, ...]:
-    """``[a,b]``, ``a,b`` or ``a`` as a tuple of names."""
+    """``[a,b]``, ``a,b`` or ``a`` as a tuple of names; a Gymnasium env's may hold commas."""
+    if is_foreign(text):
+        return (text,)
     return tuple(name for name in (part.strip(" '\"") for part in text.strip("[] ").split(",")) if name)
 
 

@@ -32,9 +32,10 @@ def work(connection: Connection, job: Job) -> None:
         while True:
             seed = int(connection.recv())
             episode = stages[job.recipe.task_of(seed)].demonstrate(seed)
-            if episode.success:
+            kept = episode.success or job.recipe.keeps_all
+            if kept:
                 spool.save(job.spool, episode)
-            connection.send(("done", (seed, episode.success)))
+            connection.send(("done", (seed, kept)))
     except EOFError:
         return
     except OSError as error:

@@ -25,10 +25,10 @@ STARTUP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Result:
-    """One tried seed; a successful episode waits in the spool."""
+    """One tried seed; an episode that is kept waits in the spool."""
 
     seed: int
-    success: bool
+    kept: bool
 
 
 class Worker:

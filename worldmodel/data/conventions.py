@@ -194,6 +194,19 @@ def ten_from_absolute(actions: np.ndarray) -> np.ndarray:
     return np.concatenate([actions[..., :3], six, actions[..., 6:7]], axis=-1)
 
 
+def relative_dimensions(action: np.ndarray, state: np.ndarray) -> int:
+    """How many leading dimensions of ``action`` (T, A) are targets for the same dimensions of ``state`` (T, S).
+
+    Such a dimension stays nearer to the state's than it wanders itself.
+    """
+    if action.ndim != 2 or state.ndim != 2:
+        return 0
+    both = min(action.shape[1], state.shape[1])
+    wander = action[:, :both].astype(np.float64).std(axis=0)
+    apart = (action[:, :both].astype(np.float64) - state[:, :both]).std(axis=0)
+    return int(np.cumprod((wander > 0) & (apart < 0.5 * wander)).sum())
+
+
 def _controller(env_args: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """The arm's controller settings, and whether they are in robosuite 1.4's layout."""
     configs: Any = env_args.get("env_kwargs", {}).get("controller_configs") or {}

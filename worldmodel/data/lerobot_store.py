@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.data.computed import ComputedView
+from worldmodel.data.conventions import relative_dimensions
 from worldmodel.data.layout import StoreError, digest
 from worldmodel.data.lerobot_data import REGULAR, Recording
 from worldmodel.data.store import EpisodeStore
@@ -136,19 +137,6 @@ class LeRobotStore(EpisodeStore):
             relative = relative_dimensions(self.array(ACTION)[:], self.array(STATE)[:])
         licence = {"licence": recording.licence} if recording.licence else {}
         return {"source": recording.source, **licence, "rate": recording.fps, "relative": relative, "lerobot": facts}
-
-
-def relative_dimensions(action: np.ndarray, state: np.ndarray) -> int:
-    """How many leading dimensions of ``action`` (T, A) are targets for the same dimensions of ``state`` (T, S).
-
-    Such a dimension stays nearer to the state's than it wanders itself.
-    """
-    if action.ndim != 2 or state.ndim != 2:
-        return 0
-    both = min(action.shape[1], state.shape[1])
-    wander = action[:, :both].astype(np.float64).std(axis=0)
-    apart = (action[:, :both].astype(np.float64) - state[:, :both]).std(axis=0)
-    return int(np.cumprod((wander > 0) & (apart < 0.5 * wander)).sum())
 
 
 def read_sidecar(recording: Recording) -> dict[str, Any]:

@@ -125,6 +125,12 @@ class StoreWriter:
         self._record({"note": facts})
         self.provenance.update(facts)
 
+    def read(self, key: str) -> np.ndarray:
+        """An array as it is stored so far, (steps, *row), read back from its files."""
+        entry = self.spec[key]
+        reader = BlockReader(self.path / key, tuple(entry["row"]), np.dtype(entry["dtype"]), self.block)
+        return reader.read(0, self.steps)
+
     @property
     def steps(self) -> int:
         """Control steps stored so far."""

@@ -1,4 +1,7 @@
-"""Cameras: a simulation state in, uint8 pixels out. One GL renderer, and one in NumPy for machines without GL."""
+"""Cameras: a simulation state in, uint8 pixels out, or the geom behind each pixel.
+
+One GL renderer, and one in NumPy for machines without GL.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ class Renderer(Protocol):
     backend: str
 
     def draw(self, data: Any, camera: str) -> np.ndarray: ...
+
+    def geoms(self, data: Any, camera: str) -> np.ndarray: ...
 
     def close(self) -> None: ...
 
@@ -53,6 +58,17 @@ class GLRenderer:
         self._renderer.update_scene(data, camera)
         return self._renderer.render()
 
+    def geoms(self, data: Any, camera: str) -> np.ndarray:
+        """Number of the geom behind each pixel, int (size, size), -1 where there is none."""
+        self._renderer.enable_segmentation_rendering()
+        try:
+            self._renderer.update_scene(data, camera)
+            found = self._renderer.render()
+        finally:
+            self._renderer.disable_segmentation_rendering()
+        # Multisampling would mix the numbers at an edge into that of a third geom; one of another kind is none
+        return np.where(found[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM), found[..., 0], -1)
+
     def close(self) -> None:
         """Frees the GL context; safe to call twice."""
         self._close()
@@ -71,6 +87,20 @@ class RayRenderer:
 
     def draw(self, data: Any, camera: str) -> np.ndarray:
         """uint8 (size, size, 3)."""
+        model = self._model
+        geoms, rays, facing = self._cast(data, camera)
+        light = -model.light_dir[0] / np.linalg.norm(model.light_dir[0])
+        shade = model.vis.headlight.ambient + model.vis.headlight.diffuse * np.abs((facing * rays).sum(1))[:, None]
+        shade = shade + model.light_diffuse[0] * np.clip(facing @ light, 0, 1)[:, None]
+        pixels = np.where(geoms[:, None] >= 0, self._colours()[geoms] * shade, [0.4, 0.46, 0.54])
+        return (np.clip(pixels, 0, 1) * 255).astype(np.uint8).reshape(self._size, self._size, 3)
+
+    def geoms(self, data: Any, camera: str) -> np.ndarray:
+        """Number of the geom behind each pixel, int (size, size), -1 where there is none."""
+        return self._cast(data, camera)[0].reshape(self._size, self._size)
+
+    def _cast(self, data: Any, camera: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What each pixel's ray hits: number of the geom, the ray (N, 3) and the surface's normal (N, 3)."""
         model, count = self._model, len(self._plane)
         index = model.camera(camera).id
         zoom = np.tan(np.radians(model.cam_fovy[index]) / 2)
@@ -91,12 +121,7 @@ class RayRenderer:
             count,
             10.0,
         )
-        light = -model.light_dir[0] / np.linalg.norm(model.light_dir[0])
-        facing = normals.reshape(-1, 3)
-        shade = model.vis.headlight.ambient + model.vis.headlight.diffuse * np.abs((facing * rays).sum(1))[:, None]
-        shade = shade + model.light_diffuse[0] * np.clip(facing @ light, 0, 1)[:, None]
-        pixels = np.where(geoms[:, None] >= 0, self._colours()[geoms] * shade, [0.4, 0.46, 0.54])
-        return (np.clip(pixels, 0, 1) * 255).astype(np.uint8).reshape(self._size, self._size, 3)
+        return geoms, rays, normals.reshape(-1, 3)
 
     def _colours(self) -> np.ndarray:
         """RGB of each geom, from its material where it has one; textured materials get their texture's mean colour."""

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from ..experience import AUDIO, AUDIO_HZ, CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key
+from ..experience import AUDIO, AUDIO_HZ, CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key, segmentation_key
 from .arm import ArmController, ArmTarget
 from .backend import gl_backend, mujoco
 from .cameras import MAX_SIZE, MIN_SIZE, Renderer, make_renderer
@@ -35,6 +35,7 @@ class EnvConfig:
     msaa: int = 0
     render_images: bool = True
     microphone: bool = False
+    segmentation: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cameras", tuple(np.atleast_1d(self.cameras).tolist()))
@@ -66,7 +67,9 @@ class RobotEnv(gymnasium.Env):
     effector x, y, z and gripper opening, metres; with ``privileged`` also ``observation.environment_state`` float32
     (10,) = can position (3, m), quaternion (4, w x y z), velocity (3, m/s); (12,) where the bin moves, with its centre
     x, y (m) last; with ``microphone`` also ``observation.audio`` float32 (400,) in [-1, 1], heard during the last
-    control step at 8 kHz, silent after `reset` and `set_state`. Reward is 1.0 on the step of success, else 0.0.
+    control step at 8 kHz, silent after `reset` and `set_state`; with ``segmentation`` also
+    ``observation.segmentation.<camera>`` uint8 (size, size), 0 background, 1 gripper, 2 object. Reward is 1.0 on the
+    step of success, else 0.0.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ, "audio_hz": AUDIO_HZ}
@@ -108,6 +111,8 @@ class RobotEnv(gymnasium.Env):
             spaces[ENVIRONMENT_STATE] = box(-np.inf, np.inf, (12 if self.scene.bin_moves else 10,), np.float32)
         if self.config.microphone:
             spaces[AUDIO] = box(-1, 1, (AUDIO_HZ // CONTROL_HZ,), np.float32)
+        if self.config.segmentation:
+            spaces |= {segmentation_key(name): box(0, 2, (size, size), np.uint8) for name in self.config.cameras}
         return gymnasium.spaces.Dict(spaces)
 
     def reset(
@@ -190,6 +195,8 @@ class RobotEnv(gymnasium.Env):
             observation[ENVIRONMENT_STATE] = np.concatenate(list(self.privileged().values())).astype(np.float32)
         if self.config.microphone:
             observation[AUDIO] = self._heard.copy()
+        if self.config.segmentation:
+            observation |= {segmentation_key(name): self.segment(name) for name in self.config.cameras}
         return observation
 
     def privileged(self) -> dict[str, np.ndarray]:
@@ -208,10 +215,18 @@ class RobotEnv(gymnasium.Env):
 
     def draw(self, camera: str) -> np.ndarray:
         """One camera's view now, uint8 (size, size, 3). The renderer is made at the first call."""
+        return self._drawing().draw(self.scene.data, camera)
+
+    def segment(self, camera: str) -> np.ndarray:
+        """Whose each of a camera's pixels is now, uint8 (size, size): 0 background, 1 gripper, 2 object."""
+        geoms = self._drawing().geoms(self.scene.data, camera)
+        return np.append(self.scene.parts, np.uint8(0))[geoms]  # where nothing is hit, -1, the last entry
+
+    def _drawing(self) -> Renderer:
         if self._renderer is None:
             config = self.config
             self._renderer = make_renderer(self.scene.model, config.size, config.shadows, config.msaa)
-        return self._renderer.draw(self.scene.data, camera)
+        return self._renderer
 
     def render(self) -> np.ndarray:
         """All cameras side by side, uint8 (size, size x cameras, 3)."""
@@ -255,6 +270,7 @@ class RobotEnv(gymnasium.Env):
             "shadows": self.config.shadows,
             "msaa": self.config.msaa,
             **({"microphone": AUDIO_HZ} if self.config.microphone else {}),
+            **({"segmentation": True} if self.config.segmentation else {}),
         }
 
     def close(self) -> None:

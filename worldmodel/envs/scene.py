@@ -242,6 +242,13 @@ class Scene:
         return float(self.can_position[2]) - CAN_HALF_HEIGHT * upright - CAN_RADIUS * sideways
 
     @property
+    def parts(self) -> np.ndarray:
+        """What each geom belongs to, uint8 (geoms,): 0 background, 1 gripper (hand and fingers), 2 object (the can)."""
+        bodies = {"hand": 1, "finger_left": 1, "finger_right": 1, "can": 2}
+        known = {int(self.model.body(name).id): part for name, part in bodies.items()}
+        return np.array([known.get(int(body), 0) for body in self.model.geom_bodyid], np.uint8)
+
+    @property
     def touching(self) -> int:
         """How many of the two pads touch the can: 0, 1 or 2."""
         count = int(self.data.ncon)

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from worldmodel.config import UserError, closest
-from worldmodel.experience import Policy
+from worldmodel.experience import LEROBOT, Policy
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -16,6 +16,7 @@ class Candidate:
     """A policy to be examined. ``name`` is what the user called it, ``sha256`` the hash of its weights.
 
     hears: control steps of sound that it must be shown, 0 for a policy without ears.
+    looks: how many observations in a row it must be shown; with more than one, arrays gain an axis for them.
     """
 
     policy: Policy
@@ -25,6 +26,7 @@ class Candidate:
     size: int = 96
     device: str = "cpu"
     hears: int = 0
+    looks: int = 1
 
 
 def use_threads(count: int) -> int:
@@ -57,17 +59,10 @@ def open_candidate(
 
     instruction: what a model that reads is told; None takes the task's own sentence.
     """
-    import torch  # here: the simulators' processes import this package too, and have no use for it
-
-    from worldmodel import checkpoint
+    from worldmodel import checkpoint  # here: the simulators' processes import this package too, without torch
     from worldmodel.policies import ModelPolicy
 
-    if device not in DEVICES:
-        raise UserError(f"device={device}: no such device; {closest(device, DEVICES)}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda: no CUDA device is visible here; use device=cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(device)
     try:
         model, card = checkpoint.load(name), checkpoint.card(name)
     except FileNotFoundError:
@@ -82,3 +77,37 @@ def open_candidate(
     policy = ModelPolicy(model, task=task, execute=execute, device=device, sentence=instruction, **options)
     cameras, size = tuple(model.config.cameras), model.config.size
     return Candidate(policy, name, str(card["sha256"]), cameras, size, device, policy.hears)
+
+
+def open_lerobot(
+    name: str, task: str, execute: int, steps: int | None = None, device: str = "auto", instruction: str | None = None
+) -> Candidate:
+    """Any policy that LeRobot loads, by ``lerobot:FOLDER``. UserError, one line, where it cannot sit our exam.
+
+    It is told ``instruction``, or the task's name, which is what data sets made from our stores say.
+    """
+    from worldmodel.policies import lerobot_policy as lerobot  # ten seconds, and an extra
+
+    folder = lerobot.resolve(name.removeprefix(LEROBOT))
+    if steps is not None:
+        raise UserError(f"steps={steps}: how {name} samples is in its own config.json; leave steps out")
+    policy = lerobot.LeRobotPolicy(folder, instruction or task, choose_device(device))
+    if unknown := [camera for camera in policy.cameras if camera not in ("scene", "wrist")]:
+        raise UserError(f"{name} needs camera {unknown[0]!r}; this task has scene and wrist")
+    if not 1 <= execute <= policy.horizon:
+        raise UserError(f"execute={execute}: {name} gives {policy.horizon} actions at a time; use fewer")
+    weights = lerobot.sha256(folder)
+    return Candidate(policy, name, weights, policy.cameras, policy.size, policy.device.type, looks=policy.looks)
+
+
+def choose_device(device: str) -> str:
+    """``cpu`` or ``cuda``, for ``auto`` whichever is there. UserError, one line, for anything else."""
+    import torch
+
+    if device not in DEVICES:
+        raise UserError(f"device={device}: no such device; {closest(device, DEVICES)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: no CUDA device is visible here; use device=cpu")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device

@@ -15,13 +15,15 @@ import worldmodel
 from worldmodel.config import UserError, option
 from worldmodel.eval import report
 from worldmodel.eval.actor import Actor, crowded
-from worldmodel.eval.candidate import Candidate, cores, open_candidate, use_threads
+from worldmodel.eval.candidate import Candidate, cores, open_candidate, open_lerobot, use_threads
 from worldmodel.eval.frozen import SPLITS, Starts, Trial, find
 from worldmodel.eval.journal import Journal
 from worldmodel.eval.lockstep import Lockstep, Result, check_delay
 from worldmodel.eval.simulators import Simulators
-from worldmodel.eval.stage import RobotStages, Stage
+from worldmodel.eval.stage import Stage
 from worldmodel.eval.stats import quantiles, wilson
+from worldmodel.eval.venue import check_names, open_venue
+from worldmodel.experience import CONTROL_HZ, LEROBOT
 
 INTERRUPTED = 130
 
@@ -31,8 +33,8 @@ class EvaluateConfig:
     """Which checkpoint, on which starts, how, and where the report goes."""
 
     out: str = option("folder of the report; an interrupted evaluation is resumed")
-    checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
-    task: str = option("lift_can, place_can or place_can_anywhere", "place_can")
+    checkpoint: str = option("shipped, the folder of a checkpoint, or lerobot:FOLDER for LeRobot's own", "shipped")
+    task: str = option("lift_can, place_can, place_can_anywhere, gym:ID or metaworld:pick-place-v3", "place_can")
     episodes: int = option("how many of the starts, from the first on", 200)
     starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
     perturb: str = option(
@@ -76,6 +78,7 @@ class Exam:
     stages: Callable[[], Stage]
     fingerprint: dict[str, Any]
     notes: list[str]
+    rate: float = CONTROL_HZ
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for episodes to belong to one evaluation."""
@@ -101,38 +104,23 @@ def evaluate(config: EvaluateConfig) -> int:
     path = find(config.starts, config.task)
     starts = Starts.load(path)
     asked = (config.task, config.execute, config.steps, config.device, config.instruction)
-    candidate = open_candidate(config.checkpoint, *asked)
+    opened = open_lerobot if config.checkpoint.startswith(LEROBOT) else open_candidate
+    candidate = opened(config.checkpoint, *asked)
     return examine(settle(config, candidate, starts, path))
-
-
-def check_names(task: str, perturb: str = "none") -> None:
-    """An unknown task or perturbation is told before anything starts."""
-    from worldmodel import envs  # here, because importing MuJoCo takes half a second
-
-    envs.get_task(task)
-    envs.EnvConfig(perturb=perturb)
 
 
 def settle(config: EvaluateConfig, candidate: Candidate, starts: Starts, path: Path) -> Exam:
     """Check that checkpoint, starts and env fit one another. UserError or ValueError, one line, where they do not."""
-    from worldmodel import envs
-
     if config.size not in (None, candidate.size):
         raise UserError(f"size={config.size}: checkpoint {candidate.name} sees {candidate.size} pixels; leave size out")
     if config.execute > candidate.policy.horizon:
         raise UserError(f"execute={config.execute}: the policy's chunk has {candidate.policy.horizon} steps; use fewer")
     check_delay(config.delay, config.execute, candidate.policy.horizon)
-    cameras = candidate.cameras or ("scene", "wrist")
-    stages = RobotStages(config.task, cameras, candidate.size, config.perturb, candidate.hears)
-    options = {"size": candidate.size, "perturb": config.perturb, "microphone": candidate.hears > 0}
-    env = envs.make(config.task, cameras=cameras, **options)
-    fingerprint = env.fingerprint()
-    starts.check(path, config.task, config.episodes, fingerprint["scene_sha256"])
-    notes = bridged(config.delay, candidate)
-    if starts.fingerprint.get("mujoco") != fingerprint["mujoco"]:
-        theirs = starts.fingerprint.get("mujoco")
-        notes.append(f"starts were frozen under MuJoCo {theirs} and rolled out under {fingerprint['mujoco']}")
-    return Exam(config, candidate, starts, starts.trials(config.episodes), stages, fingerprint, notes)
+    venue = open_venue(config.task, config.perturb, candidate, starts)
+    starts.check(path, config.task, config.episodes, venue.fingerprint["scene_sha256"])
+    notes = [*bridged(config.delay, candidate), *venue.notes(starts)]
+    trials = starts.trials(config.episodes)
+    return Exam(config, candidate, starts, trials, venue.stages, venue.fingerprint, notes, venue.rate)
 
 
 def bridged(delay: int, candidate: Candidate) -> list[str]:
@@ -155,7 +143,7 @@ def examine(exam: Exam) -> int:
     actor = Actor(exam.candidate.policy, config.batch)
     try:
         with Simulators(exam.stages, config.batch, config.workers, config.timeout) as simulators:
-            lockstep = Lockstep(actor, simulators, config.execute, config.seed, config.delay)
+            lockstep = Lockstep(actor, simulators, config.execute, config.seed, config.delay, exam.rate)
             play(exam, journal, lockstep, console)
             drawn_by = film(exam, journal, simulators, console)
     except KeyboardInterrupt:

@@ -21,9 +21,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from worldmodel.assets import asset
+from worldmodel.external.gym_name import slug
 
 FORMAT = "worldmodel.starts/1"
 SPLITS = ("validation", "test")
+STATE, SEED = "state", "seed"
+"""Kinds of starts: the simulator's whole state, or, for envs that cannot be put into one, a seed."""
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading a broken ``.npz`` may raise."""
 
@@ -52,6 +55,8 @@ class Starts:
     """Frozen starts of one task: ``states`` float64 (n, size); row i was drawn by env seed ``seeds[i]``.
 
     ``fingerprint`` says which scene and MuJoCo made them; ``refused`` counts draws that were already solved.
+    kind: ``state``, or ``seed`` for envs that cannot be put into a state: their rows hold two SHA-256, byte by byte, of
+    the numbers and of the pictures that a seed's episode begins with.
     """
 
     task: str
@@ -59,6 +64,7 @@ class Starts:
     seeds: tuple[int, ...]
     fingerprint: Mapping[str, Any]
     refused: int = 0
+    kind: str = STATE
     hashes: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +77,7 @@ class Starts:
     def sha256(self) -> str:
         """One hash over task, seeds, fingerprint and every state."""
         head = [self.task, list(self.seeds), dict(self.fingerprint), self.refused, list(self.hashes)]
+        head += [] if self.kind == STATE else [self.kind]
         return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
     def trials(self, episodes: int) -> list[Trial]:
@@ -80,6 +87,7 @@ class Starts:
     def save(self, path: Path) -> None:
         """Write atomically: temporary name, fsync, rename."""
         meta = {"format": FORMAT, "task": self.task, "refused": self.refused, "sha256": self.sha256}
+        meta |= {} if self.kind == STATE else {"kind": self.kind}
         text = json.dumps({**meta, "fingerprint": dict(self.fingerprint)}, sort_keys=True)
         buffer = io.BytesIO()
         np.savez_compressed(
@@ -136,7 +144,7 @@ def find(name: str, task: str) -> Path:
     if name not in SPLITS:
         return Path(name)
     try:
-        return asset(f"eval/starts/{task}.{name}.npz")
+        return asset(f"eval/starts/{slug(task)}.{name}.npz")
     except FileNotFoundError:
         raise StartsError(
             f"starts={name}: none are shipped for task {task!r}; give a file of `worldmodel starts`"
@@ -153,4 +161,5 @@ def _read(cls: type[Starts], path: Path) -> tuple[Starts, dict[str, Any], list[s
     if states.ndim != 2 or seeds.shape != states.shape[:1]:
         raise ValueError(f"states have shape {states.shape}, seeds {seeds.shape}")
     seeds_ = tuple(int(seed) for seed in seeds)
-    return cls(str(meta["task"]), states, seeds_, dict(meta["fingerprint"]), int(meta["refused"])), meta, hashes
+    facts = (dict(meta["fingerprint"]), int(meta["refused"]), str(meta.get("kind", STATE)))
+    return cls(str(meta["task"]), states, seeds_, *facts), meta, hashes

@@ -32,6 +32,7 @@ class Result:
     attempts: int
     actions: np.ndarray
     course: dict[str, Any]
+    rate: float = CONTROL_HZ
 
     def line(self) -> dict[str, Any]:
         """The episode as one JSON record."""
@@ -41,7 +42,7 @@ class Result:
             "seed": self.trial.seed,
             "success": self.success,
             "steps": self.steps,
-            "seconds": round(self.steps / CONTROL_HZ, 3),
+            "seconds": round(self.steps / self.rate, 3),
             "decisions": self.decisions,
             "wall_seconds": round(self.wall, 3),
             "attempts": self.attempts,
@@ -70,8 +71,17 @@ class Lockstep:
     first chunk there is nothing to carry out: the robot waits, and no delay is injected.
     """
 
-    def __init__(self, actor: Actor, simulators: Simulators, execute: int, seed: int = 0, delay: int = 0) -> None:
+    def __init__(
+        self,
+        actor: Actor,
+        simulators: Simulators,
+        execute: int,
+        seed: int = 0,
+        delay: int = 0,
+        rate: float = CONTROL_HZ,
+    ) -> None:
         self.actor, self.simulators, self.execute, self.seed = actor, simulators, execute, seed
+        self.rate = rate
         self.delay, self.continues = delay, 0 < delay <= actor.prefix
         self.samples: list[tuple[Arrays, int]] = []
         self.steps = 0
@@ -118,10 +128,8 @@ class Lockstep:
             self.steps += moment.steps
             actions = np.concatenate(play.actions)[: moment.steps]
             attempts = self._attempts.get(play.trial.index, 0) + 1
-            wall = time.monotonic() - play.began
-            finished(
-                Result(play.trial, moment.success, moment.steps, play.decisions, wall, attempts, actions, moment.course)
-            )
+            wall, ended = time.monotonic() - play.began, (moment.success, moment.steps)
+            finished(Result(play.trial, *ended, play.decisions, wall, attempts, actions, moment.course, self.rate))
 
     def _again(self, answer: Answer) -> None:
         """The slot's process was lost: play the episode again from its start, a few times at most."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,6 +46,8 @@ class RobotStages:
     """Opens stages of our own tasks. Picklable, and imports MuJoCo only when called, inside the worker.
 
     hears: control steps of sound that an observation holds; 0 leaves the microphone off.
+    looks: observations shown at once, those of the last control steps, stacked where there are more than one; an
+    episode's first one stands for those that are not there yet.
     """
 
     task: str
@@ -52,6 +55,7 @@ class RobotStages:
     size: int = 96
     perturb: str = "none"
     hears: int = 0
+    looks: int = 1
 
     def __call__(self) -> Stage:
         return RobotStage(self)
@@ -87,8 +91,9 @@ class RobotStage:
         self.cameras = spec.cameras
         options = {"size": spec.size, "perturb": spec.perturb, "microphone": spec.hears > 0}
         self.env = envs.make(spec.task, cameras=self.cameras, render_images=False, **options)
-        self.steps, self.hears = 0, spec.hears
+        self.steps, self.hears, self.looks = 0, spec.hears, spec.looks
         self.hearing = Hearing(self.hears)
+        self.seen: deque[dict[str, np.ndarray]] = deque(maxlen=spec.looks)
 
     def begin(self, trial: Trial) -> Moment:
         """Restore a start. Raises ValueError where it does not fit this scene or is already solved."""
@@ -102,14 +107,15 @@ class RobotStage:
         self.steps, self.hearing = 0, Hearing(self.hears)
         self.hearing.add(observation)
         self.course = Course(self.env.scene.eef, self.env.scene.can_position)
-        return Moment(self._look(), 0, False, False, busy=time.perf_counter() - began)
+        self.seen.extend([self._look()] * self.looks)
+        return Moment(self._shown(), 0, False, False, busy=time.perf_counter() - began)
 
     def advance(self, actions: np.ndarray, record: bool) -> Moment:
         """Execute actions, float32 (n, A), until the episode is over or they run out."""
         began = time.perf_counter()
         frames = []
         success = done = False
-        for action in actions:
+        for left, action in zip(range(len(actions) - 1, -1, -1), actions, strict=True):
             observation, _, success, truncated, _ = self.env.step(action)
             self.hearing.add(observation)
             self.steps += 1
@@ -118,8 +124,9 @@ class RobotStage:
                 frames.append(self._draw())
             if done := success or truncated:
                 break
-        last = frames[-1] if record else None
-        seen = None if done else self._look(last)
+            if left < self.looks:
+                self.seen.append(self._look(frames[-1] if record else None))
+        seen = None if done else self._shown()
         course = self.course.summary() if done else {}
         return Moment(seen, self.steps, done, success, tuple(frames), course, time.perf_counter() - began)
 
@@ -143,6 +150,12 @@ class RobotStage:
     def fingerprint(self) -> dict[str, Any]:
         """The env's own fingerprint, with the backend that really drew."""
         return self.env.fingerprint()
+
+    def _shown(self) -> dict[str, np.ndarray]:
+        """What the policy is shown now."""
+        if self.looks == 1:
+            return self.seen[-1]
+        return {key: np.stack([look[key] for look in self.seen]) for key in self.seen[-1]}
 
     def _draw(self) -> dict[str, np.ndarray]:
         return {image_key(camera): self.env.draw(camera) for camera in self.cameras}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from worldmodel.config import UserError, option
 from worldmodel.eval.frozen import Starts, StartsError
+from worldmodel.eval.gym_stage import freeze_seeds
+from worldmodel.external.gym_name import is_foreign
 
 if TYPE_CHECKING:
     from worldmodel.envs import RobotEnv
@@ -28,7 +31,9 @@ class StartsConfig:
     """How many starts of which task, drawn from which seed, and where to."""
 
     out: str = option("file to write, for example outputs/starts.npz")
-    task: str = option("lift_can, place_can or place_can_anywhere", "place_can")
+    task: str = option(
+        "lift_can, place_can, place_can_anywhere, or gym:ID (seeds, and a hash of each first look)", "place_can"
+    )
     episodes: int = option("how many starts to freeze", 200)
     seed: int = option("which set of starts; two seeds share no start", 7)
     overwrite: bool = option("replace a file that is there", False)
@@ -42,8 +47,6 @@ class StartsConfig:
 
 def starts(config: StartsConfig) -> int:
     """Freeze ``config.episodes`` starts into ``config.out``; those already solved are refused and drawn anew."""
-    from worldmodel import envs  # here, because importing MuJoCo takes half a second
-
     path = Path(config.out)
     if path.is_dir():
         raise UserError(f"out={config.out}: is a folder, expected a file; try out={path / 'starts.npz'}")
@@ -51,16 +54,25 @@ def starts(config: StartsConfig) -> int:
         raise UserError(
             f"out={config.out}: exists, and frozen starts stay as they are; choose another or overwrite=true"
         )
-    env = envs.make(config.task, render_images=False)
+    draw = _opened(config.task)
     columns = (TextColumn("freezing starts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("", total=config.episodes)
-        frozen = freeze(env, config.episodes, config.seed, lambda done: progress.update(bar, completed=done))
+        frozen = draw(config.episodes, config.seed, lambda done: progress.update(bar, completed=done))
     frozen.save(path)
     print(f"{path}: {len(frozen)} starts of {frozen.task}, {frozen.states.shape[1]} numbers each")
     print(f"{frozen.refused} already solved and refused; seeds {frozen.seeds[0]} to {frozen.seeds[-1]}")
     print(f"sha256 {frozen.sha256}")
     return 0
+
+
+def _opened(task: str) -> Callable[[int, int, Callable[[int], object]], Starts]:
+    """What freezes starts of a task. ValueError or UserError where there is no such task."""
+    if is_foreign(task):
+        return partial(freeze_seeds, task)
+    from worldmodel import envs  # here, because importing MuJoCo takes half a second
+
+    return partial(freeze, envs.make(task, render_images=False))
 
 
 def freeze(env: RobotEnv, episodes: int, seed: int, report: Callable[[int], object] = lambda done: None) -> Starts:

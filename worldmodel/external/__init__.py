@@ -1,6 +1,19 @@
-"""Other people's simulators, each in an environment and a process of its own."""
+"""Other people's simulators: any Gymnasium env here, others in an environment and a process of their own."""
 
-from worldmodel.external.install import InstallConfig, home, install
-from worldmodel.external.robosuite import TASKS, RobosuiteConfig, RobosuiteEnv
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["TASKS", "InstallConfig", "RobosuiteConfig", "RobosuiteEnv", "home", "install"]
+if TYPE_CHECKING:
+    from worldmodel.external.install import InstallConfig, home
+    from worldmodel.external.robosuite import TASKS, RobosuiteConfig, RobosuiteEnv
+
+__all__ = ["TASKS", "InstallConfig", "RobosuiteConfig", "RobosuiteEnv", "home"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when asked for: a server in another environment imports this package too, and has no Hydra."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = "robosuite" if name in ("TASKS", "RobosuiteConfig", "RobosuiteEnv") else "install"
+    return getattr(import_module(f"worldmodel.external.{module}"), name)

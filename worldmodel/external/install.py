@@ -46,7 +46,22 @@ RECIPES = {
         ),
         ("robosuite==1.5.2",),
         900,
-    )
+    ),
+    # Meta-World pins a MuJoCo that is older than what we need, and does not run with ours
+    "metaworld": Recipe(
+        (
+            "mujoco==3.3.0",
+            "gymnasium==1.4.0",
+            "numpy==2.2.6",
+            "scipy==1.17.1",
+            "imageio==2.38.1",
+            "packaging==25.0",
+            "glfw==2.11.0",
+            "pyopengl==3.1.10",
+        ),
+        ("metaworld==3.1.1",),
+        500,
+    ),
 }
 
 
@@ -54,7 +69,7 @@ RECIPES = {
 class InstallConfig:
     """Which simulator, and where to."""
 
-    name: str = option("simulator to install: robosuite")
+    name: str = option("simulator to install: robosuite or metaworld")
     out: str = option("folder of the environment; auto is in the user's cache, or in WORLDMODEL_ENVS", "auto")
 
 
@@ -91,7 +106,7 @@ def install(config: InstallConfig) -> int:
     print(f"installing {config.name} and what it needs (about {recipe.megabytes} MB) into {folder}", flush=True)
     for command in _commands(folder, recipe):
         _run(command, folder)
-    _try_out(_python(folder))
+    _try_out(config.name, _python(folder))
     (folder / DONE).write_text(json.dumps({"name": config.name, "pins": pins}, indent=1))
     print(f"{config.name}: {folder}, {time.monotonic() - began:.0f} s")
     return 0
@@ -116,8 +131,16 @@ def _run(command: list[str], folder: Path) -> None:
         raise UserError(f"`{' '.join(command[:4])} ...` failed: {said}; {folder} is unfinished, run it again")
 
 
-def _try_out(python: Path) -> None:
-    """One step with both cameras: tells whether it renders here, and compiles what robosuite compiles at first use."""
+def _try_out(name: str, python: Path) -> None:
+    """One step, seen: tells whether it renders here, and compiles what robosuite compiles at first use."""
+    if name == "metaworld":
+        from worldmodel.external.metaworld import CAMERAS, MetaWorld  # it asks us for its Python
+
+        task = MetaWorld("pick-place-v3", 96, python)
+        task.step(task.scripted())
+        task.draw(CAMERAS[0])
+        task.close()
+        return
     from worldmodel.external.robosuite import RobosuiteConfig, RobosuiteEnv  # it asks us for its Python
 
     print("trying it out (the first step compiles)", flush=True)

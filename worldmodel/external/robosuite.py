@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import socket
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +14,8 @@ import numpy as np
 from worldmodel.config import UserError, closest
 from worldmodel.data.conventions import absolute_from_ten
 from worldmodel.experience import STATE, image_key
-from worldmodel.external import robosuite_server as server
 from worldmodel.external.install import python_of
-from worldmodel.spawned import ISOLATED
+from worldmodel.external.process import Process
 
 TASKS = ("Lift", "PickPlaceCan", "NutAssemblySquare")
 CAMERAS = ("agentview", "robot0_eye_in_hand")
@@ -56,47 +50,6 @@ class RobosuiteConfig:
         return kwargs
 
 
-class Process:
-    """The server as a child with which we share one socket pair: nothing listens, nobody else can connect."""
-
-    def __init__(self, python: Path, seconds: float) -> None:
-        """``seconds`` is how long a call may take (the first ones compile)."""
-        self.wire, theirs = socket.socketpair()
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child; a pipe that nobody reads would fill
-        command = [str(python), "-I", server.__file__, str(theirs.fileno())]  # -I: our robosuite.py is not robosuite
-        with theirs:
-            self.child = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, **ISOLATED},
-                stdout=self._said,
-                stderr=subprocess.STDOUT,
-            )
-        self.wire.settimeout(seconds)
-
-    def call(self, call: str, header: Any = None, arrays: Any = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """One question and its answer. UserError with one line where robosuite refuses, breaks or falls silent."""
-        try:
-            server.send(self.wire, {"call": call, **(header or {})}, arrays)
-            told, found = server.receive(self.wire)
-        except (OSError, EOFError, server.WireError) as error:
-            self.close()
-            self._said.seek(0)
-            said = self._said.read().decode(errors="replace").strip() or str(error) or type(error).__name__
-            raise UserError(f"robosuite's process ended at {call!r}: {said.splitlines()[-1]}") from None
-        if "error" in told:
-            raise UserError(f"robosuite refused {call!r}: {told['error']}")
-        return told, found
-
-    def close(self) -> None:
-        """End the child; safe to call twice."""
-        self.wire.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.child.wait(2)
-        self.child.kill()
-        self.child.wait()
-
-
 class RobosuiteEnv(gymnasium.Env):
     """One robosuite task at 20 Hz.
 
@@ -115,7 +68,7 @@ class RobosuiteEnv(gymnasium.Env):
         self.config = config or RobosuiteConfig()
         if self.config.task not in TASKS and not self.config.env_kwargs:
             raise UserError(f"task={self.config.task}: no such robosuite task; {closest(self.config.task, TASKS)}")
-        self._process = Process(python or python_of("robosuite"), self.config.seconds)
+        self._process = Process("robosuite", python or python_of("robosuite"), self.config.seconds)
         look = {"cameras": self.config.cameras, "size": self.config.size, "plain": self.config.plain}
         header = {"env_name": self.config.task, "env_kwargs": self.config.arguments(), "look": look}
         self.about = self._process.call("make", header)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -41,28 +41,12 @@ class Optimiser:
     def __init__(self, model: nn.Module, config: OptimiserConfig, steps: int) -> None:
         self.config, self.steps = config, steps
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        names = {name for name, p in model.named_parameters() if config.kind == "muon" and _is_hidden_matrix(name, p)}
-        matrices = [p for name, p in model.named_parameters() if name in names]
-        others = [p for name, p in model.named_parameters() if name not in names]
-        decayed = [p for p in others if p.ndim > 1]
-        plain = [p for p in others if p.ndim <= 1]
-        groups = [
-            {"params": decayed, "weight_decay": config.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
-        ]
-        self.peaks = [config.rate]
-        if matrices:
-            self.parts.append(Muon(matrices, config.muon_rate, config.weight_decay))
-            self.peaks.append(config.muon_rate)
+        self.parts = parts(dict(model.named_parameters()), config)
+        self.peaks = [config.rate, config.muon_rate][: len(self.parts)]
 
     def fraction(self, step: int) -> float:
         """Share of the peak rate at a step: warm-up, constant, linear decay to zero."""
-        up = (step + 1) / max(self.config.warmup, 1)
-        down = (self.steps - step) / max(self.config.decay * self.steps, 1)
-        return max(min(1.0, up, down), 0.0)
+        return fraction(step, self.steps, self.config.warmup, self.config.decay)
 
     def update(self, step: int) -> Tensor:
         """Clip, step and clear; returns the gradient norm before clipping."""
@@ -91,6 +75,26 @@ class Optimiser:
                 if int(which) == number:
                     state.setdefault(int(index), {})[kind] = value
             part.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+
+
+def parts(named: Mapping[str, nn.Parameter], config: OptimiserConfig) -> list[torch.optim.Optimizer]:
+    """AdamW for ``named`` parameters and, where asked for, Muon for those of them that are hidden matrices."""
+    hidden = {name for name, p in named.items() if config.kind == "muon" and _is_hidden_matrix(name, p)}
+    matrices = [p for name, p in named.items() if name in hidden]
+    others = [p for name, p in named.items() if name not in hidden]
+    groups = [
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    adam = torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
+    return [adam, Muon(matrices, config.muon_rate, config.weight_decay)] if matrices else [adam]
+
+
+def fraction(step: int, steps: int, warmup: int, decay: float) -> float:
+    """Share of the peak rate at a step: up over ``warmup`` steps, constant, to zero over the last ``decay`` of all."""
+    up = (step + 1) / max(warmup, 1)
+    down = (steps - step) / max(decay * steps, 1)
+    return max(min(1.0, up, down), 0.0)
 
 
 def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:

@@ -12,49 +12,31 @@ from torch import Tensor, nn
 from worldmodel.backbone import fast_dtype
 from worldmodel.data.clips import Clips
 from worldmodel.experience import Clip
-from worldmodel.flow import MODES, NoiseDraw, ObjectiveConfig, draw_noise
+from worldmodel.flow import MODES, STREAM, NoiseDraw, ObjectiveConfig, draw_noise
 from worldmodel.flow.noise import draw_observed, draw_regression, no_noise
 from worldmodel.model import WorldModel
 from worldmodel.tokens.language import SENTENCE, Language, Paraphrases
 from worldmodel.train.augment import augment
 from worldmodel.train.config import TrainConfig
+from worldmodel.train.streaming import stream_noise
 
 type Loss = Callable[[Clip, str, dict[str, NoiseDraw]], dict[str, Tensor]]
 
 
-class Batches:
-    """The batch of any step: mode, clip and noise, each a function of the seed and the step's number alone."""
+class Draws:
+    """What is random in a step besides its windows: a function of the seed and the step's number alone."""
 
-    def __init__(self, clips: Clips, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
-        self.clips, self.model, self.config, self.device = clips, model, config, device
-        shares = np.array([getattr(config.modes, mode) for mode in MODES])
+    def __init__(self, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
+        self.model, self.config, self.device = model, config, device
+        self.modes = (*MODES, STREAM)
+        shares = np.array([getattr(config.modes, mode) for mode in self.modes])
         self.shares = shares / shares.sum()
         language, tasks = model.instruction, model.config.tasks
         self.paraphrases = Paraphrases(language, tasks) if isinstance(language, Language) else None
 
-    def draw(self, step: int) -> tuple[str, Clip, dict[str, NoiseDraw]]:
-        """Mode, augmented clip and noise of a step, on the device."""
-        rng = np.random.default_rng([self.config.seed, step])
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        mode = list(MODES)[rng.choice(len(MODES), p=self.shares)]
-        windows = self.clips.order(step, self.config.batch, self.config.seed)
-        clip = self.clip(windows, mode, rng)
-        return mode, augment(clip, self.config.augment, generator), self.noise(mode, len(clip.state), step)
-
-    def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
-        """The windows as a clip on the device; modes with frames take half of them, each with its own moments.
-
-        A model that reads its instruction gets another sentence for every sample.
-        """
-        at = None
-        if MODES[mode].frames != "absent":
-            windows = windows[: max(1, len(windows) // 2)]
-            moments = np.tile(np.arange(1, self.clips.spec.horizon + 1), (len(windows), 1))
-            at = np.sort(rng.permuted(moments, axis=1)[:, : self.config.future], axis=1)
-        clip = self.clips.gather(windows, at)
-        if self.paraphrases is not None:
-            clip = replace(clip, more={**clip.more, SENTENCE: self.paraphrases.draw(clip.task, rng)})
-        return clip.map(lambda array: torch.as_tensor(array).to(self.device))
+    def mode(self, rng: np.random.Generator) -> str:
+        """One of the modes, each as often as the config says."""
+        return self.modes[rng.choice(len(self.modes), p=self.shares)]
 
     def noise(self, mode: str, batch: int, step: int) -> dict[str, NoiseDraw]:
         """Noise for every modality that the mode does not leave out; none for what it gives.
@@ -62,6 +44,9 @@ class Batches:
         Each modality draws from a generator of its own, so that arms that draw more for one leave the others' as they
         are. Sound that would be given with the frames is left out every other time: at deployment it may be missing.
         """
+        if mode == STREAM:
+            draws = stream_noise(self.model, self.config, batch, lambda purpose: self.generator(step, purpose))
+            return {name: draw.to(self.device) for name, draw in draws.items()}
         laws, objective, model = self.config.noise, self.config.objective, self.model
         arm, rows = objective.arm, batch * (objective.repeats() if mode == "policy" else 1)
         out: dict[str, NoiseDraw] = {}
@@ -87,6 +72,42 @@ class Batches:
         """Random numbers of one purpose in one step."""
         seed = int(np.random.SeedSequence([self.config.seed, step, purpose]).generate_state(1, np.uint64)[0] >> 1)
         return torch.Generator().manual_seed(seed)
+
+
+class Batches(Draws):
+    """The batch of any step: mode, clip and noise, each a function of the seed and the step's number alone."""
+
+    def __init__(self, clips: Clips, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
+        super().__init__(model, config, device)
+        self.clips = clips
+
+    def draw(self, step: int) -> tuple[str, Clip, dict[str, NoiseDraw]]:
+        """Mode, augmented clip and noise of a step, on the device."""
+        rng = np.random.default_rng([self.config.seed, step])
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+        mode = self.mode(rng)
+        windows = self.clips.order(step, self.config.batch, self.config.seed)
+        clip = self.clip(windows, mode, rng)
+        return mode, augment(clip, self.config.augment, generator), self.noise(mode, len(clip.state), step)
+
+    def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
+        """The windows as a clip on the device; modes with frames take half of them, each with its own moments.
+
+        Streams take a quarter, each with as many moments in a row as the model looks back on and the one after.
+        A model that reads its instruction gets another sentence for every sample.
+        """
+        at = None
+        if mode == STREAM:
+            windows = windows[: max(1, len(windows) // 4)]
+            at = np.tile(np.arange(1, self.model.config.window + 1), (len(windows), 1))
+        elif MODES[mode].frames != "absent":
+            windows = windows[: max(1, len(windows) // 2)]
+            moments = np.tile(np.arange(1, self.clips.spec.horizon + 1), (len(windows), 1))
+            at = np.sort(rng.permuted(moments, axis=1)[:, : self.config.future], axis=1)
+        clip = self.clips.gather(windows, at, states=mode == STREAM)
+        if self.paraphrases is not None:
+            clip = replace(clip, more={**clip.more, SENTENCE: self.paraphrases.draw(clip.task, rng)})
+        return clip.map(lambda array: torch.as_tensor(array).to(self.device))
 
 
 class _Loss(nn.Module):

@@ -12,8 +12,9 @@ import numpy as np
 from worldmodel.assets import asset
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
-from worldmodel.eval.frozen import SPLITS, Starts
+from worldmodel.eval.frozen import SPLITS, STATE, Starts
 from worldmodel.experience import IMAGES
+from worldmodel.external.gym_name import slug
 from worldmodel.trust.finding import BAD, LOOK, OK, SKIPPED, Finding
 
 SIMULATOR_STATE = "simulator_state"
@@ -62,7 +63,8 @@ def of_starts(path: Path) -> Openings:
     """The openings of a file of frozen starts. Raises StartsError where it is damaged."""
     starts = Starts.load(path)
     seeds = _first((starts.task, seed) for seed in starts.seeds)
-    return Openings(path.name, len(starts), seeds, _first(digest(state) for state in starts.states))
+    states = starts.states if starts.kind == STATE else ()  # of a seed the rows hold hashes
+    return Openings(path.name, len(starts), seeds, _first(digest(state) for state in states))
 
 
 def opposite(name: str) -> Openings:
@@ -74,7 +76,7 @@ def opposite(name: str) -> Openings:
 def frozen_for(tasks: Iterable[str]) -> list[Openings]:
     """The shipped validation and test starts of ``tasks``; none for tasks that have none."""
     folder = asset("eval/starts")
-    files = [folder / f"{task}.{split}.npz" for task in tasks for split in SPLITS]
+    files = [folder / f"{slug(task)}.{split}.npz" for task in tasks for split in SPLITS]
     return [of_starts(file) for file in files if file.is_file()]
 
 

@@ -1,0 +1,114 @@
+"""What LeRobot needs to know of a world model: ``--policy.type=worldmodel`` and everything below ``--policy.``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from lerobot.configs import NormalizationMode
+from lerobot.configs.policies import PreTrainedConfig
+
+from lerobot_policy_worldmodel.optim import WorldModelOptimizerConfig, WorldModelSchedulerConfig
+from worldmodel.experience import ACTION, STATE
+from worldmodel.flow import NoiseConfig, ObjectiveConfig
+from worldmodel.model import ModelConfig
+from worldmodel.train.augment import AugmentConfig
+from worldmodel.train.config import ModesConfig, TrainConfig
+from worldmodel.train.optimiser import OptimiserConfig
+
+
+@PreTrainedConfig.register_subclass("worldmodel")
+@dataclass
+class WorldModelConfig(PreTrainedConfig):
+    """worldmodel's own configs, each where LeRobot's command line reaches it (``--policy.model.backbone.width=192``).
+
+    model: what it sees and does; cameras, sizes, widths, rate and tasks come from the data, the rest is yours to set.
+    modes, objective, noise, augment, optimiser: as in ``worldmodel train``; objective ``repa`` is not for LeRobot.
+    size: side of the frames in pixels; others are cropped to their middle square and resized; 0 takes them as recorded.
+    moments: control steps after the observation whose frames are loaded; two of them, drawn at random, are a sample's.
+    execute: actions carried out of each chunk. sampler_steps: sampling steps per chunk. seed: of weights and training.
+    task: what is to be done where a batch does not say it. compile: compile the policy mode's loss.
+    save_predicted_video: let ``lerobot-eval`` write what the model imagined, beside its own videos.
+    fitted: whether ``model`` has its final shape; set by the policy once it has seen the data, and saved with it.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    modes: ModesConfig = field(default_factory=ModesConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    size: int = 0
+    moments: tuple[int, ...] = (1, 2, 4, 8, 12, 16)
+    execute: int = 8
+    sampler_steps: int = 2
+    seed: int = 0
+    task: str | None = None
+    compile: bool = False
+    save_predicted_video: bool = False
+    fitted: bool = False
+    normalization_mapping: dict[str, NormalizationMode] = field(
+        # The model has ranges of its own, fitted per step of the chunk: LeRobot must not scale a second time.
+        default_factory=lambda: dict.fromkeys(("VISUAL", "STATE", "ENV", "ACTION"), NormalizationMode.IDENTITY)
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        horizon = self.model.horizon
+        if not 1 <= self.execute <= horizon:
+            raise ValueError(f"policy.execute={self.execute}: expected 1 to {horizon}, the chunk's length")
+        if self.sampler_steps < 1:
+            raise ValueError(f"policy.sampler_steps={self.sampler_steps}: expected at least 1")
+        if self.needs_frames and (len(self.moments) < 2 or not all(1 <= at <= horizon for at in self.moments)):
+            raise ValueError(f"policy.moments={list(self.moments)}: expected two or more control steps, 1 to {horizon}")
+        if self.objective.arm.external:
+            raise ValueError(f"policy.objective.kind={self.objective.kind}: train it with `worldmodel train`")
+        if any(mode is not NormalizationMode.IDENTITY for mode in self.normalization_mapping.values()):
+            raise ValueError("policy.normalization_mapping: expected IDENTITY for all; the model scales by itself")
+
+    @property
+    def needs_frames(self) -> bool:
+        """Whether any mode that is trained has future frames."""
+        return self.modes.joint + self.modes.forward + self.modes.inverse + self.modes.video > 0
+
+    @property
+    def observation_delta_indices(self) -> list[int] | None:
+        """The observation, and the later frames that training may need of it."""
+        return [0, *self.moments] if self.needs_frames else None
+
+    @property
+    def action_delta_indices(self) -> list[int]:
+        """One chunk."""
+        return list(range(self.model.horizon))
+
+    @property
+    def reward_delta_indices(self) -> None:
+        """Rewards are not used."""
+        return
+
+    def get_optimizer_preset(self) -> WorldModelOptimizerConfig:
+        """``optimiser`` in LeRobot's terms."""
+        mine = self.optimiser
+        return WorldModelOptimizerConfig(mine.rate, mine.weight_decay, mine.clip, mine.kind, mine.muon_rate)
+
+    def get_scheduler_preset(self) -> WorldModelSchedulerConfig:
+        """Warm-up, constant rate, linear fall."""
+        return WorldModelSchedulerConfig(self.optimiser.warmup, self.optimiser.decay)
+
+    def validate_features(self) -> None:
+        """ValueError, one line, where data or env lack what the model needs."""
+        names = ", ".join([*(self.input_features or {}), *(self.output_features or {})])
+        if self.action_feature is None or self.robot_state_feature is None or not self.image_features:
+            raise ValueError(f"policy worldmodel needs camera frames, {STATE} and {ACTION}; there is: {names}")
+
+    def training(self) -> TrainConfig:
+        """The same as a config of ``worldmodel train``, for the code that both share."""
+        return TrainConfig(
+            data="", out="", seed=self.seed, compile=self.compile, modes=self.modes, objective=self.objective,
+            noise=self.noise, augment=self.augment, optimiser=self.optimiser,
+        )  # fmt: skip
+
+    def shaped(self, **found: object) -> ModelConfig:
+        """``model`` with what the data decide, and what the objective decides."""
+        arm = self.objective.arm
+        prefix = 0 if arm.passes else self.noise.actions.prefix
+        return replace(self.model, sampler=arm.sampler, prefix=prefix, audio=None, words=(), **found)  # type: ignore[arg-type]

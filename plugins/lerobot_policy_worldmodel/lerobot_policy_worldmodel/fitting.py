@@ -1,0 +1,98 @@
+"""A fresh model made to measure: what it sees and does, and its ranges, from a LeRobot data set or from features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lerobot_policy_worldmodel.batches import Pushes, camera_key
+from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
+from worldmodel.data import EpisodeStore
+from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.data.source import LEROBOT, frame_side, open_sources, tasks_of
+from worldmodel.experience import ACTION, EXECUTED, IMAGES, STATE, cameras_of
+from worldmodel.model import ModelConfig, WorldModel
+
+SAMPLES = 20_000
+"""Windows that ranges are fitted to, as in ``worldmodel train``."""
+
+
+def open_data(meta: Any, size: int) -> EpisodeStore:
+    """The data set of a ``LeRobotDatasetMetadata``, read as a store. Raises StoreError or ValueError, one line."""
+    return open_sources(f"{LEROBOT}{Path(meta.root)}", size)[0]
+
+
+def shape_of_data(config: WorldModelConfig, store: EpisodeStore) -> ModelConfig:
+    """The model that a data set asks for, decided as ``worldmodel train`` does."""
+    cameras = cameras_of(dict.fromkeys(store.keys))
+    if not cameras:
+        raise ValueError(f"{store.path} has no camera frames; policy worldmodel needs some")
+    try:
+        side = frame_side(store, cameras, config.model.patch)
+    except ValueError as error:
+        raise ValueError(str(error).replace("add size=", "add --policy.size=")) from None
+    width = store.row(ACTION)[0]
+    return config.shaped(
+        cameras=cameras,
+        size=side,
+        action_dim=width,
+        relative=min(store.relative, width, store.row(STATE)[0]),
+        rate=store.rate,
+        states=(STATE,),
+        state_dim=store.row(STATE)[0],
+        tasks=tasks_of([store], config.model.tasks, ModelConfig.tasks),
+    )
+
+
+def shape_of_features(config: WorldModelConfig) -> ModelConfig:
+    """The model that an env's features ask for, where there is no data: it can only be looked at."""
+    assert config.action_feature is not None and config.robot_state_feature is not None
+    frames = config.image_features
+    sides = {int(side) for feature in frames.values() for side in feature.shape[1:]}
+    size = config.size or sides.pop()
+    if sides or size % config.model.patch:
+        raise ValueError(f"frames of {sorted({f.shape for f in frames.values()})}: add --policy.size=96")
+    state, action = int(config.robot_state_feature.shape[0]), int(config.action_feature.shape[0])
+    return config.shaped(
+        cameras=tuple(key.removeprefix(IMAGES).removeprefix("observation.") for key in frames),
+        size=size,
+        action_dim=action,
+        state_dim=state,
+        relative=min(config.model.relative, state, action),
+    )
+
+
+def keep_features(config: WorldModelConfig) -> None:
+    """Forget features that the model does not use (recorded beside ``action``, or the simulator's own state)."""
+    given, wanted = dict(config.input_features or {}), set(config.model.states)
+    wanted |= {camera_key(camera, config.image_features) for camera in config.model.cameras}
+    config.input_features = {key: feature for key, feature in given.items() if key in wanted}
+    config.output_features = {key: ft for key, ft in dict(config.output_features or {}).items() if key == ACTION}
+
+
+def check(model: ModelConfig, store: EpisodeStore) -> None:
+    """Say at once where a model that is trained further does not fit the data. ValueError, one line."""
+    found = {"action_dim": store.row(ACTION)[0], "state_dim": sum(store.row(key)[0] for key in model.states)}
+    for name, width in found.items():
+        if getattr(model, name) != width:
+            raise ValueError(f"{store.path} has {name}={width}, the policy was made for {getattr(model, name)}")
+    if store.rate != model.rate:
+        raise ValueError(f"{store.path} was recorded at {store.rate:g} Hz, the policy acts at {model.rate:g} Hz")
+
+
+def fit_ranges(model: WorldModel, store: EpisodeStore, seed: int) -> None:
+    """Fit the scaling ranges of actions and state to the data, as ``worldmodel train`` does."""
+    config = model.config
+    clips = Clips([store], ClipSpec(config.cameras, config.horizon, config.tasks, config.states))
+    actions, state = (torch.as_tensor(array) for array in clips.sample(SAMPLES, seed))
+    model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
+    model.proprioception.scaling.fit(state)
+
+
+def pushes_of(store: EpisodeStore) -> Pushes | None:
+    """What was really executed, where the data tell."""
+    if EXECUTED not in store.keys:
+        return None
+    return Pushes(store.array(EXECUTED)[:], store.ends)

@@ -1,0 +1,237 @@
+"""The policy inside LeRobot: found by its name, taught by its data, saved and loaded by its own ways."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small import small_model
+
+from worldmodel.data import EpisodeStore
+from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.experience import ACTION, EXECUTED, STATE, image_key
+from worldmodel.flow import MODES
+
+lerobot = pytest.importorskip("lerobot")
+
+from lerobot.configs.default import DatasetConfig  # noqa: E402
+from lerobot.configs.policies import PreTrainedConfig  # noqa: E402
+from lerobot.configs.train import TrainPipelineConfig  # noqa: E402
+from lerobot.datasets.factory import make_dataset  # noqa: E402
+from lerobot.envs.configs import EnvConfig  # noqa: E402
+from lerobot.policies import get_policy_class, make_policy, make_pre_post_processors  # noqa: E402
+from lerobot.utils.import_utils import register_third_party_plugins  # noqa: E402
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
+register_third_party_plugins()
+PLUGIN = "lerobot_policy_worldmodel"
+MOMENTS = (2, 5, 16)
+
+
+def test_lerobot_finds_the_plugin_by_its_distributions_name() -> None:
+    assert importlib.metadata.distribution(PLUGIN).metadata["Name"] == PLUGIN, "run `make setup`"
+    assert PreTrainedConfig.get_choice_class("worldmodel").__module__ == f"{PLUGIN}.configuration_worldmodel"
+    assert EnvConfig.get_choice_class("worldmodel").__module__ == f"{PLUGIN}.env"
+    assert get_policy_class("worldmodel").__name__ == "WorldModelPolicy"
+
+
+def config_of(**options: Any) -> Any:
+    from worldmodel.backbone import BackboneConfig
+    from worldmodel.model import ModelConfig
+
+    model = ModelConfig(backbone=BackboneConfig(width=32, depth=2, heads=2))
+    kind = PreTrainedConfig.get_choice_class("worldmodel")
+    return kind(**{"model": model, "device": "cpu", "push_to_hub": False, "moments": MOMENTS, **options})
+
+
+def taught(root: Path, **options: Any) -> tuple[Any, Any, Any, Any]:
+    """Data set, policy and processors as `lerobot-train` makes them."""
+    pipeline = TrainPipelineConfig(DatasetConfig("local/lift", root=str(root)), policy=config_of(**options))
+    data = make_dataset(pipeline)
+    policy = make_policy(pipeline.policy, ds_meta=data.meta)
+    before, after = make_pre_post_processors(pipeline.policy, dataset_stats=data.meta.stats)
+    return data, policy, before, after
+
+
+def batch_of(data: Any, rows: np.ndarray, before: Any) -> Any:
+    batch = torch.utils.data.default_collate([data[int(row)] for row in rows])
+    for key in data.meta.camera_keys:
+        if batch[key].dtype == torch.uint8:  # of videos; as lerobot-train does
+            batch[key] = batch[key].float() / 255
+    return before(batch)
+
+
+@pytest.fixture(scope="module")
+def lesson(dataset: Path) -> tuple[Any, Any, Any, Any]:
+    return taught(dataset)
+
+
+def test_a_batch_becomes_the_clip_that_the_store_itself_gives(lesson: Any, store: Path) -> None:
+    from lerobot_policy_worldmodel.batches import clip
+
+    data, policy, before, _ = lesson
+    native = EpisodeStore.open(store)
+    config = policy.config.model
+    assert (config.size, config.relative, config.rate, config.cameras) == (48, 3, 20.0, ("scene", "wrist"))
+    clips = Clips([native], ClipSpec(config.cameras, config.horizon, config.tasks))
+    pushed = np.flatnonzero((native.array(ACTION)[:] != native.array(EXECUTED)[:]).any(-1))
+    rows = np.array([0, int(pushed[0]) - 2, 30, int(native.ends[0]) - 3])  # before a push, and near an episode's end
+    choice = np.array([[0, 1], [1, 2], [0, 2], [0, 2]])
+    ours = clip(batch_of(data, rows, before), policy.model, policy._pushes, choice, MOMENTS)
+    theirs = clips.gather(rows, np.array(MOMENTS)[choice])
+    for name in ("images", "state", "task", "action", "executed", "valid", "future", "at", "future_valid"):
+        np.testing.assert_array_equal(getattr(ours, name).numpy(), getattr(theirs, name), err_msg=name)
+    assert not ours.valid.all() and not ours.future_valid.all() and (ours.action != ours.executed).any()
+
+
+def test_ranges_are_those_of_our_own_training(lesson: Any, store: Path) -> None:
+    _, policy, _, _ = lesson
+    config = policy.config.model
+    clips = Clips([EpisodeStore.open(store)], ClipSpec(config.cameras, config.horizon, config.tasks))
+    actions, state = map(torch.as_tensor, clips.sample(20_000, 0))
+    reference = small_model().actions
+    reference.scaling.fit(actions - reference.origin(state))
+    for policys in (policy.model, policy.ema):
+        torch.testing.assert_close(policys.actions.scaling.low, reference.scaling.low, rtol=0, atol=0)
+        assert policys.actions.scaling.binary[:, 3].all(), "the gripper's command has two values"
+
+
+@pytest.mark.parametrize("kind", ["flow", "self_flow"])
+def test_every_mode_teaches(dataset: Path, kind: str) -> None:
+    from worldmodel.flow import ObjectiveConfig
+    from worldmodel.train.config import ModesConfig
+
+    alike = ModesConfig(1, 1, 1, 1, 1)
+    data, policy, before, _ = taught(dataset, objective=ObjectiveConfig(kind=kind), modes=alike)
+    batch = batch_of(data, np.arange(0, 40, 10), before)
+    policy.train()
+    seen: set[str] = set()
+    for _ in range(60):
+        loss, parts = policy.forward(batch)
+        loss.backward()
+        assert torch.isfinite(loss) and all(isinstance(value, float) for value in parts.values())
+        policy.update()
+        seen = {mode for mode in MODES if any(part.startswith(mode) for part in parts)}
+        if len(seen) == len(MODES):
+            break
+    assert seen == set(MODES)
+    untaught = [
+        name for name, p in policy.model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()
+    ]
+    assert not untaught
+    assert all(p.grad is None for p in policy.ema.parameters())
+    policy.eval()
+    with torch.no_grad():
+        first, second = policy.forward(batch)[0], policy.forward(batch)[0]
+    assert first == second, "a held-out loss is the same at every call"
+
+
+def test_the_average_follows_and_the_actor_with_it(dataset: Path) -> None:
+    data, policy, before, _ = taught(dataset)
+    batch = batch_of(data, np.arange(2), before)
+    noise = torch.zeros(2, 16, 4)
+    chunk = policy.predict_action_chunk(batch, noise=noise)
+    torch.nn.init.normal_(policy.model.actions.head.weight)
+    assert torch.equal(policy.predict_action_chunk(batch, noise=noise), chunk)
+    policy.update()
+    assert torch.equal(policy.ema.actions.head.weight, policy.model.actions.head.weight), "the first step is copied"
+    assert not torch.equal(policy.predict_action_chunk(batch, noise=noise), chunk)
+    torch.nn.init.zeros_(policy.model.actions.head.weight)
+    policy.update()
+    assert policy.ema.actions.head.weight.abs().sum() > 0 and int(policy.updates) == 2
+
+
+def test_the_optimiser_takes_the_steps_that_ours_takes_and_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from worldmodel.train.optimiser import Optimiser, OptimiserConfig
+
+    monkeypatch.setattr("worldmodel.train.muon.fast_dtype", lambda device: torch.float32)
+
+    torch.manual_seed(0)
+    gradients = [{n: torch.randn_like(p) for n, p in small_model().named_parameters()} for _ in range(4)]
+    reference, one, two = small_model(), small_model(), small_model()
+    ours = Optimiser(reference, OptimiserConfig(clip=1e9), steps=4)
+    config = config_of()
+    theirs, again = (config.get_optimizer_preset().build(dict(m.named_parameters())) for m in (one, two))
+    schedule = config.get_scheduler_preset().build(theirs, 4)
+    for step in range(4):
+        if step == 3:
+            two.load_state_dict(one.state_dict())
+            again.load_state_dict(theirs.state_dict())
+        for model in (reference, one, two):
+            for name, parameter in model.named_parameters():
+                parameter.grad = gradients[step][name].clone()
+        ours.update(step)
+        theirs.step()
+        again.step()
+        schedule.step()
+    begun, resumed, alone = (dict(model.named_parameters()) for model in (small_model(), two, one))
+    for name, parameter in reference.named_parameters():
+        for other in (alone, resumed):  # a step moves by 1e-5 at least; kernels round by where a tensor lies
+            torch.testing.assert_close(other[name], parameter, rtol=1e-5, atol=1e-7, msg=name)
+        assert not torch.equal(begun[name], parameter), name
+
+
+def test_saved_and_loaded_it_is_the_same(lesson: Any, tmp_path: Path) -> None:
+    data, policy, before, after = lesson
+    policy.save_pretrained(tmp_path)
+    before.save_pretrained(tmp_path)
+    after.save_pretrained(tmp_path)
+    config = PreTrainedConfig.from_pretrained(tmp_path)
+    loaded = get_policy_class("worldmodel").from_pretrained(tmp_path)
+    assert asdict(config) == asdict(policy.config) and loaded.state_dict().keys() == policy.state_dict().keys()
+    for name, value in policy.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+    begin, end = make_pre_post_processors(config, pretrained_path=str(tmp_path))
+    batch, batch_again = (batch_of(data, np.arange(2), process) for process in (before, begin))
+    chunks = []
+    for one, seen, process in ((policy, batch, after), (loaded, batch_again, end)):
+        torch.manual_seed(3)
+        one.reset()
+        chunks.append(torch.stack([process(one.select_action(seen)) for _ in range(one.config.execute)]))
+        torch.manual_seed(3)
+        assert torch.equal(one.predict_action_chunk(seen)[:, : one.config.execute].transpose(0, 1), chunks[-1])
+    assert torch.equal(*chunks), "and nothing was scaled on the way"
+
+
+def test_frames_of_another_size_are_fitted_as_our_own_training_does(lesson: Any) -> None:
+    from lerobot_policy_worldmodel.batches import pixels
+
+    from worldmodel.data.computed import fit
+
+    frames = np.random.default_rng(0).integers(0, 256, (3, 40, 64, 3), np.uint8)
+    floats = torch.as_tensor(frames).movedim(-1, 1).float() / 255
+    np.testing.assert_array_equal(pixels(floats, 32).numpy(), fit(frames, 32))
+
+
+def test_bad_input_is_told_in_one_line(lesson: Any, dataset: Path) -> None:
+    data, policy, before, _ = lesson
+    batch = batch_of(data, np.arange(2), before)
+    told = [
+        ("execute=17: expected 1 to 16", lambda: config_of(execute=17)),
+        ("moments=.*expected two or more", lambda: config_of(moments=(20, 30))),
+        ("are scene 48x48.*add --policy.size=32", lambda: taught(dataset, model=patched(32))),
+        ("not for 'lift_cam'. Did you mean 'lift_can'", lambda: policy.select_action({**batch, "task": "lift_cam"})),
+        ("names no task; add --policy.task=", lambda: policy.select_action({**batch, "task": ""})),
+        ("needs 'observation.images.wrist'", lambda: policy.select_action(without(batch, image_key("wrist")))),
+        ("needs 'observation.state'", lambda: policy.select_action(without(batch, STATE))),
+    ]
+    for message, call in told:
+        policy.reset()
+        with pytest.raises(ValueError, match=message) as error:
+            call()
+        assert "\n" not in str(error.value)
+
+
+def patched(patch: int) -> Any:
+    from worldmodel.model import ModelConfig
+
+    return ModelConfig(patch=patch)
+
+
+def without(batch: Any, key: str) -> Any:
+    return {name: value for name, value in batch.items() if name != key}

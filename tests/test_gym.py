@@ -1,0 +1,131 @@
+"""Somebody else's env through the verbs: collect, store, clips, starts, evaluate. A wrong count is an error."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tinygym import LOW, TASK, Counter, action_at, frame_at, length_of, succeeds
+
+from worldmodel import cli
+from worldmodel.collect import CollectConfig, collect
+from worldmodel.collect.gym_stage import decider
+from worldmodel.config import UserError
+from worldmodel.data import EpisodeStore, verify
+from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.eval.candidate import Candidate
+from worldmodel.eval.evaluate import EvaluateConfig, evaluate, examine, settle
+from worldmodel.eval.frozen import SEED, Starts, StartsError
+from worldmodel.eval.gym_stage import FIRST_SEED, GymStage, GymStages, freeze_seeds
+from worldmodel.eval.starts import StartsConfig, starts
+from worldmodel.experience import ACTION, EXECUTED, STATE, image_key
+from worldmodel.external.gym_env import open_env
+from worldmodel.external.gym_experts import Chance
+
+EYE = image_key("eyes.left")
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("starts") / "s.npz"
+    assert starts(StartsConfig(out=str(path), task=TASK, episodes=6, seed=3)) == 0
+    return path
+
+
+def test_what_is_collected_is_what_happened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = CollectConfig(out=str(tmp_path / "s"), task=TASK, episodes=4, seed=1, noise=0, size=16, workers="1")
+    assert collect(wanted) == 0
+    assert "25 Hz (metadata render_fps)" in capsys.readouterr().out
+    store = EpisodeStore.open(tmp_path / "s")
+    assert store.seeds.tolist() == [1, 2, 4, 5] and store.meta["dropped_seeds"] == [3] and verify(store.path) == []
+    assert store.rate == 25 and store.relative == 2, "actions begin with what the state begins with"
+    assert store.meta["provenance"]["action_range"]["low"] == LOW.tolist()
+    for index, seed in enumerate(store.seeds.tolist()):
+        episode = store.episode(index)
+        assert len(episode) == length_of(seed), "an env that ended the episode is not stepped any further"
+        for step in range(len(episode)):
+            np.testing.assert_array_equal(episode.arrays[EYE][step], frame_at(seed, step, 16, 16))
+            assert episode.arrays[STATE][step].tolist() == [seed, step, step % 3]
+            for key in (ACTION, EXECUTED):
+                np.testing.assert_array_equal(episode.arrays[key][step], action_at(seed, step))
+    clips = Clips([store], ClipSpec(("eyes.left",), 4, (TASK,)))
+    clip = clips.gather(np.array([2, 7]), np.array([[1], [2]]))
+    assert clip.state[:, 0].tolist() == [1, 2] and clip.future[0, 0, 0, 0, 0].tolist() == [1, 3, 7]
+    assert collect(wanted) == 0 and "nothing to do" in capsys.readouterr().out
+
+
+def test_starts_are_seeds_that_are_checked(frozen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Starts.load(frozen)
+    assert read.kind == SEED and read.task == TASK and min(read.seeds) >= FIRST_SEED and max(read.seeds) < 2**32
+    again = freeze_seeds(TASK, 6, seed=3)
+    assert again.sha256 == read.sha256 and freeze_seeds(TASK, 6, seed=4).sha256 != read.sha256
+    stage, trial = GymStage(GymStages(TASK, (), 16)), read.trials(1)[0]
+    moment = stage.begin(trial)
+    assert moment.observation is not None and moment.observation[EYE].shape == (16, 16, 3)
+    monkeypatch.setenv("TINYGYM_WORLD", "1")
+    with pytest.raises(ValueError, match="is another one here than when it was frozen"):
+        stage.begin(trial)
+    with pytest.raises(StartsError, match="gives another start each time"):
+        freeze_seeds(f"{TASK}?careless=true", 2, seed=0)
+    with pytest.raises(UserError, match="expected 0 to 2046"):
+        freeze_seeds(TASK, 2, seed=2047)
+
+
+def test_a_policy_that_counts_passes(frozen: Path, tmp_path: Path) -> None:
+    read = Starts.load(frozen)
+    options = {"task": TASK, "episodes": 6, "batch": 2, "workers": 1, "videos": 1, "execute": 4}
+    config = EvaluateConfig(out=str(tmp_path), starts=str(frozen), **options)
+    candidate = Candidate(Counter(), "counter", "0" * 64, ("eyes.left",), 16)
+    assert examine(settle(config, candidate, read, frozen)) == 0
+    found = json.loads((tmp_path / "report.json").read_text())
+    seeds = [seed % 1000 for seed in read.seeds]
+    assert found["successes"] == sum(map(succeeds, seeds)) and found["episodes"] == 6
+    lines = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
+    by_episode = {line["episode"]: line for line in lines}
+    for index, seed in enumerate(seeds):
+        steps = length_of(seed) if succeeds(seed) else 40
+        assert by_episode[index]["steps"] == by_episode[index]["return"] == steps
+        assert by_episode[index]["seconds"] == steps / 25
+    assert len(list((tmp_path / "videos").glob("*.mp4"))) == 1
+    size = (tmp_path / "episodes.jsonl").stat().st_size
+    assert examine(settle(config, candidate, read, frozen)) == 0, "finished episodes are kept"
+    assert (tmp_path / "episodes.jsonl").stat().st_size == size
+
+
+def test_chance_and_a_checkpoint_may_demonstrate() -> None:
+    assert decider("random", TASK) is Chance
+    env = open_env(TASK, 16)
+    env.reset(seed=6)
+    from worldmodel.collect.gym_stage import Learned
+
+    class Batched(Counter):
+        def act(self, observations: object, seeds: np.ndarray) -> np.ndarray:
+            return super().act(observations)
+
+    learned = Learned(Batched(), env, 6)
+    while not env.over:
+        env.advance(learned.decide()[0])
+    assert env.success and env.steps == length_of(6)
+
+
+def refused(expected: str, **options: object) -> None:
+    with pytest.raises((UserError, ValueError), match=expected) as told:
+        collect(CollectConfig(**{"out": "unused", "task": TASK, **options}))  # type: ignore[arg-type]
+    assert "\n" not in str(told.value) and not Path("unused").exists()
+
+
+def test_bad_input_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused("did you mean 'Reacher-v5'", task="gym:Reecher-v5")
+    refused("has no scripted expert .*give expert=random", task="gym:Pendulum-v1")
+    refused("expected scripted, random or the folder of a checkpoint", expert="nowhere")
+    refused("one env at a time", task=f"[{TASK},place_can]")
+    refused("our own tasks have a scripted expert only", task="lift_can", expert="random")
+    assert cli.main(["collect", "env=gym:", "out=unused"]) == 2, "env= is another word for task="
+    assert "expected gym:ID" in capsys.readouterr().err
+    with pytest.raises(UserError, match="cannot be perturbed"):
+        evaluate(EvaluateConfig(out="unused", task=TASK, perturb="light"))
+    with pytest.raises(StartsError, match="none are shipped for task"):
+        evaluate(EvaluateConfig(out="unused", task=TASK))

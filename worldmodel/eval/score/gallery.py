@@ -1,0 +1,69 @@
+"""The windows that are shown: those imagined worst, one of an episode at most, and some drawn at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+TYPICAL = 2
+"""How many windows are shown beside the worst, whatever came of them."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One window: mean squared error, its number and episode, and uint8 frames.
+
+    last (C, H, W, 3) as observed; real and imagined (K, C, H, W, 3), up to the episode's end.
+    """
+
+    error: float
+    window: int
+    episode: int
+    last: np.ndarray
+    real: np.ndarray
+    imagined: np.ndarray
+
+
+class Gallery:
+    """Keeps the frames of the few windows worth showing while all of them pass by."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.worst: list[Shown] = []
+        self.typical: list[Shown] = []
+
+    def offer(
+        self,
+        windows: np.ndarray,
+        episodes: np.ndarray,
+        error: np.ndarray,
+        valid: np.ndarray,
+        frames: tuple[Tensor, Tensor, Tensor],
+    ) -> None:
+        """A batch: squared errors and validity (B, K), and the frames last, real and imagined.
+
+        Windows with less than half of their times inside the episode are passed over: their error is of other times.
+        """
+        counts = valid.sum(1)
+        means = (error * valid).sum(1) / np.maximum(counts, 1)
+        for row in np.flatnonzero(2 * counts >= valid.shape[1]):
+            if self.count and (len(self.typical) < TYPICAL or self._matters(float(means[row]), int(episodes[row]))):
+                last, real, imagined = (part[int(row)].numpy().copy() for part in frames)
+                many = int(counts[row])
+                here = int(windows[row]), int(episodes[row])
+                self._keep(Shown(float(means[row]), *here, last, real[:many], imagined[:many]))
+
+    def _matters(self, error: float, episode: int) -> bool:
+        rival = [shown for shown in self.worst if shown.episode == episode]
+        if rival:
+            return error > rival[0].error
+        return len(self.worst) < self.count or error > self.worst[-1].error
+
+    def _keep(self, shown: Shown) -> None:
+        if len(self.typical) < TYPICAL:
+            self.typical.append(shown)
+        if self._matters(shown.error, shown.episode):
+            others = [other for other in self.worst if other.episode != shown.episode]
+            self.worst = sorted([*others, shown], key=lambda one: -one.error)[: self.count]

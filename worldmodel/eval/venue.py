@@ -1,0 +1,72 @@
+"""Where an exam takes place: one of our own tasks, or somebody else's env."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from worldmodel.config import UserError
+from worldmodel.eval.candidate import Candidate
+from worldmodel.eval.frozen import SEED, STATE, Starts, StartsError
+from worldmodel.eval.gym_stage import GymStages
+from worldmodel.eval.stage import RobotStages, Stage
+from worldmodel.experience import CONTROL_HZ
+from worldmodel.external.gym_discover import discover
+from worldmodel.external.gym_name import is_foreign, parse
+
+VERSIONS = ("mujoco", "made_by", "gl", "gymnasium")
+"""What may differ between the freezing of starts and their use; the report tells."""
+
+
+@dataclass(frozen=True)
+class Venue:
+    """``stages`` opens simulators, ``fingerprint`` says what they are, ``rate`` is their control rate in hertz."""
+
+    stages: Callable[[], Stage]
+    fingerprint: dict[str, Any]
+    rate: float
+
+    def notes(self, starts: Starts) -> list[str]:
+        """What the report says about starts that were frozen under other versions."""
+        names = {"mujoco": "MuJoCo", "gl": "GL", "gymnasium": "Gymnasium"}
+        differ = [k for k in VERSIONS if k in starts.fingerprint and starts.fingerprint[k] != self.fingerprint.get(k)]
+        return [
+            f"starts were frozen under {names.get(key, '')} {starts.fingerprint[key]} and rolled out under "
+            f"{self.fingerprint.get(key)}".replace("  ", " ")
+            for key in differ
+        ]
+
+
+def check_names(task: str, perturb: str = "none") -> None:
+    """An unknown task or perturbation is told before anything starts."""
+    if is_foreign(task):
+        parse(task)
+        if perturb != "none":
+            raise UserError(f"perturb={perturb}: {task} cannot be perturbed; leave perturb= out")
+        return
+    from worldmodel import envs  # here, because importing MuJoCo takes half a second
+
+    envs.get_task(task)
+    envs.EnvConfig(perturb=perturb)
+
+
+def open_venue(task: str, perturb: str, candidate: Candidate, starts: Starts) -> Venue:
+    """What a candidate is examined in. Prints what another's env turned out to be; UserError where it does not fit."""
+    if starts.kind != (SEED if is_foreign(task) else STATE):
+        raise StartsError(f"starts are of kind {starts.kind!r}, which {task} does not have; freeze new ones")
+    if is_foreign(task) and candidate.looks > 1:
+        raise UserError(
+            f"task={task}: {candidate.name} wants {candidate.looks} observations at once, which only our own tasks show"
+        )
+    if is_foreign(task):
+        face, fingerprint = discover(task, candidate.size, candidate.cameras)
+        print("\n".join(face.lines()), flush=True)
+        return Venue(GymStages(task, face.cameras, candidate.size), fingerprint, face.rate)
+    from worldmodel import envs
+
+    cameras = candidate.cameras or ("scene", "wrist")
+    options = {"size": candidate.size, "perturb": perturb, "microphone": candidate.hears > 0}
+    env = envs.make(task, cameras=cameras, **options)
+    stages = RobotStages(task, cameras, candidate.size, perturb, candidate.hears, candidate.looks)
+    return Venue(stages, env.fingerprint(), float(CONTROL_HZ))

@@ -1,0 +1,80 @@
+"""When an episode of somebody else's env counts as solved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from worldmodel.config import UserError, closest
+
+TOLD = ("is_success", "success")
+"""Keys of ``info`` under which envs usually say so."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``kind``: info (what ``key`` says), above or below (``key`` against ``bound``), terminated, survived, return."""
+
+    kind: str
+    key: str = ""
+    bound: float = 0.0
+
+    def told(self) -> str:
+        """In a few words."""
+        return {
+            "info": f"info[{self.key!r}]",
+            "above": f"info[{self.key!r}] > {self.bound:g}",
+            "below": f"info[{self.key!r}] < {self.bound:g}",
+            "terminated": "the env terminates the episode",
+            "survived": "the env does not terminate the episode before the time limit",
+            "return": f"the rewards of the whole episode add up to {self.bound:g} or more",
+        }[self.kind]
+
+    def holds(self, info: Mapping[str, Any], terminated: bool, truncated: bool, total: float) -> bool:
+        """Whether the episode is solved now. ``total``: rewards so far, which count at the episode's end only."""
+        if self.kind in ("info", "above", "below"):
+            value = info.get(self.key, 0.0)
+            if self.kind == "info":
+                return bool(value)
+            return float(value) > self.bound if self.kind == "above" else float(value) < self.bound
+        if self.kind == "terminated":
+            return terminated
+        if self.kind == "survived":
+            return truncated and not terminated
+        return (terminated or truncated) and total >= self.bound
+
+
+def rule_of(text: str, info: Mapping[str, Any], threshold: float | None) -> Rule:
+    """The rule that ``success=TEXT`` names, for an env whose steps tell ``info``.
+
+    auto: what the env says under one of `TOLD`; else its registered reward threshold, over whole episodes; else that it
+    terminates. UserError where ``info`` has no such key.
+    """
+    if text == "auto":
+        keys = [key for key in TOLD if key in info]
+        if keys:
+            return Rule("info", keys[0])
+        return Rule("terminated") if threshold is None else Rule("return", bound=threshold)
+    if text in ("terminated", "survived"):
+        return Rule(text)
+    match = re.fullmatch(r"(\w+)(?:([<>])(-?[\d.]+(?:e-?\d+)?))?", text)
+    numbers = {key for key, value in info.items() if _is_number(value)}
+    if not match or (match[1] == "return" and match[2] != ">"):
+        raise UserError(
+            f"success={text}: expected auto, terminated, survived, return>NUMBER, KEY, KEY>NUMBER or KEY<NUMBER"
+        )
+    if match[1] == "return":
+        return Rule("return", bound=float(match[3]))
+    if match[1] not in numbers:
+        raise UserError(
+            f"success={text}: the env's info has no number '{match[1]}'; {closest(match[1], numbers or ['auto'])}"
+        )
+    return Rule({None: "info", ">": "above", "<": "below"}[match[2]], match[1], float(match[3] or 0))
+
+
+def _is_number(value: Any) -> bool:
+    return np.ndim(value) == 0 and isinstance(value, int | float | np.number | np.bool_)
