@@ -18,7 +18,7 @@ def draw(found: Record, folder: Path) -> list[str]:
     import matplotlib
 
     matplotlib.use("agg")
-    colours = [matplotlib.colormaps[name](n) for name in ("tab10", "Dark2") for n in range(8)]
+    colours = [matplotlib.colormaps[name](n) for name in ("tab10", "Dark2", "Set2") for n in range(8)]
     order = list(dict.fromkeys([*ARMS, *found["arms"]]))  # an arm has one colour in all reports
     look = {arm: {"color": colours[order.index(arm) % len(colours)], "label": arm} for arm in found["arms"]}
     drawn = []
@@ -52,9 +52,10 @@ def _save(figure: Any, path: Path) -> str:
     handles = {
         label: line for axis in figure.axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
-    rows = -(-len(handles) // 6)
-    share = min(0.3, rows * 0.25 / figure.get_figheight())
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=6, fontsize=8, frameon=False)
+    columns = min(6, max(2, int(figure.get_figwidth() / 1.7)))
+    rows = -(-len(handles) // columns)
+    share = min(0.35, rows * 0.25 / figure.get_figheight())
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=columns, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, share, 1, 1))
     # No date or version inside: the same rows give the same file
     figure.savefig(path, dpi=90, metadata={"Software": None})
