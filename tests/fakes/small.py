@@ -23,6 +23,15 @@ def small_model(projector: bool = False, external: int = 0) -> WorldModel:
     return model.eval()
 
 
+def dreaming_model(window: int = 3) -> WorldModel:
+    """A small model that streams, off its zero initialisation, the same at every call."""
+    torch.manual_seed(0)
+    model = WorldModel(replace(CONFIG, window=window))
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return model.eval()
+
+
 def small_given(batch: int = 2) -> Given:
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (batch, 2, 32, 32, 3), dtype=torch.uint8, generator=generator)

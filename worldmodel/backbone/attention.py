@@ -80,15 +80,19 @@ class Attention(nn.Module):
         k: Tensor,
         v: Tensor,
         memory: tuple[Tensor, Tensor] | None = None,
-        allowed: Bool[Tensor, "B N N"] | None = None,
+        allowed: Bool[Tensor, "#B #N M"] | None = None,
     ) -> Tensor:
-        """Read own keys and values, where ``allowed`` says so, and, where given, all of the memory's; (B, N, width)."""
+        """Read the memory's keys and values, where given, and own ones; (B, N, width).
+
+        ``allowed`` says which: of the own ones alone (M = N; all of the memory is open), or of the memory's and then
+        the own ones.
+        """
+        if memory is not None:
+            k, v = torch.cat([memory[0], k], dim=2), torch.cat([memory[1], v], dim=2)
         bias = None
         if allowed is not None:
             bias = torch.zeros(allowed.shape, dtype=q.dtype, device=q.device).masked_fill(~allowed, -torch.inf)[:, None]
-            bias = F.pad(bias, (0 if memory is None else memory[0].shape[2], 0))
-        if memory is not None:
-            k, v = torch.cat([memory[0], k], dim=2), torch.cat([memory[1], v], dim=2)
+            bias = F.pad(bias, (k.shape[2] - allowed.shape[2], 0))
         if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= FEW:
             # Two batched products and a fused softmax: with few queries the fused CPU kernel's backward is slower.
             scores = (q * q.shape[-1] ** -0.5) @ k.mT

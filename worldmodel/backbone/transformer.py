@@ -104,11 +104,12 @@ class Backbone(nn.Module):
         return [*memory, (k, v)], after
 
     def forward(
-        self, stream: TokenStream, memory: Memory | None, allowed: Bool[Tensor, "B N N"] | None = None
+        self, stream: TokenStream, memory: Memory | None, allowed: Bool[Tensor, "#B #N M"] | None = None
     ) -> tuple[Float[Tensor, "B N D"], list[Float[Tensor, "B N D"]]]:
         """Features of the stream's tokens, and the tokens before the first and after every block.
 
-        ``allowed``: which of the stream's own tokens may read which others, where not all may; memory is open to all.
+        ``allowed``: which of the stream's own tokens may read which others, where not all may; memory is open to all
+        unless M counts it too, before the own tokens (see `Attention.attend`).
         """
         after, _ = self._run(stream, memory, self.config.depth, allowed)
         shared = self._modulation(stream)
@@ -116,7 +117,7 @@ class Backbone(nn.Module):
         return modulate(self.norm(after[-1]), shift, scale), after
 
     def features(
-        self, stream: TokenStream, memory: Memory | None, until: int, allowed: Bool[Tensor, "B N N"] | None = None
+        self, stream: TokenStream, memory: Memory | None, until: int, allowed: Bool[Tensor, "#B #N M"] | None = None
     ) -> Float[Tensor, "B N D"]:
         """Tokens after block number ``until``, stopping there: what a Self-Flow teacher computes."""
         return self._run(stream, memory, until, allowed)[0][-1]

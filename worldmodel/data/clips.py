@@ -81,8 +81,11 @@ class Clips:
         offset = first - epochs[0] * len(self)
         return order[offset : offset + batch]
 
-    def gather(self, windows: np.ndarray, at: np.ndarray | None = None) -> Clip:
-        """The windows' clip (NumPy arrays); with ``at`` (B, F), also the frames that many steps later."""
+    def gather(self, windows: np.ndarray, at: np.ndarray | None = None, states: bool = False) -> Clip:
+        """The windows' clip (NumPy arrays); with ``at`` (B, F), also the frames that many steps later.
+
+        ``states`` adds the state vectors of those moments, ``more_future["observation.state"]`` float32 (B, F, S).
+        """
         time, end = self.time[windows], self.end[windows]
         chunk = np.minimum(time[:, None] + np.arange(self.spec.horizon), end[:, None] - 1)
         action, executed = self._take(ACTION, windows, chunk), self._take(EXECUTED, windows, chunk)
@@ -90,10 +93,13 @@ class Clips:
         unforeseen = np.cumsum(pushed, axis=1) - pushed > 0
         past = time[:, None] + np.arange(self.spec.horizon) >= end[:, None]
         future = future_valid = features = None
+        later_more = self._later_sound(windows) if self.spec.heard and at is not None else {}
         if at is not None:
             later = time[:, None] + at
             inside = np.minimum(later, end[:, None] - 1)
             future, future_valid = self._images(windows, inside), later < end[:, None]
+            if states:
+                later_more[STATE] = self._state(windows, inside)
             if self.features:
                 each = [self._take(feature_key(camera), windows, inside) for camera in self.spec.cameras]
                 features = np.stack(each, axis=2)
@@ -108,7 +114,7 @@ class Clips:
             at=at,
             future_valid=future_valid,
             more=self._past_sound(windows) if self.spec.heard else {},
-            more_future=self._later_sound(windows) if self.spec.heard and at is not None else {},
+            more_future=later_more,
             features=features,
         )
 
@@ -118,6 +124,12 @@ class Clips:
         steps = self.time[windows, None] + np.arange(self.spec.horizon)
         chunk = np.minimum(steps, self.end[windows, None] - 1)
         return self._take(ACTION, windows, chunk), self._state(windows, self.time[windows])
+
+    def changes(self, most: int, seed: int) -> np.ndarray:
+        """Changes of the state (n, S) over up to ``most`` random control steps, to fit scaling ranges to."""
+        windows = np.random.default_rng(seed).permutation(len(self))[:most]
+        now, after = self.time[windows], np.minimum(self.time[windows] + 1, self.end[windows] - 1)
+        return (self._state(windows, after) - self._state(windows, now))[now < after]
 
     def sounds(self, most: int, seed: int) -> np.ndarray:
         """Samples (n, 400) of up to ``most`` random control steps, to fit scaling ranges to."""
@@ -151,7 +163,7 @@ class Clips:
         return np.asarray(store.array(key).take(time))
 
     def _state(self, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """State vectors one after another, float32 (B, S)."""
+        """State vectors one after another, float32 (*time.shape, S)."""
         return np.concatenate([self._take(key, windows, time) for key in self.spec.states], axis=-1)
 
     def _images(self, windows: np.ndarray, time: np.ndarray) -> np.ndarray:

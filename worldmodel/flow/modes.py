@@ -26,3 +26,9 @@ MODES = {
     "inverse": Mode(actions="wanted", frames="given"),
     "video": Mode(actions="absent", frames="wanted"),
 }
+
+STREAM = "stream"
+"""A sixth way to train, for models with a window: moment after moment instead of one observation and what follows it.
+
+It has no roles: what was seen and done in the last moments is given, the next moment is wanted.
+"""

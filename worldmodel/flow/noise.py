@@ -65,12 +65,16 @@ class ObservedLaw:
 
 @dataclass(frozen=True)
 class NoiseConfig:
-    """Noise laws of the modalities: frames are drawn noisy, actions broadly, so that few action steps suffice."""
+    """Noise laws of the modalities: frames are drawn noisy, actions broadly, so that few action steps suffice.
+
+    stream: of the next moment's frames and state alike; often pure, since streams are sampled in one or two steps.
+    """
 
     frames: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=1.08, masked=0.1))
     actions: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=0.5, spread=1.5, pure=0.25))
     audio: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=0.0, masked=0.5))
     observed: ObservedLaw = field(default_factory=ObservedLaw)
+    stream: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=1.08, pure=0.25))
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,14 @@ def draw_noise(
         nearer = (levels[0] - NEARER * torch.rand(batch, generator=generator)).clamp(min=0)[:, None]
     draw = NoiseDraw(eps, torch.stack(levels, dim=1), which, nearer)
     return _give_prefix(draw, law.prefix, generator) if law.prefix else draw
+
+
+def draw_moments(law: NoiseLaw, shape: tuple[int, int, int], generator: torch.Generator, moments: int) -> NoiseDraw:
+    """Draw for ``moments`` in a row, a level for each; their tokens follow one another, so many for each."""
+    batch, tokens, _ = shape
+    eps = torch.randn(shape, generator=generator)
+    levels = law.levels(batch * moments, generator).view(batch, moments)
+    return NoiseDraw(eps, levels, torch.arange(moments).repeat_interleave(tokens // moments)[None])
 
 
 def _give_prefix(draw: NoiseDraw, most: int, generator: torch.Generator) -> NoiseDraw:

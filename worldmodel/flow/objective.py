@@ -20,11 +20,11 @@ class ObjectiveConfig:
     """Which losses, and how much of each.
 
     kind: the arm: flow, dual, sra, self_flow, separated, dispersive, repa, frame, regression or mip.
-    frames, actions, audio: weights of the modalities' means.
+    frames, actions, audio, body: weights of the modalities' means.
     align: weight of the representation loss towards the teacher (gamma, 0.8). student, teacher: blocks where it is read
     and where its target comes from, as shares of the depth. centre: subtract the batch mean of the teacher's features.
     external: weight of REPA's loss (0.5). disperse: weight of the dispersive loss (0.5). temperature: its own (0.5).
-    frames_floor, actions_floor, audio_floor: clamp of the noise in the velocity loss, per token.
+    frames_floor, actions_floor, audio_floor, body_floor: clamp of the noise in the velocity loss, per token.
     draws: noise samples per observation in policy mode, where the observation's share of the work is paid once.
     """
 
@@ -43,6 +43,8 @@ class ObjectiveConfig:
     actions_floor: float = 0.25
     audio_floor: float = 0.25
     draws: int = 2
+    body: float = 0.5
+    body_floor: float = 0.25
 
     def __post_init__(self) -> None:
         if self.kind not in ARMS:

@@ -25,6 +25,7 @@ class ModelConfig:
     prefix: how many committed actions it has learned to continue (0: none).
     audio: how a model with ears hears, or None. words: vocabulary of a model that reads its instruction as a sentence
     (``more["instruction"]``, the task's usual one where absent, see `Language`); empty for one told the task's number.
+    window: moments that a model which streams looks back on, the present one included (0: it does not stream).
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -42,6 +43,7 @@ class ModelConfig:
     prefix: int = 0
     audio: AudioConfig | None = None
     words: tuple[str, ...] = ()
+    window: int = 0
 
 
 @dataclass(frozen=True)

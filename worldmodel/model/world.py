@@ -11,12 +11,14 @@ from torch.nn import functional as F
 
 from worldmodel.backbone import Backbone
 from worldmodel.experience import AUDIO, Clip
-from worldmodel.flow import NoiseDraw, ObjectiveConfig, mix
+from worldmodel.flow import STREAM, NoiseDraw, ObjectiveConfig, mix
 from worldmodel.flow.sampler import grid, regression_grid, sample
 from worldmodel.model.loss import present, training_loss
 from worldmodel.model.records import Given, Layers, ModelConfig, Prediction, Seen, Want, clean_draw, committed_draw
+from worldmodel.model.rehearsal import stream_loss
 from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream
 from worldmodel.tokens.audio import Audio
+from worldmodel.tokens.body import Body
 from worldmodel.tokens.language import SENTENCE, Language
 from worldmodel.tokens.modality import Modality
 from worldmodel.tokens.stream import join
@@ -41,6 +43,7 @@ class WorldModel(nn.Module):
         )
         self.backbone = Backbone(config.backbone)
         self.audio = Audio(config.audio, config.horizon, width, config.rate) if config.audio else None
+        self.body = Body(config.state_dim, width) if config.window else None
         # Last, so that models with and without them start from the same weights
         self.projector = (
             nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) if projector else None
@@ -122,7 +125,12 @@ class WorldModel(nn.Module):
         objective: ObjectiveConfig,
         teacher: WorldModel | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of one batch in one mode; entry ``loss`` is what training minimises. See `training_loss`."""
+        """Losses of one batch in one mode; entry ``loss`` is what training minimises.
+
+        See `training_loss` for the five modes and `stream_loss` for the sixth way to train.
+        """
+        if mode == STREAM:
+            return stream_loss(self, clip, noise, objective)
         return training_loss(self, teacher, clip, mode, noise, objective)
 
     @torch.no_grad()

@@ -62,6 +62,11 @@ class Actions(nn.Module):
         """Embed (noisy) values in model units."""
         return self.embed(values.to(self.slot.dtype)) + self.slot
 
+    def single(self, action: Float[Tensor, "B A"], state: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 D"]:
+        """One action (physical units) that is carried out now, embedded as a chunk's first."""
+        first = self.encode(action[:, None].expand(-1, self.horizon, -1), state)[:, :1]
+        return self.embed(first.to(self.slot.dtype)) + self.slot[:1]
+
     def when(self, at: Int[Tensor, "B F"] | None, rate: float, device: torch.device) -> Float[Tensor, "H 3"]:
         """The chunk's places do not depend on the frames asked for."""
         return self.places(device)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import option
 from worldmodel.flow import NoiseConfig, ObjectiveConfig
+from worldmodel.model.moments import DOUBT
 from worldmodel.train.augment import AugmentConfig
 from worldmodel.train.optimiser import OptimiserConfig
 
@@ -15,7 +16,8 @@ from worldmodel.train.optimiser import OptimiserConfig
 class ModesConfig:
     """How often each mode is trained; batches of modes with frames are half as large.
 
-    policy, joint, forward, inverse, video: share of the training steps, relative to the others.
+    policy, joint, forward, inverse, video, stream: share of the training steps, relative to the others. A model that
+    trains stream can imagine frame by frame for as long as one likes; its batches are a quarter as large.
     """
 
     policy: float = 0.76
@@ -23,11 +25,36 @@ class ModesConfig:
     forward: float = 0.12
     inverse: float = 0.03
     video: float = 0.03
+    stream: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.policy, self.joint, self.forward, self.inverse, self.video)
+        shares = (self.policy, self.joint, self.forward, self.inverse, self.video, self.stream)
         if min(shares) < 0 or sum(shares) <= 0:
             raise ValueError(f"modes={shares}: expected shares of at least 0 with a positive sum")
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """How streaming is learned, where modes.stream is above 0.
+
+    window: moments that the model looks back on, the present one included. noise: the frames of each moment looked back
+    on take noise from U[0, noise], which the model is told. own: share of the stream steps in which the last moments
+    looked back on are the model's own, imagined without gradient; how many, 1 to window - 1, is drawn as well.
+    """
+
+    window: int = 4
+    noise: float = 0.2
+    own: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.window <= 16:
+            raise ValueError(f"stream.window={self.window}: expected 1 to 16 moments")
+        if not DOUBT <= self.noise <= 1:
+            raise ValueError(
+                f"stream.noise={self.noise}: expected {DOUBT} to 1; imagined frames are told to the model as {DOUBT}"
+            )
+        if not 0 <= self.own <= 1:
+            raise ValueError(f"stream.own={self.own}: expected a share in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -80,6 +107,7 @@ class TrainConfig:
     save_dtype: str = option("number format of the exported weights: float32 or bfloat16", "float32")
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     modes: ModesConfig = field(default_factory=ModesConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -97,9 +125,10 @@ class TrainConfig:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
         if self.inputs not in ("pixels", "state"):
             raise ValueError(f"inputs={self.inputs!r}: expected pixels or state")
-        frames = self.modes.joint + self.modes.forward + self.modes.inverse + self.modes.video
+        modes = self.modes
+        frames = modes.joint + modes.forward + modes.inverse + modes.video + modes.stream
         if self.inputs == "state" and frames > 0:
-            raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse and video to 0")
+            raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse, video and stream to 0")
         if self.objective.arm.external and not self.features:
             make = f"worldmodel encode data={self.data} out=FOLDER"
             raise ValueError(f"objective.kind={self.objective.kind} needs features=FOLDER; make them with `{make}`")

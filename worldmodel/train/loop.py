@@ -163,6 +163,8 @@ def prepare(config: TrainConfig) -> Run:
         actions, state = clips.sample(20_000, config.seed)
         learner.fit(torch.as_tensor(actions), torch.as_tensor(state))
         learner.fit_language()
+        if shape.window:
+            learner.fit_body(torch.as_tensor(clips.changes(20_000, config.seed)))
         if heard:
             learner.fit_audio(torch.as_tensor(clips.sounds(20_000, config.seed)))
     out.mkdir(parents=True, exist_ok=True)
@@ -197,6 +199,7 @@ def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfi
         prefix=0 if config.objective.arm.passes else config.noise.actions.prefix,
         audio=AudioConfig() if config.audio else None,
         words=vocabulary(tasks) if config.language else (),
+        window=config.stream.window if config.modes.stream > 0 else 0,
     )
 
 

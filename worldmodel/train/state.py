@@ -41,6 +41,12 @@ class Learner:
             model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
             model.proprioception.scaling.fit(state)
 
+    def fit_body(self, changes: Float[Tensor, "n S"]) -> None:
+        """Fit the scaling ranges of a model that streams to how far states move in a control step."""
+        for model in (self.model, self.ema):
+            if model.body is not None:
+                model.body.scaling.fit(changes)
+
     def fit_language(self) -> None:
         """Tell a model that reads how each of its tasks is usually asked for."""
         for model in (self.model, self.ema):

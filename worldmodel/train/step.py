@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from worldmodel.backbone import fast_dtype
 from worldmodel.data.clips import Clips
 from worldmodel.experience import Clip
-from worldmodel.flow import MODES, NoiseDraw, ObjectiveConfig, draw_noise
+from worldmodel.flow import MODES, STREAM, NoiseDraw, ObjectiveConfig, draw_noise
 from worldmodel.flow.noise import draw_observed, draw_regression, no_noise
 from worldmodel.model import WorldModel
 from worldmodel.tokens.language import SENTENCE, Language, Paraphrases
 from worldmodel.train.augment import augment
 from worldmodel.train.config import TrainConfig
+from worldmodel.train.streaming import stream_noise
 
 type Loss = Callable[[Clip, str, dict[str, NoiseDraw]], dict[str, Tensor]]
 
@@ -27,7 +28,8 @@ class Batches:
 
     def __init__(self, clips: Clips, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
         self.clips, self.model, self.config, self.device = clips, model, config, device
-        shares = np.array([getattr(config.modes, mode) for mode in MODES])
+        self.modes = (*MODES, STREAM)
+        shares = np.array([getattr(config.modes, mode) for mode in self.modes])
         self.shares = shares / shares.sum()
         language, tasks = model.instruction, model.config.tasks
         self.paraphrases = Paraphrases(language, tasks) if isinstance(language, Language) else None
@@ -36,7 +38,7 @@ class Batches:
         """Mode, augmented clip and noise of a step, on the device."""
         rng = np.random.default_rng([self.config.seed, step])
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        mode = list(MODES)[rng.choice(len(MODES), p=self.shares)]
+        mode = self.modes[rng.choice(len(self.modes), p=self.shares)]
         windows = self.clips.order(step, self.config.batch, self.config.seed)
         clip = self.clip(windows, mode, rng)
         return mode, augment(clip, self.config.augment, generator), self.noise(mode, len(clip.state), step)
@@ -44,14 +46,18 @@ class Batches:
     def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
         """The windows as a clip on the device; modes with frames take half of them, each with its own moments.
 
+        Streams take a quarter, each with as many moments in a row as the model looks back on and the one after.
         A model that reads its instruction gets another sentence for every sample.
         """
         at = None
-        if MODES[mode].frames != "absent":
+        if mode == STREAM:
+            windows = windows[: max(1, len(windows) // 4)]
+            at = np.tile(np.arange(1, self.model.config.window + 1), (len(windows), 1))
+        elif MODES[mode].frames != "absent":
             windows = windows[: max(1, len(windows) // 2)]
             moments = np.tile(np.arange(1, self.clips.spec.horizon + 1), (len(windows), 1))
             at = np.sort(rng.permuted(moments, axis=1)[:, : self.config.future], axis=1)
-        clip = self.clips.gather(windows, at)
+        clip = self.clips.gather(windows, at, states=mode == STREAM)
         if self.paraphrases is not None:
             clip = replace(clip, more={**clip.more, SENTENCE: self.paraphrases.draw(clip.task, rng)})
         return clip.map(lambda array: torch.as_tensor(array).to(self.device))
@@ -62,6 +68,9 @@ class Batches:
         Each modality draws from a generator of its own, so that arms that draw more for one leave the others' as they
         are. Sound that would be given with the frames is left out every other time: at deployment it may be missing.
         """
+        if mode == STREAM:
+            draws = stream_noise(self.model, self.config, batch, lambda purpose: self.generator(step, purpose))
+            return {name: draw.to(self.device) for name, draw in draws.items()}
         laws, objective, model = self.config.noise, self.config.objective, self.model
         arm, rows = objective.arm, batch * (objective.repeats() if mode == "policy" else 1)
         out: dict[str, NoiseDraw] = {}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from worldmodel.data.clips import Clips
-from worldmodel.flow import MODES
+from worldmodel.flow import MODES, STREAM
 from worldmodel.model import WorldModel
 from worldmodel.train.config import ValidationConfig
 from worldmodel.train.step import Batches
@@ -35,6 +35,10 @@ def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows:
             out[f"held_out/{mode}"] = round(float(found[measured]), 5)
             if "audio" in found:
                 out["held_out/audio"] = round(float(found["audio"]), 5)
+    if batches.config.modes.stream > 0:
+        clip = still.clip(chosen, STREAM, rng)
+        found = model.loss(clip, STREAM, still.noise(STREAM, len(clip.state), 0), objective)
+        out |= {f"held_out/{STREAM}_{name}": round(float(found[name]), 5) for name in ("frames", "body")}
     return out
 
 

@@ -1,0 +1,119 @@
+"""How streaming is learned: every next moment of a clip at once, after real moments and after the model's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from worldmodel.experience import STATE, Clip
+from worldmodel.flow import NoiseDraw, ObjectiveConfig, flow_loss, mix
+from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, look_back, read
+
+if TYPE_CHECKING:
+    from worldmodel.model.world import WorldModel
+
+OWN = "own."
+"""Before "frames" and "body": noise from which the model imagines the moments that then take real ones' places."""
+
+
+def stream_loss(
+    model: WorldModel, clip: Clip, noise: dict[str, NoiseDraw], objective: ObjectiveConfig
+) -> dict[str, Tensor]:
+    """Losses ``frames`` and ``body`` of the moments after each of a clip's moments but the last, and their sum.
+
+    ``clip.future`` are the T moments after the first, one control step apart, ``clip.more_future[STATE]`` their states.
+    ``noise`` holds draws for ``frames`` and ``body`` (a level per moment) and for ``observed``, the moments looked back
+    on, which the model is told. With draws for ``own.frames`` and ``own.body`` the last moments looked back on, as many
+    as these have, are the model's own, imagined without gradient in one sampling step each; the truth stays the truth.
+    """
+    if model.body is None:
+        raise ValueError("mode stream needs a model built with a window")
+    moments, frames, state = lay_out(model, clip)
+    times = len(moments.when)
+    if OWN + "body" in noise:
+        moments = rehearse(model, moments, noise[OWN + "frames"].eps, noise[OWN + "body"].eps)
+    seen = replace(moments, frames=_doubted(moments, noise["observed"]), levels=_told(moments, noise["observed"]))
+    noisy, truth = {}, {"body": model.body.encode(state, moments.state), "frames": frames.flatten(1, 2)}
+    for name, clean in truth.items():
+        noisy[name] = mix(clean, noise[name].eps, noise[name].noise())
+    found = foresee_each(model, seen, moments.frames, noisy, noise["frames"].levels)
+    valid = {"body": clip.future_valid, "frames": clip.future_valid.repeat_interleave(model.frames.per_time, 1)}
+    losses = {
+        name: flow_loss(found[name], clean, noise[name].noise(), valid[name], getattr(objective, f"{name}_floor"))
+        for name, clean in truth.items()
+    }
+    return {"loss": sum((getattr(objective, n) * v for n, v in losses.items()), torch.zeros(()).to(state)), **losses}
+
+
+def foresee_each(
+    model: WorldModel, seen: Moments, last: Tensor, noisy: dict[str, Tensor], levels: Tensor
+) -> dict[str, Tensor]:
+    """The clean ``body`` (B, T, S) and ``frames`` (B, T * M, P) after each of T moments, all at once, nothing cached.
+
+    ``last`` (B, T, M, P): what frames are painted over. ``noisy``: as the answer, at ``levels`` (B, T). Whatever is
+    known of later moments, none of it is read.
+    """
+    batch, times = levels.shape
+    memory, there = look_back(model, read(model, seen), times)
+    when = (seen.when + 1 / model.config.rate).repeat(batch)
+    frames, body = noisy["frames"].unflatten(1, (times, -1)).flatten(0, 1), noisy["body"].flatten(0, 1)[:, None]
+    sought = Sought(frames, body, last.flatten(0, 1), when, levels.reshape(-1, 1))
+    found = foresee(model, memory, sought, there.repeat(batch, 1))
+    return {"body": found["body"].reshape(batch, times, -1), "frames": found["frames"].reshape(noisy["frames"].shape)}
+
+
+def lay_out(model: WorldModel, clip: Clip) -> tuple[Moments, Tensor, Tensor]:
+    """A clip's moments but the last, all of them real; and patches (B, T, M, P) and states of those after each."""
+    pixels = torch.cat([clip.images[:, None], clip.future], dim=1)
+    pixels = pixels if pixels.is_floating_point() else model.frames.encode(pixels)
+    times = pixels.shape[1] - 1
+    patches = model.frames.patches(pixels).unflatten(1, (times + 1, -1))
+    state = torch.cat([clip.state[:, None], clip.more_future[STATE]], dim=1)
+    when = torch.arange(times, device=state.device) / model.config.rate
+    levels = torch.zeros(len(state), times, device=state.device)
+    return Moments(patches[:, :-1], state[:, :-1], clip.executed[:, :times], when, levels), patches[:, 1:], state[:, 1:]
+
+
+@torch.no_grad()
+def rehearse(model: WorldModel, moments: Moments, frames: Tensor, body: Tensor) -> Moments:
+    """The same moments, the last of them imagined one after another from the noise ``frames`` and ``body``, (B, R, .).
+
+    Each follows those before it, imagined ones included, and the actions that were carried out. ``R`` < T <= window.
+    """
+    assert model.body is not None
+    own, times = body.shape[1], len(moments.when)
+    per, first = model.frames.per_time, times - own
+    patches, state, levels = moments.frames.clone(), moments.state.clone(), moments.levels.clone()
+    levels[:, first:] = DOUBT
+    memory = read(model, _part(moments, 0, first))
+    for n, t in enumerate(range(first, times)):
+        noisy, last = frames[:, n * per : (n + 1) * per], patches[:, t - 1]
+        one = torch.ones(1, 1, device=state.device)
+        found = foresee(model, memory, Sought(noisy, body[:, n : n + 1], last, moments.when[t : t + 1], one))
+        patches[:, t] = found["frames"].clamp(-1, 1)
+        state[:, t] = model.body.decode(found["body"][:, 0], state[:, t - 1])
+        moments = replace(moments, frames=patches, state=state, levels=levels)
+        if t + 1 < times:
+            pairs = zip(memory, read(model, _part(moments, t, t + 1)), strict=True)
+            memory = [(torch.cat([k, ks], 2), torch.cat([v, vs], 2)) for (k, v), (ks, vs) in pairs]
+    return moments
+
+
+def _part(moments: Moments, first: int, end: int) -> Moments:
+    each = (moments.frames, moments.state, moments.actions)
+    frames, state, actions = (value[:, first:end] for value in each)
+    return Moments(frames, state, actions, moments.when[first:end], moments.levels[:, first:end])
+
+
+def _told(moments: Moments, draw: NoiseDraw) -> Tensor:
+    """Levels of the moments looked back on: as drawn for real ones; the model's own keep theirs."""
+    return torch.where(moments.levels > 0, moments.levels, draw.levels)
+
+
+def _doubted(moments: Moments, draw: NoiseDraw) -> Tensor:
+    """The real moments' patches at the noise drawn for them; the model's own have errors enough."""
+    noisy = mix(moments.frames, draw.eps.unflatten(1, moments.frames.shape[1:3]), draw.levels[..., None, None])
+    return torch.where((moments.levels > 0)[..., None, None], moments.frames, noisy)

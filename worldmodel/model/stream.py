@@ -1,0 +1,167 @@
+"""Imagination that goes on: frame by frame, one new action at a time, for as long as one likes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from worldmodel.flow.sampler import grid, sample
+from worldmodel.model.moments import DOUBT, Moments, Sought, earlier, foresee, per_moment, read
+from worldmodel.model.world import WorldModel
+
+
+class Stream:
+    """B dreams side by side, one forward pass for all of them.
+
+    ``begin`` each from what was seen, then ``step`` with an action each; ``observe`` puts what was really seen in the
+    place of what was imagined, at any time. A dream looks back on the model's last ``window`` moments, of which only
+    keys and values are kept: after a thousand steps it takes the memory that it took at first. Every dream draws from a
+    generator of its own, so that it does not depend on its neighbours.
+
+    model: in evaluation mode, on its device and in its number format; not changed. steps: sampling steps per frame.
+    Raises ValueError for a model that was not trained to stream.
+    """
+
+    def __init__(self, model: WorldModel, batch: int = 1, steps: int = 2) -> None:
+        config = model.config
+        if model.body is None:
+            raise ValueError(
+                "this checkpoint does not stream (it was trained with modes.stream=0); "
+                "train one with `worldmodel train experiment=everything`"
+            )
+        if batch < 1 or steps < 1:
+            raise ValueError(f"batch={batch}, steps={steps}: expected at least 1")
+        self.model, self.batch, self.levels = model, batch, grid(steps)
+        some = next(model.parameters())
+        self.device = some.device
+        heads = config.backbone.heads
+        shape = (batch, heads, config.window * per_moment(model), config.backbone.width // heads)
+        depth, kind = config.backbone.depth, {"dtype": some.dtype, "device": some.device}
+        self.memory = [(torch.zeros(shape, **kind), torch.zeros(shape, **kind)) for _ in range(depth)]
+        self.actions = torch.zeros(batch, config.window, config.action_dim, device=self.device)
+        self.images = torch.zeros(batch, len(config.cameras), config.size, config.size, 3, dtype=torch.uint8)
+        self.images = self.images.to(self.device)
+        self.state = torch.zeros(batch, config.state_dim, device=self.device)
+        self.doubt = torch.zeros(batch, 1, device=self.device)
+        self.age = torch.full((batch,), -1, device=self.device)
+        self.generators = [torch.Generator() for _ in range(batch)]
+
+    def begin(
+        self,
+        images: UInt8[Tensor, "R C H W 3"],
+        state: Float[Tensor, "R S"],
+        rows: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> None:
+        """Begin the dreams ``rows`` (all of them where absent) anew at what was seen, the others go on.
+
+        seeds: of each one's sampling noise; its row's number where absent. Raises ValueError if shapes do not fit.
+        """
+        rows = list(range(self.batch)) if rows is None else list(rows)
+        self._see(images, state, rows)
+        self.age[rows] = 0
+        for row, seed in zip(rows, rows if seeds is None else seeds, strict=True):
+            self.generators[row].manual_seed(int(seed))
+
+    @torch.no_grad()
+    def step(self, actions: Float[Tensor, "B A"]) -> tuple[UInt8[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
+        """Carry out one action (physical units) in each dream; returns the frames and states imagined after it.
+
+        Raises ValueError if actions do not fit or are not finite (nothing has then moved), RuntimeError if a dream has
+        not begun.
+        """
+        model, config = self.model, self.model.config
+        if (self.age < 0).any():
+            raise RuntimeError("step called before begin; call begin(images, state) first")
+        if actions.shape != (self.batch, config.action_dim) or not actions.isfinite().all():
+            raise ValueError(f"expected finite actions ({self.batch}, {config.action_dim}), got {tuple(actions.shape)}")
+        self.actions = torch.cat([self.actions[:, 1:], actions.to(self.actions)[:, None]], dim=1)
+        last, per = model.frames.patches(model.frames.encode(self.images)[:, None]), per_moment(model)
+        fresh = read(model, self._moment(last, self.state, self.actions[:, -1], self.doubt, ago=0))
+        memory = [
+            (torch.cat([keys[:, :, per:], k], dim=2), torch.cat([values[:, :, per:], v], dim=2))
+            for (keys, values), (k, v) in zip(self.memory, fresh, strict=True)
+        ]
+        self.age = (self.age + 1).clamp(max=config.window)
+        when, there = self._when(-1), self._there()
+
+        def denoise(values: dict[str, Tensor], level: Tensor) -> dict[str, Tensor]:
+            at = level.to(self.device).view(1, 1)
+            return foresee(model, memory, Sought(values["frames"], values["body"], last, when, at), there)
+
+        found = sample(denoise, self._noise(last.shape[1:]), self.levels)
+        self.memory = earlier(model, memory, 1 / config.rate)
+        assert model.body is not None
+        self.images = model.frames.decode(model.frames.assemble(found["frames"], 1))[:, 0]
+        self.state = model.body.decode(found["body"][:, 0], self.state)
+        self.doubt = torch.full_like(self.doubt, DOUBT)
+        return self.images, self.state
+
+    @torch.no_grad()
+    def observe(
+        self,
+        images: UInt8[Tensor, "R C H W 3"],
+        state: Float[Tensor, "R S"],
+        rows: Sequence[int] | None = None,
+        ago: int = 0,
+    ) -> None:
+        """Put what was really seen, ``ago`` steps before now, in the place of what was imagined then.
+
+        The dreams ``rows`` (all where absent) go on from there. Raises ValueError if shapes do not fit, or for a moment
+        that these dreams do not remember.
+        """
+        rows = list(range(self.batch)) if rows is None else list(rows)
+        if not 0 <= ago <= int(self.age[rows].min()):
+            raise ValueError(f"ago={ago}: expected a moment that is remembered, 0 to {int(self.age[rows].min())}")
+        if ago == 0:
+            self._see(images, state, rows)
+            return
+        pixels = self._checked(images, state, rows)
+        window, per = self.model.config.window, per_moment(self.model)
+        patches = self.model.frames.patches(self.model.frames.encode(pixels)[:, None])
+        moment = self._moment(patches, state, self.actions[rows, window - ago], 0 * self.doubt[rows], ago)
+        place = slice((window - ago) * per, (window - ago + 1) * per)
+        for (keys, values), (k, v) in zip(self.memory, read(self.model, moment), strict=True):
+            keys[rows, :, place], values[rows, :, place] = k, v
+
+    def _see(self, images: Tensor, state: Tensor, rows: list[int]) -> None:
+        """Take frames and state as what is seen now. What is shown to others is theirs, so nothing is changed in it."""
+        pixels = self._checked(images, state, rows)
+        self.images, self.state, self.doubt = self.images.clone(), self.state.clone(), self.doubt.clone()
+        self.images[rows], self.state[rows], self.doubt[rows] = pixels, state.to(self.state), 0.0
+
+    def _checked(self, images: Tensor, state: Tensor, rows: list[int]) -> Tensor:
+        expected = (len(rows), *self.images.shape[1:])
+        if images.shape != expected or images.dtype != torch.uint8:
+            found = f"{images.dtype} {tuple(images.shape)}"
+            raise ValueError(f"this model streams uint8 frames {expected} (dreams, cameras, H, W, 3), got {found}")
+        if state.shape != (len(rows), self.state.shape[1]) or not state.isfinite().all():
+            raise ValueError(f"expected finite states {(len(rows), self.state.shape[1])}, got {tuple(state.shape)}")
+        return images.to(self.device)
+
+    def _moment(self, patches: Tensor, state: Tensor, actions: Tensor, doubt: Tensor, ago: int) -> Moments:
+        """One moment of some dreams, ``ago`` control steps before now."""
+        return Moments(patches[:, None], state.to(self.state)[:, None], actions[:, None], self._when(ago), doubt)
+
+    def _when(self, ago: int) -> Float[Tensor, "1"]:
+        """Seconds on a clock whose 0 is now."""
+        return torch.tensor([-ago / self.model.config.rate], device=self.device)
+
+    def _there(self) -> Tensor | None:
+        """Which remembered tokens each dream may read, (B, M): nothing from before it began. None where all are its."""
+        window = self.model.config.window
+        if (self.age == window).all():
+            return None
+        ago = torch.arange(window, 0, -1, device=self.device)
+        return (ago <= self.age[:, None]).repeat_interleave(per_moment(self.model), 1)
+
+    def _noise(self, frames: torch.Size) -> dict[str, Tensor]:
+        """Where every dream's next frames and state come from."""
+
+        def draw(shape: Sequence[int]) -> Tensor:
+            return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
+
+        return {"body": draw((1, self.state.shape[1])), "frames": draw(frames)}

@@ -1,0 +1,43 @@
+"""The body's next state as a token that can be wanted: what a dream needs beside frames to go on."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from worldmodel.tokens.scaling import Scaling
+
+
+class Body(nn.Module):
+    """The robot's state one control step later, as one token.
+
+    Values are the change since the moment before, each dimension in its own robust range: a state moves by a hundredth
+    of its range in a step, and as a share of that range the change would hardly be heard beside the noise.
+    """
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.scaling = Scaling((dim,))
+        self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.slot = nn.Parameter(torch.randn(width) * 0.02)
+        self.head = nn.Linear(width, dim)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def encode(self, state: Float[Tensor, "*b S"], before: Float[Tensor, "*b S"]) -> Float[Tensor, "*b S"]:
+        """States in physical units and those a step before to model units, about [-1, 1]."""
+        return self.scaling.encode(state - before)
+
+    def decode(self, values: Float[Tensor, "*b S"], before: Float[Tensor, "*b S"]) -> Float[Tensor, "*b S"]:
+        """Model units to states in physical units; the inverse of ``encode``."""
+        return before + self.scaling.decode(values)
+
+    def tokens(self, values: Float[Tensor, "B T S"]) -> Float[Tensor, "B T D"]:
+        """Embed (noisy) values."""
+        return self.embed(values.to(self.slot.dtype)) + self.slot
+
+    def read(self, features: Float[Tensor, "B T D"]) -> Float[Tensor, "B T S"]:
+        """The clean values that the features predict, in model units."""
+        return self.head(features).float()

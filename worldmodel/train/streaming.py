@@ -1,0 +1,36 @@
+"""The noise of one training step in stream mode: of what is wanted, of what is looked back on, and of own moments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from worldmodel.flow import NoiseDraw
+from worldmodel.flow.noise import draw_moments
+from worldmodel.model import WorldModel
+from worldmodel.model.rehearsal import OWN
+from worldmodel.train.config import TrainConfig
+
+
+def stream_noise(
+    model: WorldModel, config: TrainConfig, batch: int, generator: Callable[[int], torch.Generator]
+) -> dict[str, NoiseDraw]:
+    """Draws for `stream_loss`. ``generator`` gives the step's random numbers for one purpose, by its number.
+
+    Frames and state of one next moment share a level, as they do when it is sampled.
+    """
+    times, dim = model.config.window, model.config.state_dim
+    rows, patches, pixels = model.frames.shape(batch, times)
+    frames = draw_moments(config.noise.stream, (rows, patches, pixels), generator(0), times)
+    body = NoiseDraw(torch.randn(batch, times, dim, generator=generator(1)), frames.levels, torch.arange(times)[None])
+    looking = generator(2)
+    eps, levels = torch.randn(frames.eps.shape, generator=looking), torch.rand(batch, times, generator=looking)
+    draws = {"frames": frames, "body": body, "observed": NoiseDraw(eps, config.stream.noise * levels, frames.which)}
+    chance = generator(3)
+    if times > 1 and torch.rand((), generator=chance) < config.stream.own:
+        own = int(torch.randint(1, times, (), generator=chance))
+        pure, which = torch.ones(1, 1), torch.zeros(1, 1, dtype=torch.int64)
+        for name, shape in (("frames", (batch, own * patches // times, pixels)), ("body", (batch, own, dim))):
+            draws[OWN + name] = NoiseDraw(torch.randn(shape, generator=chance), pure, which.expand(1, shape[1]))
+    return draws
