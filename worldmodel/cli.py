@@ -73,6 +73,11 @@ VERBS = (
          "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6"),
     ),
     Verb(
+        "play", "worldmodel.play", "play", "PlayConfig",
+        "Drive the gripper inside the imagination, beside MuJoCo under the same actions: a page on 127.0.0.1.",
+        ("worldmodel play", "worldmodel play task=lift_can data=datasets/local/lift_can port=0"),
+    ),
+    Verb(
         "score", "worldmodel.eval.score", "score", "ScoreConfig",
         "Compare a checkpoint's actions and imagined frames with recordings, open loop: a store or a LeRobot data set.",
         ("worldmodel score checkpoint=shipped data=datasets/local/place_can",
