@@ -68,9 +68,10 @@ VERBS = (
     ),
     Verb(
         "imagine", "worldmodel.imagine", "imagine", "ImagineConfig",
-        "Ask a checkpoint in one of its five modes about recorded moments: a picture beside the truth, and errors.",
+        "Ask a checkpoint in one of its modes about recorded moments, or let it stream from them: pictures and errors.",
         ("worldmodel imagine mode=forward data=datasets/local/place_can",
-         "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6"),
+         "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6",
+         "worldmodel imagine mode=stream checkpoint=outputs/everything data=datasets/local/place_can frames=1000"),
     ),
     Verb(
         "play", "worldmodel.play", "play", "PlayConfig",

@@ -94,3 +94,18 @@ def test_arms_take_turns_at_whole_steps(tmp_path: Path, monkeypatch: pytest.Monk
     found = arms.compare_arms(tmp_path / "store", tmp_path / "runs", rounds=2, batch=2)
     assert found["arms"]["flow"]["ratio"] == 1.0 and found["arms"]["self_flow"]["ratio"] > 1.0
     assert all(arm["seconds"] > 0 and arm["cpu_seconds"] > 0 for arm in found["arms"].values())
+
+
+def test_streams_are_timed_by_size_steps_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from worldmodel.bench import bench, streaming
+
+    monkeypatch.setattr(streaming, "SIZES", ("nano",))
+    monkeypatch.setattr(streaming, "STEPS", (1, 4))
+    monkeypatch.setattr(streaming, "WARM", 1)
+    timed = streaming.stream_speed
+    monkeypatch.setattr("worldmodel.bench.verb.stream_speed", lambda threads: timed(threads, frames=3))
+    assert bench(BenchConfig(out=str(tmp_path), parts=("streaming",), threads=1)) == 0
+    rows = json.loads((tmp_path / "bench.json").read_text())["streaming"]["rows"]
+    assert [(row["size"], row["threads"], row["steps"]) for row in rows] == [("nano", 1, 1), ("nano", 1, 4)]
+    assert rows[0]["cpu_ms"] < rows[1]["cpu_ms"] and all(row["frames_per_second"] > 0 for row in rows)
+    assert len(streaming.table({"rows": rows}).splitlines()) == 4

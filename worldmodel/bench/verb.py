@@ -19,6 +19,7 @@ from worldmodel.bench.arms import compare_arms
 from worldmodel.bench.imagining import imagine
 from worldmodel.bench.loading import load_speed
 from worldmodel.bench.simulating import simulate
+from worldmodel.bench.streaming import stream_speed, table
 from worldmodel.bench.training import train_speed
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.config import closest, option
@@ -27,7 +28,7 @@ from worldmodel.eval.actor import Actor
 from worldmodel.eval.candidate import Candidate, open_candidate
 from worldmodel.experience import AUDIO, AUDIO_HZ, CONTROL_HZ, STATE, image_key
 
-PARTS = ("act", "simulate", "collect", "load", "imagine", "train", "arms")
+PARTS = ("act", "simulate", "collect", "load", "imagine", "streaming", "train", "arms")
 HELD_OUT = 2_000_000_000
 """First seed of the bench's own episodes: far above those that anyone trains on."""
 
@@ -75,6 +76,8 @@ def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
         return _act(_candidate(config))
     if part == "simulate":
         return simulate(config.task, 96, os.cpu_count() or 1, config.seconds, timeout=60)
+    if part == "streaming":
+        return stream_speed(config.threads)
     store, seconds = _store(config, scratch)
     if part == "collect":
         return {
@@ -133,6 +136,8 @@ def _say(part: str, found: dict[str, Any]) -> str:
         verdict = "above" if found["above_copy_at_every_step"] else "NOT above"
         ends = f"{first['imagined']:.1f} dB one step ahead, {last['imagined']:.1f} dB {last['steps_ahead']} steps ahead"
         return f"{ends}; {verdict} copying the last frame at every step"
+    if part == "streaming":
+        return table(found)
     if part == "arms":
         costs = [f"{kind} {arm['ratio']:.2f}" for kind, arm in found["arms"].items()]
         return f"cost of a step beside flow matching's: {', '.join(costs)}"

@@ -18,8 +18,8 @@ class DreamEnv(gymnasium.Env):
 
     A dream begins at something seen: ``options={"observation": ...}`` (of a real env, or of a recording's step),
     ``options={"state": ...}`` (a simulator state: the real env shows it), one of ``starts``, or what the real env shows
-    at the seed. It goes on until the task's time is up. Whether a task succeeded in a dream is not known: ``terminated``
-    is always False and the reward 0. Seed, start and actions decide everything.
+    at the seed. It goes on until the task's time is up. Whether a task succeeded in a dream is not known, so
+    ``terminated`` is always False and the reward 0. Seed, start and actions decide everything.
 
     ``model`` is changed to evaluation mode and to the number format that is fast here. ``options`` are the fields of
     `DreamConfig`. Raises ValueError, one line, for a model that does not stream or does not know the task.
@@ -57,7 +57,7 @@ class DreamEnv(gymnasium.Env):
         """
         if self._steps < 0:
             raise RuntimeError("step called before reset; call env.reset(seed=...) first")
-        self.stream.step(self.setting.actions(action, self.action_space.shape)[None])
+        self.stream.step(self.setting.actions(action, (self.model.config.action_dim,))[None])
         self._steps += 1
         return self._shown(), 0.0, False, self._steps >= self.setting.limit, self._info()
 

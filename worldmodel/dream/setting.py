@@ -59,7 +59,9 @@ class Setting:
     def _spaces(self) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Dict]:
         """The real env's, or for tasks without one whatever is finite."""
         if self.real is not None:
-            return self.real.action_space, self.real.observation_space
+            action, observation = self.real.action_space, self.real.observation_space
+            assert isinstance(action, gymnasium.spaces.Box) and isinstance(observation, gymnasium.spaces.Dict)
+            return action, observation
         shape, box = self.model.config, gymnasium.spaces.Box
         frame = (shape.size, shape.size, 3)
         spaces: dict[str, gymnasium.Space] = {image_key(name): box(0, 255, frame, np.uint8) for name in shape.cameras}

@@ -51,18 +51,16 @@ class DreamVectorEnv(VectorEnv):
         mask = np.asarray(rest.pop("reset_mask", np.ones(self.num_envs, bool)))
         if len(seeds) != self.num_envs or mask.shape != (self.num_envs,) or not mask.any():
             raise ValueError(
-                f"got {len(seeds)} seeds and a reset_mask of {mask.tolist()}, expected one each for {self.num_envs} dreams"
+                f"got {len(seeds)} seeds and reset_mask={mask.tolist()}, expected one each for {self.num_envs} dreams"
             )
         self._begin(np.flatnonzero(mask).tolist(), seeds, rest)
         return self.setting.arrays(self.stream.images, self.stream.state), self._info()
 
-    def step(
-        self, actions: Any
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Imagine one control step of every dream; errors as in `DreamEnv.step`."""
         if (self._steps < 0).any():
             raise RuntimeError("step called before reset; call envs.reset(seed=...) first")
-        wanted = self.setting.actions(actions, self.action_space.shape)
+        wanted = self.setting.actions(actions, (self.num_envs, self.model.config.action_dim))
         over = np.flatnonzero(self._steps >= self.setting.limit).tolist()
         self.stream.step(wanted)
         self._steps += 1

@@ -43,7 +43,7 @@ class ObjectiveConfig:
     actions_floor: float = 0.25
     audio_floor: float = 0.25
     draws: int = 2
-    body: float = 0.5
+    body: float = 0.1
     body_floor: float = 0.25
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The verb ``imagine``: one of the five modes, asked about recorded moments, whose true answer is known."""
+"""The verb ``imagine``: a checkpoint in one of its modes, asked about recorded moments, whose true answer is known."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from torch import Tensor
 from worldmodel import checkpoint
 from worldmodel.backbone import fast_dtype
 from worldmodel.config import UserError, closest, option
+from worldmodel.data.clips import Clips
 from worldmodel.eval.candidate import use_threads
 from worldmodel.eval.score import ScoreConfig, open_clips
 from worldmodel.eval.stats import decibels
 from worldmodel.experience import Clip
-from worldmodel.flow import MODES
+from worldmodel.flow import MODES, STREAM
+from worldmodel.imagine.film import AHEAD, show
 from worldmodel.imagine.picture import draw
+from worldmodel.imagine.streaming import stream
 from worldmodel.model import Given, Want, WorldModel
 
 
@@ -28,23 +31,25 @@ from worldmodel.model import Given, Want, WorldModel
 class ImagineConfig:
     """What to imagine, from which recorded moments, and where the picture goes."""
 
-    mode: str = option("policy, joint, forward, inverse or video: what is given and what is wanted")
+    mode: str = option("policy, joint, forward, inverse or video: what is given and wanted; stream: frame after frame")
     data: str = option("folder of an EpisodeStore, or lerobot:FOLDER_OR_REPO_ID")
     checkpoint: str = option("shipped, or the folder of a training run or model", "shipped")
     out: str = option("folder for picture and numbers", "outputs/imagine")
     windows: int = option("moments to measure, at random; all where there are fewer", 64)
     show: int = option("how many of them to draw", 4)
+    frames: int = option("with mode=stream: frames to imagine from each moment; a film goes with them", 40)
     holdout: float = option("use the last episodes only: the share that training kept out; 0 for all", 0.0)
     steps: int = option("sampling steps", 2)
     seed: int = option("of the moments and of the sampling noise", 0)
     threads: int = option("CPU threads; 0 for half of the cores", 0)
 
     def __post_init__(self) -> None:
-        for name in ("windows", "show", "steps"):
+        for name in ("windows", "show", "steps", "frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
-        if self.mode != "???" and self.mode not in MODES:
-            raise ValueError(f"mode={self.mode}: no such mode; {closest(self.mode, MODES)}")
+        known = (*MODES, STREAM)
+        if self.mode != "???" and self.mode not in known:
+            raise ValueError(f"mode={self.mode}: no such mode; {closest(self.mode, known)}")
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
 
@@ -64,6 +69,8 @@ def imagine(config: ImagineConfig) -> int:
     model = checkpoint.load(config.checkpoint)
     model.compute_in(fast_dtype("cpu"))
     clips = open_clips(model.config, ScoreConfig(data=config.data, holdout=config.holdout))
+    if config.mode == STREAM:
+        return _stream(model, clips, config)
     chosen = np.sort(np.random.default_rng(config.seed).permutation(len(clips))[: config.windows])
     at = moments(config.mode, model.config.horizon)
     clip = clips.gather(chosen, np.tile(at, (len(chosen), 1))).map(torch.as_tensor)
@@ -76,6 +83,23 @@ def imagine(config: ImagineConfig) -> int:
     shown = np.sort(rng.permutation(len(chosen))[: config.show])
     draw(clip, answer, shown, out / f"{config.mode}.png", model.config, config.mode)
     print("\n".join([*tell(found), f"{out / f'{config.mode}.png'} shows {len(shown)} of {len(chosen)} moments"]))
+    return 0
+
+
+def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
+    """Dream frame by frame from recorded moments, under recorded actions; measure and film it."""
+    found, windows, frames = stream(model, clips, config)
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    head = {"checkpoint": config.checkpoint, "data": config.data, "mode": STREAM, "steps": config.steps}
+    (out / f"{STREAM}.json").write_text(json.dumps(head | found, indent=1) + "\n")
+    told = [row for row in found["frames"] if row["steps_ahead"] in AHEAD]
+    lines = [*tell({"frames": told})]
+    for camera, numbers in found["vitals"].items():
+        each = ", ".join(f"{name} {100 * number['within']:.1f} %" for name, number in numbers.items())
+        lines.append(f"{camera}: imagined frames within the range of real ones: {each}")
+    written = show(clips, windows, frames, out)
+    print("\n".join([*lines, f"{written[-1]} and films beside it show {len(frames)} of {found['dreams']} dreams"]))
     return 0
 
 

@@ -86,16 +86,17 @@ def earlier(model: WorldModel, memory: Memory, seconds: float) -> Memory:
 
     So a stream needs no clock that runs on: its present is always at 0, and the thousandth step is like the tenth.
     """
-    place = torch.tensor([[-seconds, 0.0, 0.0]], device=memory[0][0].device)
-    turn = model.backbone.rotary(place)
+    keys = memory[0][0]
+    place = torch.tensor([-seconds, 0.0, 0.0], device=keys.device)
+    turn = model.backbone.rotary(place.expand(keys.shape[2], -1))
     return [(rotate(keys, turn), values) for keys, values in memory]
 
 
 def look_back(model: WorldModel, memory: Memory, times: int) -> tuple[Memory, Bool[Tensor, "T M"]]:
     """What each next moment may read when those after each of ``times`` moments are foreseen at once, as in training.
 
-    The moment after t reads t - window + 1 to t: memory (B * T, heads, window * `per_moment`, head_dim), and which of it
-    is there, since nothing was before the first.
+    The moment after t reads t - window + 1 to t: memory (B * T, heads, window * `per_moment`, head_dim), and which of
+    it is there, since nothing was before the first.
     """
     device, window = memory[0][0].device, model.config.window
     index = torch.arange(times, device=device)[:, None] + torch.arange(1 - window, 1, device=device)

@@ -32,7 +32,6 @@ def stream_loss(
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
     moments, frames, state = lay_out(model, clip)
-    times = len(moments.when)
     if OWN + "body" in noise:
         moments = rehearse(model, moments, noise[OWN + "frames"].eps, noise[OWN + "body"].eps)
     seen = replace(moments, frames=_doubted(moments, noise["observed"]), levels=_told(moments, noise["observed"]))

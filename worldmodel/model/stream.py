@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from worldmodel.flow.sampler import grid, sample
@@ -39,8 +39,8 @@ class Stream:
         self.device = some.device
         heads = config.backbone.heads
         shape = (batch, heads, config.window * per_moment(model), config.backbone.width // heads)
-        depth, kind = config.backbone.depth, {"dtype": some.dtype, "device": some.device}
-        self.memory = [(torch.zeros(shape, **kind), torch.zeros(shape, **kind)) for _ in range(depth)]
+        nothing = torch.zeros(shape, dtype=some.dtype, device=self.device)
+        self.memory = [(nothing.clone(), nothing.clone()) for _ in range(config.backbone.depth)]
         self.actions = torch.zeros(batch, config.window, config.action_dim, device=self.device)
         self.images = torch.zeros(batch, len(config.cameras), config.size, config.size, 3, dtype=torch.uint8)
         self.images = self.images.to(self.device)

@@ -1,0 +1,101 @@
+"""Dreams under recorded actions: the course, the measure, what is written, and the numbers that tell of a collapse."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small import CONFIG, dreaming_model, small_model, small_store
+
+from worldmodel import checkpoint
+from worldmodel.config import UserError
+from worldmodel.data import EpisodeStore
+from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.experience import EXECUTED
+from worldmodel.imagine import ImagineConfig, imagine
+from worldmodel.imagine.collapse import vitals, within
+from worldmodel.imagine.streaming import choose, dream, plan
+from worldmodel.model import Stream
+from worldmodel.train.config import ModesConfig
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    root = tmp_path_factory.mktemp("streaming")
+    small_store(root / "data", lengths=(24, 6))
+    checkpoint.save(dreaming_model(), root / "model", {"train": {"modes": asdict(ModesConfig(stream=1))}})
+    return str(root / "data"), root
+
+
+@pytest.fixture
+def clips(ground: tuple[str, Path]) -> Clips:
+    return Clips([EpisodeStore.open(ground[0])], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
+
+
+def test_the_verb_measures_and_films(ground: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    data, root = ground
+    config = ImagineConfig("stream", data, str(root / "model"), str(tmp_path), 3, show=2, frames=12, threads=1)
+    assert imagine(config) == 0
+    found = json.loads((tmp_path / "stream.json").read_text())
+    assert found["dreams"] == 3 and found["length"] == 12 and found["frames"][0].keys() >= {"imagined", "copied"}
+    assert all(0 <= number["within"] <= 1 for numbers in found["vitals"].values() for number in numbers.values())
+    assert "within the range of real ones" in capsys.readouterr().out
+    with av.open(str(tmp_path / "stream_1.mp4")) as film:
+        assert "Generated" in film.metadata["comment"] and film.streams.video[0].average_rate == 20
+        assert sum(1 for _ in film.decode(video=0)) == 12
+    assert "Generated" in Image.open(tmp_path / "stream.png").text["Comment"]
+    assert not (tmp_path / "stream_2.mp4").exists()
+
+
+def test_a_checkpoint_that_does_not_stream_is_refused(ground: tuple[str, Path], tmp_path: Path) -> None:
+    data, root = ground
+    checkpoint.save(small_model(), root / "plain", {"train": {"modes": asdict(ModesConfig())}})
+    checkpoint.save(small_model(), root / "unknown", {})
+    with pytest.raises(UserError, match=r"was not trained for it \(modes.stream=0\)"):
+        imagine(ImagineConfig("stream", data, str(root / "plain"), str(tmp_path / "none")))
+    with pytest.raises(ValueError, match="does not stream"):
+        imagine(ImagineConfig("stream", data, str(root / "unknown"), str(tmp_path / "none")))
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_course_goes_to_the_end_and_back(clips: Clips) -> None:
+    course = plan(clips, np.array([26, 20]), 9)
+    assert course.steps.tolist() == [[26, 27, 28, 29, 28, 27, 26, 25, 24], [20, 21, 22, 23, 22, 21, 20, 19, 18]]
+    assert course.recorded.sum(1).tolist() == [3, 3] and course.recorded[:, :3].all()
+
+
+def test_dreams_are_led_by_what_was_executed_and_compared_with_what_followed(clips: Clips) -> None:
+    model, config = dreaming_model(), ImagineConfig("stream", "x", frames=4, steps=1, seed=3)
+    window = np.array([4])
+    found = dream(model, clips, window, config, show=1)
+    stream, clip = Stream(model, 1, 1), clips.gather(window, np.array([[1, 2, 3, 4]])).map(torch.as_tensor)
+    stream.begin(clip.images, clip.state, seeds=[7])
+    assert not np.array_equal(clip.action, clip.executed), f"{EXECUTED} differs here"
+    for t in range(4):
+        images, _ = stream.step(clip.executed[:, t])
+        np.testing.assert_array_equal(found.frames[0, t], images[0].numpy())
+        real = clip.future[0, t].numpy().astype(np.float32)
+        assert found.errors[0, t] == pytest.approx(((images[0].numpy() - real) ** 2).mean(), rel=1e-5)
+        assert found.errors[1, t] == pytest.approx(((clip.images[0].numpy() - real) ** 2).mean(), rel=1e-5)
+    assert (clips.time[choose(clips, config)] + 1 < clips.end[choose(clips, config)]).all()
+
+
+def test_what_fades_or_blurs_leaves_the_range() -> None:
+    real = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16, 3), np.uint8)
+    dark, flat = real[:5] // 8, np.full_like(real[:5], 127)
+    smooth = (real[:5, :, ::1] // 2 + np.roll(real[:5], 1, 2) // 2).astype(np.uint8)
+    numbers = vitals(real)
+    assert numbers.shape == (40, 1, 3)
+    np.testing.assert_allclose(numbers[..., 0], real.astype(float).mean((2, 3, 4)), rtol=1e-5)
+
+    def share(frames: np.ndarray) -> list[float]:
+        found = within(vitals(frames)[None], numbers, ("scene",))["scene"]
+        assert found["contrast"]["imagined"].keys() == {"1", str(len(frames))}
+        return [number["within"] for number in found.values()]
+
+    assert share(real[:7]) == [1, 1, 1] and share(dark) == [0, 0, 0]
+    assert share(flat)[1:] == [0, 0] and share(smooth)[2] == 0

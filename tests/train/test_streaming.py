@@ -1,0 +1,106 @@
+"""Training in stream mode through the real entry point: it learns, resumes exactly, leaves other runs as they were."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from small import small_store
+
+from worldmodel import checkpoint
+from worldmodel.backbone import BackboneConfig
+from worldmodel.config import load
+from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.experience import STATE
+from worldmodel.flow import MODES
+from worldmodel.model import Stream
+from worldmodel.train import TrainConfig, train
+from worldmodel.train.config import LogConfig, ModesConfig, StreamConfig, ValidationConfig
+from worldmodel.train.loop import prepare
+from worldmodel.train.optimiser import OptimiserConfig
+from worldmodel.train.state import saved
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    small_store(tmp_path / "data")
+    return TrainConfig(
+        data=str(tmp_path / "data"),
+        out=str(tmp_path / "run"),
+        steps=4,
+        batch=8,
+        holdout=0.5,
+        compile=False,
+        save_every=2,
+        backbone=BackboneConfig(width=32, depth=2, heads=2),
+        modes=ModesConfig(0.3, 0, 0, 0, 0, 0.7),
+        stream=StreamConfig(window=3),
+        log=LogConfig(every=1),
+        validation=ValidationConfig(every=0),
+    )
+
+
+def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path) -> None:
+    drawn = [prepare(config).batches.draw(step) for step in range(4)]
+    assert {mode for mode, _, _ in drawn} == {"policy", "stream"}
+    assert any("own.body" in noise for _, _, noise in drawn), "some step rehearses"
+    train(config)
+    whole = load_file(saved(Path(config.out) / "states")[-1] / "state.safetensors")
+    rest = replace(config, out=str(tmp_path / "killed"))
+    (tmp_path / "killed" / "states").mkdir(parents=True)
+    first = saved(Path(config.out) / "states")[0]
+    first.rename(tmp_path / "killed" / "states" / first.name)
+    train(rest)
+    resumed = load_file(saved(Path(rest.out) / "states")[-1] / "state.safetensors")
+    assert whole.keys() == resumed.keys() and all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    rows = [json.loads(line) for line in (Path(config.out) / "metrics.jsonl").read_text().splitlines()]
+    assert any("held_out/stream_frames" in row for row in rows) and any("stream/body" in row for row in rows)
+    model = checkpoint.load(config.out)
+    assert model.config.window == 3 and model.body is not None and Stream(model).batch == 1
+    assert model.body.scaling.low[0] == pytest.approx(0.0), "fitted to changes of the state, which are 1 here"
+    with pytest.raises(ValueError, match=r"trained with stream\.window=3, not 2"):
+        train(replace(config, stream=StreamConfig(window=2)))
+
+
+def test_it_learns_how_the_state_moves(config: TrainConfig) -> None:
+    alone, optimiser = ModesConfig(0, 0, 0, 0, 0, 1), OptimiserConfig(warmup=5)
+    train(replace(config, steps=40, batch=16, save_every=40, modes=alone, optimiser=optimiser, log=LogConfig(every=8)))
+    rows = [json.loads(line) for line in (Path(config.out) / "metrics.jsonl").read_text().splitlines()]
+    losses = [row["stream/body"] for row in rows if "stream/body" in row]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_without_streams_nothing_is_drawn_or_built_otherwise(config: TrainConfig) -> None:
+    run = prepare(replace(config, modes=ModesConfig()))
+    assert run.learner.model.body is None and run.learner.model.config.window == 0
+    shares = np.array([getattr(ModesConfig(), mode) for mode in MODES])
+    for step in range(40):
+        rng = np.random.default_rng([0, step])
+        assert run.batches.draw(step)[0] == list(MODES)[rng.choice(5, p=shares / shares.sum())]
+
+
+def test_clips_know_later_states_and_changes(config: TrainConfig) -> None:
+    from worldmodel.data import EpisodeStore
+
+    clips = Clips([EpisodeStore.open(config.data)], ClipSpec(("scene",), 16, ("place_can",)))
+    clip = clips.gather(np.array([2, 19]), np.array([[1, 2], [1, 2]]), states=True)
+    assert clip.more_future[STATE][0, :, 0].tolist() == [3.0, 4.0]
+    assert clip.more_future[STATE][1, :, 0].tolist() == [19.0, 19.0] and not clip.future_valid[1].any()
+    changes = clips.changes(1000, 0)
+    assert len(changes) == 31 and (changes[:, 0] == 1).all(), "none across an episode's end"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stream.window=0", "stream.window=0: expected 1 to 16"),
+        ("stream.noise=0.05", "stream.noise=0.05: expected 0.1 to 1"),
+        ("stream.own=2", "expected a share"),
+    ],
+)
+def test_bad_values_are_named(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load("train", TrainConfig, ["data=x", "out=y", override])

@@ -1,0 +1,78 @@
+"""How many frames a second a stream imagines, by size of the model, sampling steps and threads."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import torch
+
+from worldmodel.backbone import fast_dtype
+from worldmodel.config import load
+from worldmodel.model import ModelConfig, Stream, WorldModel
+from worldmodel.train import TrainConfig
+
+SIZES, STEPS, WINDOW, WARM = ("nano", "tiny"), (1, 2, 4), 4, 6
+"""Sizes and sampling steps that are timed; moments looked back on, and frames that are not timed."""
+FRAME = 96
+"""Side of the frames; there are two cameras, as in our envs."""
+
+
+def stream_speed(threads: int, frames: int = 40) -> dict[str, Any]:
+    """A table of frames per second (all cameras of a moment are one frame) with 1 to ``threads`` threads.
+
+    One dream; what comes of the median of ``frames`` steps. Weights are random, their values cannot matter.
+    """
+    before, rows = torch.get_num_threads(), []
+    counts = sorted({1, threads})
+    try:
+        for size in SIZES:
+            model = _model(size)
+            for count in counts:
+                torch.set_num_threads(count)
+                rows += [{"size": size, "threads": count, **_time(model, steps, frames)} for steps in STEPS]
+    finally:
+        torch.set_num_threads(before)
+    return {"cameras": 2, "frame": FRAME, "window": WINDOW, "rows": rows}
+
+
+def _model(size: str) -> WorldModel:
+    backbone = load("train", TrainConfig, ["data=x", "out=x", f"model={size}"]).backbone
+    torch.manual_seed(0)
+    model = WorldModel(ModelConfig(backbone=backbone, size=FRAME, window=WINDOW)).eval()
+    return model.compute_in(fast_dtype("cpu"))
+
+
+def _time(model: WorldModel, steps: int, frames: int) -> dict[str, Any]:
+    """Median and 95th percentile milliseconds of a step, frames per second, and the processor's own time."""
+    config, stream = model.config, Stream(model, 1, steps)
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, len(config.cameras), config.size, config.size, 3)
+    stream.begin(torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator), torch.zeros(1, config.state_dim))
+    action, wall, work = torch.zeros(1, config.action_dim), [], []
+    for _ in range(WARM + frames):
+        began, busy = time.perf_counter(), time.process_time()
+        stream.step(action)
+        wall.append(1000 * (time.perf_counter() - began))
+        work.append(1000 * (time.process_time() - busy))
+    wall, work = sorted(wall[WARM:]), sorted(work[WARM:])
+    middle = statistics.median(wall)
+    return {
+        "steps": steps,
+        "frames_per_second": round(1000 / middle, 1),
+        "p50_ms": round(middle, 2),
+        "p95_ms": round(wall[int(0.95 * (len(wall) - 1))], 2),
+        "cpu_ms": round(statistics.median(work), 2),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures in lines of columns, below one another."""
+    head = f"{'size':6}{'threads':>8}{'steps':>7}{'frames/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'cpu ms':>9}"
+    lines = [
+        f"{row['size']:6}{row['threads']:8}{row['steps']:7}{row['frames_per_second']:10.1f}"
+        f"{row['p50_ms']:9.1f}{row['p95_ms']:9.1f}{row['cpu_ms']:9.1f}"
+        for row in found["rows"]
+    ]
+    return "\n".join(["frames of two cameras imagined by a stream", head, *lines])

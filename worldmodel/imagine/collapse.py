@@ -1,0 +1,41 @@
+"""Does a long dream still look like anything? Three numbers per frame, beside those of real frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+VITALS = ("brightness", "contrast", "sharpness")
+"""Mean grey level; its standard deviation over the frame; mean difference between neighbouring pixels."""
+
+
+def vitals(frames: UInt8[np.ndarray, "*b H W 3"]) -> Float[np.ndarray, "*b 3"]:
+    """`VITALS` of every frame, in grey levels. A dream that fades, burns out or blurs leaves the range of real ones."""
+    grey = frames.astype(np.float32).mean(-1)
+    across, down = np.abs(np.diff(grey, axis=-1)), np.abs(np.diff(grey, axis=-2))
+    sharp = (across.mean((-1, -2)) + down.mean((-1, -2))) / 2
+    return np.stack([grey.mean((-1, -2)), grey.std((-1, -2)), sharp], axis=-1)
+
+
+def within(
+    imagined: Float[np.ndarray, "B T C 3"], real: Float[np.ndarray, "N C 3"], cameras: tuple[str, ...]
+) -> dict[str, Any]:
+    """By camera and number: the range of N real frames, the imagined one at some times, and the share that lies within.
+
+    Times are the 1st, 10th, 100th, ... imagined frame and the last; values are means over B dreams.
+    """
+    last = imagined.shape[1]
+    times = sorted({time for time in (1, 10, 100, 1000, 10_000) if time < last} | {last})
+    found: dict[str, Any] = {}
+    for c, camera in enumerate(cameras):
+        for n, name in enumerate(VITALS):
+            low, high = float(real[:, c, n].min()), float(real[:, c, n].max())
+            values = imagined[:, :, c, n]
+            found.setdefault(camera, {})[name] = {
+                "real": [round(low, 2), round(high, 2)],
+                "imagined": {str(time): round(float(values[:, time - 1].mean()), 2) for time in times},
+                "within": round(float(((values >= low) & (values <= high)).mean()), 4),
+            }
+    return found

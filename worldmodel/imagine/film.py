@@ -1,0 +1,47 @@
+"""Dreams to look at: real frames above imagined ones, as a film and as a strip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel.data.clips import Clips
+from worldmodel.eval.video import GENERATED, caption, in_column, in_row, side_by_side, write_image, write_mp4
+from worldmodel.imagine.streaming import plan, real_frames
+
+EDGE = 144
+"""Pixels of a side of one camera's picture."""
+AHEAD = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Steps ahead that the strip shows, as far as the dream goes, and that are told on the screen."""
+
+
+def show(clips: Clips, windows: np.ndarray, frames: np.ndarray, out: Path) -> list[Path]:
+    """Write ``stream_<n>.mp4`` for each of S dreams, ``frames`` uint8 (S, T, C, H, W, 3), and ``stream.png`` of all.
+
+    Both say in their metadata that they show generated frames. Returns what was written.
+    """
+    written, rows = [], []
+    for number, (window, dreamt) in enumerate(zip(windows, frames, strict=True)):
+        pictures = list(_pictures(clips, int(window), dreamt))
+        path = out / f"stream_{number}.mp4"
+        write_mp4(path, pictures, round(clips.stores[0].rate), GENERATED)
+        written.append(path)
+        rows.append(in_row([pictures[ahead - 1] for ahead in AHEAD if ahead <= len(pictures)]))
+    if rows:
+        written.append(out / "stream.png")
+        write_image(written[-1], caption(in_column(rows), GENERATED), GENERATED)
+    return written
+
+
+def _pictures(clips: Clips, window: int, dreamt: np.ndarray) -> Iterator[np.ndarray]:
+    """Step by step what was really seen, cameras side by side, and below it what was imagined."""
+    course, cameras = plan(clips, np.array([window]), len(dreamt)), clips.spec.cameras
+    for t, frames in enumerate(dreamt):
+        there, names = bool(course.recorded[0, t]), [f"real, step {t + 1}", *cameras[1:]]
+        real = real_frames(clips, course.begins + t + 1)[0] if there else np.zeros_like(frames)
+        if not there:
+            names = ["the episode had ended", *cameras[1:]]
+        above = side_by_side(list(real), names, EDGE)
+        yield in_column([above, side_by_side(list(frames), ["imagined", *cameras[1:]], EDGE)])

@@ -1,0 +1,119 @@
+"""``imagine mode=stream``: dreams begun at recorded moments, led by recorded actions, measured against the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from rich.progress import track
+
+from worldmodel.data.clips import Clips
+from worldmodel.eval.stats import decibels
+from worldmodel.experience import ACTION, EXECUTED, image_key
+from worldmodel.imagine.collapse import vitals, within
+from worldmodel.model import Stream, WorldModel
+
+if TYPE_CHECKING:
+    from worldmodel.imagine.verb import ImagineConfig
+
+BATCH, REAL = 16, 500
+"""Dreams in one forward pass; real frames whose range is the yardstick of long dreams."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Where B dreams are led: steps of the store whose actions they are given, and at which a real frame follows.
+
+    Recorded actions are walked to the episode's end, then backwards and forwards again; what is imagined can be
+    compared with what was recorded only on the first way to the end.
+    """
+
+    begins: Int[np.ndarray, " B"]
+    steps: Int[np.ndarray, "B T"]
+    recorded: Bool[np.ndarray, "B T"]
+
+
+@dataclass(frozen=True)
+class Dreams:
+    """What B dreams of T steps were like. errors: of imagined frames and of the first again, summed over dreams.
+
+    frames: those of the first few dreams, which are shown.
+    """
+
+    errors: Float[np.ndarray, "2 T"]
+    count: Int[np.ndarray, " T"]
+    vitals: Float[np.ndarray, "B T C 3"]
+    frames: UInt8[np.ndarray, "S T C H W 3"]
+
+
+def choose(clips: Clips, config: ImagineConfig) -> np.ndarray:
+    """Random windows to dream from, each with something recorded after it. ValueError where there is none."""
+    able = np.flatnonzero(clips.time + 1 < clips.end)
+    if not len(able):
+        raise ValueError(f"{config.data}: no episode has two steps, so there is nothing to compare a dream with")
+    return np.random.default_rng(config.seed).permutation(able)[: config.windows]
+
+
+def plan(clips: Clips, windows: np.ndarray, frames: int) -> Course:
+    """The course from each of these windows on, ``frames`` steps long."""
+    time, begin, end = (values[windows][:, None] for values in (clips.time, clips.begin, clips.end))
+    ahead, last = np.arange(frames)[None], end - begin - 1
+    wave = (time - begin + ahead) % (2 * last)
+    return Course(time[:, 0], begin + np.minimum(wave, 2 * last - wave), time + ahead + 1 < end)
+
+
+def real_frames(clips: Clips, steps: np.ndarray) -> np.ndarray:
+    """Recorded frames of all cameras, uint8 (N, C, H, W, 3)."""
+    store = clips.stores[0]
+    each = [np.asarray(store.array(image_key(camera)).take(steps)) for camera in clips.spec.cameras]
+    return np.stack(each, axis=1)
+
+
+@torch.no_grad()
+def dream(model: WorldModel, clips: Clips, windows: np.ndarray, config: ImagineConfig, show: int) -> Dreams:
+    """Dream from each of these windows, all at once; keep the frames of the first ``show``."""
+    store, course = clips.stores[0], plan(clips, windows, config.frames)
+    key = EXECUTED if EXECUTED in store.keys else ACTION
+    actions = torch.as_tensor(np.asarray(store.array(key).take(course.steps), np.float32))
+    first, seen = clips.gather(windows).map(torch.as_tensor), real_frames(clips, course.begins)
+    stream = Stream(model, len(windows), config.steps)
+    stream.begin(first.images, first.state, seeds=[config.seed + int(window) for window in windows])
+    errors, lives, kept = np.zeros((2, config.frames)), [], []
+    for t in track(range(config.frames), f"{len(windows)} dreams", transient=True):
+        frames, there = stream.step(actions[:, t])[0].numpy(), course.recorded[:, t]
+        if there.any():
+            after = real_frames(clips, course.begins[there] + t + 1).astype(np.float32)
+            wrong = [((guess[there] - after) ** 2).mean((1, 2, 3, 4)).sum() for guess in (frames, seen)]
+            errors[:, t] = wrong
+        lives.append(vitals(frames))
+        kept.append(frames[:show])
+    return Dreams(errors, course.recorded.sum(0), np.stack(lives, axis=1), np.stack(kept, axis=1))
+
+
+def measure(clips: Clips, parts: list[Dreams], config: ImagineConfig) -> dict[str, Any]:
+    """PSNR by steps ahead beside the first frame again, and the vitals of frames beside those of real ones."""
+    errors, count = sum(part.errors for part in parts), sum(part.count for part in parts)
+    imagined, copied = decibels(errors / np.maximum(count, 1)).round(2).tolist()
+    rows = [
+        {"steps_ahead": t + 1, "imagined": imagined[t], "copied": copied[t], "dreams": int(n)}
+        for t, n in enumerate(np.asarray(count))
+        if n
+    ]
+    some = np.random.default_rng(config.seed).permutation(clips.time)[:REAL]
+    lives = np.concatenate([part.vitals for part in parts])
+    ranges = within(lives, vitals(real_frames(clips, some)), clips.spec.cameras)
+    return {"dreams": len(lives), "length": config.frames, "frames": rows, "vitals": ranges}
+
+
+def stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """What ``config.windows`` dreams were like, and of the first few: their windows, and their frames (S, T, ...)."""
+    chosen = choose(clips, config)
+    parts = [
+        dream(model, clips, chosen[first : first + BATCH], config, max(0, config.show - first))
+        for first in range(0, len(chosen), BATCH)
+    ]
+    frames = np.concatenate([part.frames for part in parts])[: config.show]
+    return measure(clips, parts, config), chosen[: len(frames)], frames
