@@ -145,7 +145,6 @@ class Session:
         wants = any(move) or grip != (self.hand.grip > 0)
         if wants and self.pilot.on:
             self.pilot.on = False
-            self.notice("you drive again")
         if not self.pilot.on:
             self.hand.drive(move, grip, time.monotonic())
         if wants and self.ready and self.both is not None:

@@ -57,7 +57,7 @@ def measure(real: Arrays, imagined: Arrays, cameras: Sequence[str]) -> dict[str,
     psnr = {}
     for camera in cameras:
         pair = [np.asarray(seen[image_key(camera)], np.float32) for seen in (real, imagined)]
-        psnr[camera] = round(min(ALIKE, float(decibels(np.mean((pair[0] - pair[1]) ** 2)))), 2)
+        psnr[camera] = round(min(ALIKE, float(decibels(float(np.mean((pair[0] - pair[1]) ** 2))))), 2)
     places = {name: np.asarray(seen[STATE], np.float64)[:4] for name, seen in (("real", real), ("imagined", imagined))}
     gap = 1000 * float(np.linalg.norm(places["real"][:3] - places["imagined"][:3]))
     shown = {name: np.round(place, 4).tolist() for name, place in places.items() if np.isfinite(place).all()}

@@ -59,7 +59,7 @@ export class View {
       this.figure(camera, "imagined", "Imagined", told.size), this.figure(camera, "real", "MuJoCo", told.size),
     ]));
     for (const camera of told.cameras) this.meters[camera] = new Meter(`${camera} picture`, `psnr-${camera}`, "dB", 8, 40, [20, 30]);
-    this.gap = new Meter("gripper", "gap", "mm apart", 0, 60, [30]);
+    this.gap = new Meter("gripper", "gap", "mm", 0, 60, [30]);
     byId("meters").replaceChildren(...[...Object.values(this.meters), this.gap].map((meter) => meter.element));
     byId("facts").textContent = `${told.task} · checkpoint ${told.checkpoint} · ${told.kind}`;
     byId("facts").title = `weights ${told.weights}`;
