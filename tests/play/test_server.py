@@ -1,4 +1,4 @@
-"""The server over its real socket: one page, bad pages beside good ones, clips that are whole, strangers at the door."""
+"""The server over its real socket: one page, bad pages beside good ones, whole clips, strangers at the door."""
 
 from __future__ import annotations
 

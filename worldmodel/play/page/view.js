@@ -117,7 +117,8 @@ export function notice(text, bad, button) {
 }
 
 export function clip(name, seconds) {
-  const film = make("video", { src: `/clips/${name}`, controls: "", loop: "", muted: "", playsinline: "", preload: "metadata" });
+  const film = make("video", { src: `/clips/${name}`, controls: "", loop: "", playsinline: "", preload: "metadata" });
+  film.muted = true;
   film.setAttribute("aria-label", `clip ${name}: MuJoCo above, imagined (generated) below`);
   const link = make("a", { href: `/clips/${name}`, download: name }, `${name} (${seconds.toFixed(1)} s)`);
   byId("clips").hidden = false;
