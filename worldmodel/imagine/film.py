@@ -42,6 +42,6 @@ def _pictures(clips: Clips, window: int, dreamt: np.ndarray) -> Iterator[np.ndar
         there, names = bool(course.recorded[0, t]), [f"real, step {t + 1}", *cameras[1:]]
         real = real_frames(clips, course.begins + t + 1)[0] if there else np.zeros_like(frames)
         if not there:
-            names = ["the episode had ended", *cameras[1:]]
+            names = ["episode over", *cameras[1:]]
         above = side_by_side(list(real), names, EDGE)
         yield in_column([above, side_by_side(list(frames), ["imagined", *cameras[1:]], EDGE)])
