@@ -26,8 +26,9 @@ class Hand:
     """Where the gripper is wanted, in the env's own terms: x, y, z in metres and the gripper's command."""
 
     def __init__(self) -> None:
-        self.target, self.grip = np.zeros(3), -1.0
-        self.move, self.heard = np.zeros(3), 0.0
+        self.target: np.ndarray = np.zeros(3)
+        self.move: np.ndarray = np.zeros(3)
+        self.grip, self.heard = -1.0, 0.0
         self._tapped: np.ndarray | None = None
 
     def place(self, observation: Arrays) -> None:
