@@ -103,7 +103,7 @@ def test_the_keyboard_reaches_everything(browser: Any) -> None:
     browser.execute_script("document.getElementById('reset').focus()")
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     wait(browser, "return document.getElementById('state').dataset.state === 'ready'")
-    assert text(browser, "time") == "0.00"
+    wait(browser, "return document.getElementById('time').textContent === '0.00'")
     browser.execute_script("document.activeElement.blur()")
     press(browser, " ")
     wait(browser, "return document.getElementById('grip').getAttribute('aria-pressed') === 'true'")
