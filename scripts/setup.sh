@@ -44,6 +44,12 @@ gl_libraries() { # MuJoCo draws through EGL where there is no display; without i
   fi
 }
 
+browser() { # for one test of the page of `worldmodel play`; elsewhere it is skipped where there is no Chromium
+  [ -n "${CI:-}" ] && [ "$(uname)" = Linux ] || return 0
+  have chromedriver && { have chromium || have chromium-browser || have google-chrome; } && return 0
+  may_install && say "installing chromium, which a test drives" && apt_install chromium chromium-driver || true
+}
+
 # --- Python ----------------------------------------------------------------------------------------------------------
 fits() { # runs it: a pyenv shim of a version that is not selected exists, but fails
   "$1" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1
@@ -114,4 +120,5 @@ install() { # the lock first, hashes checked, nothing resolved; then this projec
 }
 
 gl_libraries
+browser
 if [ ! -f "$STAMP" ] || [ "$(cat "$STAMP")" != "$(fingerprint)" ] || ! fits "$VENV/bin/python"; then install; fi

@@ -76,6 +76,11 @@ VERBS = (
          "worldmodel imagine mode=stream checkpoint=outputs/everything data=datasets/local/place_can frames=1000"),
     ),
     Verb(
+        "play", "worldmodel.play", "play", "PlayConfig",
+        "Drive the gripper inside the imagination, beside MuJoCo under the same actions: a page on 127.0.0.1.",
+        ("worldmodel play", "worldmodel play task=lift_can data=datasets/local/lift_can port=0"),
+    ),
+    Verb(
         "score", "worldmodel.eval.score", "score", "ScoreConfig",
         "Compare a checkpoint's imagined frames and actions with recordings, open loop: figures, and a page.",
         ("worldmodel score checkpoint=shipped data=datasets/local/mixed out=outputs/score",

@@ -1,0 +1,5 @@
+"""The verb ``play``: a page on this machine where a person drives the gripper in the imagination, MuJoCo beside it."""
+
+from worldmodel.play.verb import PlayConfig, play
+
+__all__ = ["PlayConfig", "play"]

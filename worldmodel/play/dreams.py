@@ -1,0 +1,140 @@
+"""What the page drives: a dream that takes one action at a time, streamed where the checkpoint can, else chained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from worldmodel import checkpoint
+from worldmodel.config import UserError
+from worldmodel.dream import DreamEnv
+from worldmodel.envs.scene import CAMERAS
+from worldmodel.eval.candidate import Candidate, open_candidate
+from worldmodel.experience import CONTROL_HZ, STATE, Arrays, image_key
+from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.play.drive import LaggedBody
+
+ANCHOR = 8
+"""Control steps that a chained dream imagines from one observation before what it imagined becomes the next one.
+
+Measured with the shipped checkpoint, one pass, ten drives of 4 s: the policy's drives end at 16.9 dB (scene) with an
+anchor at every step, 19.7 with 8, 19.6 with 16; a keyboard's at 16.9 to 17.0 with any.
+"""
+PASSES = 1
+"""Sampling passes of a chained dream: a second one costs as much again and loses 0.6 to 1 dB in a chain."""
+
+
+class Dream(Protocol):
+    """Something imagined that goes on under actions, one control step at a time. One thread steps it."""
+
+    def begin(self, observation: Arrays, seed: int) -> None: ...
+    def step(self, action: np.ndarray) -> dict[str, np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Imagination:
+    """A checkpoint that can be played in. ``kind`` is "streaming" or "chained"; ``drives``: its policy was trained."""
+
+    candidate: Candidate
+    kind: str
+    drives: bool
+    steps: int
+
+    @property
+    def policy(self) -> Any:
+        """The checkpoint's `ModelPolicy`."""
+        return self.candidate.policy
+
+    @property
+    def maker(self) -> str:
+        """Who imagined, for the metadata of what is kept."""
+        return f"checkpoint {self.candidate.name}, weights {self.candidate.sha256[:16]}"
+
+    def dream(self, task: str) -> Dream:
+        """A new dream; it must begin before it steps."""
+        if self.kind == "streaming":
+            return Streaming(self.policy.model, task, self.steps, self.candidate.device)
+        return Chained(self.policy)
+
+
+class Streaming:
+    """A `DreamEnv`: frames and state imagined together, with a memory of the last moments."""
+
+    def __init__(self, model: WorldModel, task: str, steps: int, device: str) -> None:
+        self.env = DreamEnv(model, task, steps=steps, device=device)
+
+    def begin(self, observation: Arrays, seed: int) -> None:
+        """Begin at what was seen."""
+        self.env.reset(seed=seed, options={"observation": observation})
+
+    def step(self, action: np.ndarray) -> dict[str, np.ndarray]:
+        """What is seen after an action (4,): frames and state."""
+        return self.env.step(action)[0]
+
+
+class Chained:
+    """Forward imagination, chained: the frame k steps ahead, and every `ANCHOR` steps that frame is the observation.
+
+    The actions given are those carried out since, the last one held for the rest of the chunk. The model says nothing
+    of the robot's state, so it follows the command with a lag (see `LaggedBody`).
+    """
+
+    def __init__(self, policy: Any) -> None:
+        self.policy, self.cameras = policy, policy.model.config.cameras
+        self.anchor: dict[str, np.ndarray] = {}
+        self.since: list[np.ndarray] = []
+
+    def begin(self, observation: Arrays, seed: int) -> None:
+        """Begin at what was seen."""
+        self.policy.generator.manual_seed(seed)
+        self.body = LaggedBody(observation[STATE])
+        self._look({key: observation[key] for key in map(image_key, self.cameras)} | {STATE: self.body.state})
+
+    def step(self, action: np.ndarray) -> dict[str, np.ndarray]:
+        """What is seen after an action (4,): frames and state."""
+        self.since.append(np.asarray(action, np.float32))
+        ahead = len(self.since)
+        chunk = np.stack([*self.since, *[self.since[-1]] * (self.policy.horizon - ahead)])
+        found = self.policy.imagine({k: v[None] for k, v in self.anchor.items()}, chunk[None], [ahead], PASSES)
+        seen = {key: frames[0, 0] for key, frames in found.items()} | {STATE: self.body.step(action)}
+        if ahead >= min(ANCHOR, self.policy.horizon):
+            self._look(seen)
+        return seen
+
+    def _look(self, observation: dict[str, np.ndarray]) -> None:
+        self.anchor, self.since = observation, []
+
+
+def open_imagination(name: str, task: str, execute: int, steps: int, device: str) -> Imagination:
+    """The checkpoint ``name`` made ready. Raises UserError, one line, where it cannot be played in or does not fit."""
+    candidate = open_candidate(name, task, execute, device=device)
+    config = candidate.policy.model.config  # type: ignore[attr-defined]  # a ModelPolicy
+    check_fit(name, config)
+    shares = checkpoint.card(name).get("made", {}).get("train", {}).get("modes", {})
+    kind = "streaming" if config.window > 0 else "chained"
+    if kind == "chained" and shares and not shares.get("forward"):
+        able = ", ".join(mode for mode, share in shares.items() if share) or "none"
+        raise UserError(
+            f"checkpoint={name}: it imagines nothing from actions (modes.forward=0, modes.stream=0; it was trained "
+            f"for: {able}); train one with modes.forward above 0, or use checkpoint=shipped"
+        )
+    return Imagination(candidate, kind, not shares or bool(shares.get("policy")), steps)
+
+
+def check_fit(name: str, config: ModelConfig) -> None:
+    """Raises UserError where a model sees or does something else than our simulated arm."""
+    wanted = {
+        "control rate": (config.rate, float(CONTROL_HZ)),
+        "actions": (config.action_dim, 4),
+        "state": (list(config.states), [STATE]),
+        "numbers of state": (config.state_dim, 4),
+        "ears": (config.audio is not None, False),
+    }
+    for what, (has, needs) in wanted.items():
+        if has != needs:
+            raise UserError(f"checkpoint={name}: its {what} is {has}, play's simulator has {needs}; use another one")
+    if not config.cameras or not set(config.cameras) <= set(CAMERAS):
+        seen = ", ".join(config.cameras) or "none"
+        raise UserError(f"checkpoint={name}: its cameras are {seen}, play's simulator has {', '.join(CAMERAS)}")

@@ -1,0 +1,33 @@
+"""The checkpoint's policy at the wheel, asked for a chunk when the last one is used up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from worldmodel.experience import Arrays
+from worldmodel.play.dreams import Imagination
+from worldmodel.play.messages import EYES
+
+
+class Pilot:
+    """Whether the policy drives, what it is shown, and the rest of its chunk."""
+
+    def __init__(self, imagination: Imagination) -> None:
+        self.imagination, self.on, self.sees = imagination, False, EYES[0]
+        self._chunk: list[np.ndarray] = []
+
+    def set(self, on: bool, sees: str) -> None:
+        """Let it drive or not, from the next look on."""
+        if sees != self.sees or on != self.on:
+            self._chunk = []
+        self.on, self.sees = on, sees
+
+    def act(self, observation: Arrays) -> np.ndarray:
+        """The next action, float32 (4,). On the model's thread."""
+        policy: Any = self.imagination.policy
+        if not self._chunk:
+            chunk = policy.act({key: np.asarray(value)[None] for key, value in observation.items()})[0]
+            self._chunk = list(chunk[: policy.execute])
+        return self._chunk.pop(0)

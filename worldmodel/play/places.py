@@ -1,0 +1,102 @@
+"""Where play can begin: a seed's own start, a frozen start, any step of a data set that kept its simulator's state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodel.collect.demonstrate import SIMULATOR_STATE
+from worldmodel.config import UserError
+from worldmodel.data import EpisodeStore
+from worldmodel.data.source import open_source
+from worldmodel.envs import TASKS, get_task
+from worldmodel.envs.scene import load_scene
+from worldmodel.eval.frozen import SPLITS, Starts, StartsError, Trial, digest, find
+from worldmodel.experience import CONTROL_HZ, cameras_of
+from worldmodel.play.messages import Place
+
+SEEDED = np.empty(0, np.float64)
+"""The state of a start that its seed draws."""
+
+
+class Places:
+    """Starts of one task. Raises UserError, one line, for data that MuJoCo and the model could not be put at."""
+
+    def __init__(self, task: str, data: str | None, cameras: tuple[str, ...]) -> None:
+        self.task = get_task(task)
+        self.scene = load_scene(self.task.scene).sha256
+        self.starts: dict[str, Starts] = {}
+        for split in SPLITS:
+            path = _shipped(split, task)
+            if path is not None:
+                self.starts[split] = Starts.load(path)
+                self.starts[split].check(path, task, 1, self.scene)
+        self.name, self.store = data, None
+        if data:
+            self.store = open_source(data)
+            self._check(self.store, cameras)
+
+    def find(self, place: Place) -> Trial:
+        """The simulator state and seed of a place. Raises UserError where there is none such."""
+        if place.kind == "seed":
+            if place.number >= 2**31:
+                raise UserError(f"seed {place.number}: expected at most {2**31 - 1}")
+            return Trial(place.number, place.number, SEEDED, "")
+        if place.kind == "start":
+            starts = self.starts.get(place.split)
+            if starts is None:
+                raise UserError(f"no {place.split} starts are shipped for {self.task.name}; use a seed")
+            if place.number >= len(starts):
+                raise UserError(f"{place.split} start {place.number}: there are 0 to {len(starts) - 1}")
+            return starts.trials(place.number + 1)[-1]
+        return self._recorded(place)
+
+    def told(self) -> dict[str, Any]:
+        """What there is to choose from, for the page."""
+        told: dict[str, Any] = {"starts": {split: len(starts) for split, starts in self.starts.items()}, "data": None}
+        if self.store is not None:
+            spans = [self.store.span(episode) for episode in range(self.store.episodes)]
+            told["data"] = {"name": Path(str(self.name)).name, "lengths": [stop - first for first, stop in spans]}
+        return told
+
+    def _recorded(self, place: Place) -> Trial:
+        if self.store is None:
+            raise UserError("no data set is open; start play with data=FOLDER to begin at recorded frames")
+        if place.number >= self.store.episodes:
+            raise UserError(f"episode {place.number}: the data set has 0 to {self.store.episodes - 1}")
+        first, stop = self.store.span(place.number)
+        if place.step >= stop - first:
+            raise UserError(f"step {place.step}: episode {place.number} has 0 to {stop - first - 1}")
+        state = np.asarray(self.store.array(SIMULATOR_STATE)[first + place.step], np.float64)
+        return Trial(place.number, int(self.store.seeds[place.number]) % 2**31, state, digest(state))
+
+    def _check(self, store: EpisodeStore, cameras: tuple[str, ...]) -> None:
+        name = f"data={self.name}"
+        if store.rate != CONTROL_HZ:
+            raise UserError(f"{name}: recorded at {store.rate:g} Hz, play runs at {CONTROL_HZ}; give data of that rate")
+        if lacking := [camera for camera in cameras if camera not in (there := cameras_of(dict.fromkeys(store.keys)))]:
+            seen = ", ".join(there) or "none"
+            raise UserError(f"{name}: lacks camera {lacking[0]!r}, which the checkpoint sees; it has: {seen}")
+        if SIMULATOR_STATE not in store.keys:
+            raise UserError(
+                f"{name}: keeps no {SIMULATOR_STATE!r}, so MuJoCo cannot be put at its frames; `worldmodel collect` "
+                "records it"
+            )
+        for task in store.tasks:
+            if task not in TASKS or TASKS[task].scene != self.task.scene:
+                raise UserError(f"{name}: task {task!r} plays in another scene than {self.task.name}")
+        for task, made in dict(store.meta["provenance"].get("environment") or {}).items():
+            theirs = made.get("scene_sha256", self.scene) if isinstance(made, dict) else self.scene
+            if theirs != self.scene:
+                raise UserError(
+                    f"{name}: {task} was recorded in scene {theirs[:12]}, this is {self.scene[:12]}; collect it again"
+                )
+
+
+def _shipped(split: str, task: str) -> Path | None:
+    try:
+        return find(split, task)
+    except StartsError:
+        return None

@@ -1,0 +1,92 @@
+"""A clip of what was played: real above imagined, encoded by a thread of its own while it happens."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel.eval.video import DIGITAL_SOURCE, GENERATED, caption, in_column, side_by_side, write_mp4
+from worldmodel.experience import CONTROL_HZ, Arrays, image_key
+
+LONGEST = 10 * 60 * CONTROL_HZ
+"""Control steps after which a clip ends by itself: ten minutes."""
+WAITING = 64
+"""Pictures that may wait for the encoder; beyond that whoever plays waits for it."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One control step: both observations and a line of text."""
+
+    real: Arrays
+    imagined: Arrays
+    text: str
+
+
+class Recorder:
+    """Writes ``path``, an mp4 that says in its metadata what is generated and by which weights (``maker``).
+
+    The file appears under its name only when it is whole. `close` it, or it never does.
+    """
+
+    def __init__(self, path: Path, cameras: tuple[str, ...], maker: str) -> None:
+        self.path, self.cameras, self.steps, self.failed = path, cameras, 0, ""
+        self.comment = f"{GENERATED} (by {maker}). Digital source type: {DIGITAL_SOURCE}"
+        self._shots: queue.Queue[Shot | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._write, name="recorder")
+        self._thread.start()
+
+    def add(self, real: Arrays, imagined: Arrays, text: str) -> None:
+        """Append one step; waits where the encoder is far behind."""
+        if not self.failed:
+            self._shots.put(Shot(self._frames(real), self._frames(imagined), text))
+            self.steps += 1
+
+    @property
+    def full(self) -> bool:
+        """Whether the clip has reached its longest, or cannot be written."""
+        return self.steps >= LONGEST or bool(self.failed)
+
+    def close(self) -> Path | None:
+        """Finish the file; safe to call twice. None where there was nothing to record.
+
+        Raises OSError, one line, where it could not be written.
+        """
+        if self._thread.is_alive():
+            self._shots.put(None)
+            self._thread.join()
+        if self.failed:
+            self.path.with_name(self.path.name + ".partial").unlink(missing_ok=True)
+            raise OSError(f"cannot write {self.path}: {self.failed}")
+        return self.path if self.steps else None
+
+    def _write(self) -> None:
+        first = self._shots.get()
+        if first is None:
+            return
+        try:
+            write_mp4(self.path, self._pictures(first), CONTROL_HZ, self.comment)
+        except (OSError, ValueError) as error:
+            self.failed = " ".join(str(error).split()) or type(error).__name__
+            while not self._shots.empty():  # nobody must wait for an encoder that is gone
+                self._shots.get_nowait()
+
+    def _pictures(self, first: Shot) -> Iterator[np.ndarray]:
+        for shot in chain([first], iter(self._shots.get, None)):
+            rows = [
+                side_by_side(
+                    [seen[image_key(camera)] for camera in self.cameras],
+                    [f"{name} · {camera}" for camera in self.cameras],
+                )
+                for name, seen in (("MuJoCo", shot.real), ("imagined (generated)", shot.imagined))
+            ]
+            yield caption(in_column(rows), shot.text)
+
+    def _frames(self, observation: Arrays) -> Mapping[str, np.ndarray]:
+        return {key: np.asarray(observation[key]) for key in map(image_key, self.cameras)}

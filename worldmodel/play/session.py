@@ -1,0 +1,270 @@
+"""One page's play: a dream and a simulator under the same actions, on a clock of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from worldmodel.config import UserError
+from worldmodel.eval.simulators import Simulators
+from worldmodel.experience import CONTROL_HZ, Arrays
+from worldmodel.play.dreams import Dream
+from worldmodel.play.drive import Hand
+from worldmodel.play.messages import Drive, LetPolicy, Message, Pause, Place, Record, Reset, Seen, Step
+from worldmodel.play.outbox import Outbox
+from worldmodel.play.pilot import Pilot
+from worldmodel.play.recorder import Recorder
+from worldmodel.play.stage import REFUSED
+from worldmodel.play.table import Table
+from worldmodel.play.watch import Stopwatch, measure, packet
+
+SILENT = 10.0
+"""Seconds without a word of a page after which its clock is held: nobody may be looking."""
+IDLE = 900.0
+"""Seconds without a word after which its seat is given up."""
+
+
+@dataclass
+class Wishes:
+    """What the page has asked for and the clock has not yet done."""
+
+    place: Place | None = None
+    steps: int = 0
+    record: bool | None = None
+
+
+@dataclass
+class Both:
+    """The two worlds at one moment."""
+
+    real: Arrays
+    imagined: Arrays
+    success: bool = False
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+
+class Session:
+    """Begins paused at ``place`` and runs until it is closed. All methods belong to the event loop's thread.
+
+    table: where sessions get what they share (the model's thread, places, clips); outbox: what the page will be sent.
+    """
+
+    def __init__(self, table: Table, outbox: Outbox, place: Place) -> None:
+        self.table, self.outbox, self.place = table, outbox, place
+        self.wishes = Wishes(place=place)
+        self.hand, self.pilot = Hand(), Pilot(table.imagination)
+        self.clock, self.tick, self.time = Stopwatch(), 0, 0
+        self.paused = self.ready = True
+        self.closed = False
+        self.heard = time.monotonic()
+        self.both: Both | None = None
+        self.recorder: Recorder | None = None
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "play")
+        self.simulators: Simulators = table.open_simulators()
+        self.dream: Dream | None = None
+
+    def hear(self, message: Message) -> None:
+        """Take note of one message; the clock does what takes time."""
+        self.heard = time.monotonic()
+        match message:
+            case Drive(move, grip):
+                self._drive(move, grip)
+            case Pause(on):
+                self.paused, self.ready = on, False
+            case Step():
+                self.paused, self.ready = True, False
+                self.wishes.steps = min(4, self.wishes.steps + 1)
+            case Reset(place):
+                self.wishes.place = place
+            case LetPolicy(on, sees):
+                self._let_policy(on, sees)
+            case Record(on):
+                self.wishes.record = on
+            case Seen(tick):
+                self.outbox.seen(tick)
+                return
+        self._wake.set()
+        if not isinstance(message, Drive):
+            self.tell()
+
+    async def run(self) -> None:
+        """The clock: at most `CONTROL_HZ` steps a second, one after another, until closed.
+
+        Raises UserError where the simulator cannot be kept running.
+        """
+        due = time.monotonic()
+        while not self.closed:
+            if self.wishes.place is not None:
+                await self._begin()
+            elif self.wishes.record is not None:
+                await self._record(self.wishes.record)
+            elif self.both is not None and (self.wishes.steps or not self.paused):
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                due = max(due + 1 / CONTROL_HZ, time.monotonic())
+                if self.wishes.steps or not self.paused:
+                    await self._advance(self.both)
+                self._listen_for_silence()
+            else:
+                await self._wait()
+                due = time.monotonic()
+
+    async def close(self) -> None:
+        """End: finish a clip, free the simulator. Safe to call twice."""
+        self.closed = True
+        self._wake.set()
+        if self.recorder is not None:
+            await self._record(False)
+        self._thread.submit(self.simulators.close)  # after whatever it is doing, so that nothing is left behind
+        self._thread.shutdown(wait=False)
+
+    def tell(self) -> None:
+        """Send the page where things stand."""
+        self.outbox.say("status", **self.status())
+
+    def status(self) -> dict[str, Any]:
+        """Where things stand, as JSON values."""
+        return {
+            "paused": self.paused,
+            "ready": self.ready,
+            "policy": self.pilot.on,
+            "sees": self.pilot.sees,
+            "grip": self.hand.grip > 0,
+            "recording": self.recorder.steps if self.recorder is not None else None,
+            "place": str(self.place),
+        }
+
+    def notice(self, text: str, **values: Any) -> None:
+        """Tell the person something."""
+        self.outbox.say("notice", text=text, **values)
+
+    def _drive(self, move: tuple[float, float, float], grip: bool) -> None:
+        wants = any(move) or grip != (self.hand.grip > 0)
+        if wants and self.pilot.on:
+            self.pilot.on = False
+        if not self.pilot.on:
+            self.hand.drive(move, grip, time.monotonic())
+        if wants and self.ready and self.both is not None:
+            self.paused = self.ready = False
+            self.tell()
+
+    def _let_policy(self, on: bool, sees: str) -> None:
+        if on and not self.table.imagination.drives:
+            self.notice("this checkpoint was not trained to act (modes.policy=0): its policy cannot drive", bad=True)
+            return
+        self.pilot.set(on, sees)
+        if on and self.ready:
+            self.paused = self.ready = False
+
+    async def _begin(self) -> None:
+        """Put both worlds at the place asked for; whatever is wrong with it leaves everything as it was."""
+        place, self.wishes.place = self.wishes.place, None
+        assert place is not None
+        try:
+            trial = self.table.places.find(place)
+            moment = (await self._in_thread(self.simulators.one, 0, "begin", trial)).moment
+            if moment is None:
+                raise UserError("the simulator was lost and has been started again; reset once more")
+            if moment.observation is None:
+                raise UserError(f"{place} does not fit: {moment.course.get(REFUSED)}")
+            if self.dream is None:
+                self.dream = await self.table.think(self.table.imagination.dream, self.table.task)
+            await self.table.think(self.dream.begin, moment.observation, trial.seed)
+        except (UserError, ValueError) as error:
+            if self.both is None:
+                raise
+            self.notice(str(error), bad=True)
+            return
+        self.place, self.time, self.paused, self.ready = place, 0, True, True
+        self.hand.place(moment.observation)
+        self.pilot.set(False, self.pilot.sees)
+        self.clock, self.wishes.steps = Stopwatch(), 0
+        self.both = Both(moment.observation, moment.observation, moment.success)
+        await self._show(self.both)
+        self.tell()
+
+    async def _advance(self, both: Both) -> None:
+        """One control step of both worlds at once."""
+        self.wishes.steps = max(0, self.wishes.steps - 1)
+        if self.pilot.on:
+            seen = both.imagined if self.pilot.sees == "imagined" else both.real
+            action = await self.table.think(self.pilot.act, seen)
+            self.hand.follow(action)
+        else:
+            action = self.hand.action(time.monotonic())
+        assert self.dream is not None
+        (answer, real_ms), (imagined, dream_ms) = await asyncio.gather(
+            self.clock.timed(self._in_thread(self.simulators.one, 0, "advance", action[None], False)),
+            self.clock.timed(self.table.think(self.dream.step, action)),
+        )
+        if answer.moment is None or answer.moment.observation is None:
+            self.notice(f"the simulator {answer.lost}; it was started again and put at {self.place}", bad=True)
+            self.wishes.place = self.place
+            return
+        self.time += 1
+        self.clock.count()
+        spent = {"real": real_ms, "imagined": dream_ms}
+        self.both = Both(answer.moment.observation, imagined, answer.moment.success, spent)
+        await self._show(self.both)
+
+    async def _show(self, both: Both) -> None:
+        """Compare, record, and put the packet in the outbox."""
+        self.tick += 1
+        cameras = self.table.imagination.candidate.cameras
+        found = measure(both.real, both.imagined, cameras)
+        header = {
+            "type": "frame",
+            "tick": self.tick,
+            "time": self.time / CONTROL_HZ,
+            "success": both.success,
+            "fps": self.clock.rate(),
+            "milliseconds": both.milliseconds,
+            **found,
+            **self.status(),
+        }
+        self.outbox.show(self.tick, await self._in_thread(packet, header, both.real, both.imagined, cameras))
+        if self.recorder is not None:
+            gap = f"gripper {found['gap']:.0f} mm apart"
+            text = f"{self.time / CONTROL_HZ:6.2f} s   {gap}   {'policy' if self.pilot.on else 'person'} drives"
+            await self._in_thread(self.recorder.add, both.real, both.imagined, text)
+            if self.recorder is not None and self.recorder.full:
+                await self._record(False)
+
+    async def _record(self, on: bool) -> None:
+        """Begin or finish a clip."""
+        self.wishes.record = None
+        if on and self.recorder is None:
+            self.recorder = self.table.open_clip()
+        elif not on and self.recorder is not None:
+            recorder, self.recorder = self.recorder, None
+            try:
+                path = await self._in_thread(recorder.close)
+            except OSError as error:
+                self.notice(str(error), bad=True)
+            else:
+                if path is None:
+                    self.notice("nothing was recorded: no step was taken")
+                else:
+                    self.outbox.say("clip", name=path.name, seconds=recorder.steps / CONTROL_HZ)
+        self.tell()
+
+    def _listen_for_silence(self) -> None:
+        if not self.paused and time.monotonic() - self.heard > SILENT:
+            self.paused = True
+            self.notice(f"paused: nothing was heard of the page for {SILENT:g} s")
+            self.tell()
+
+    async def _wait(self) -> None:
+        """Until a message comes. Raises UserError where none does for long."""
+        self._wake.clear()
+        try:
+            await asyncio.wait_for(self._wake.wait(), IDLE)
+        except TimeoutError:
+            raise UserError(f"closed: nothing was heard of the page for {IDLE / 60:g} minutes; reload it") from None
+
+    async def _in_thread(self, call: Any, *arguments: Any) -> Any:
+        """Wait for something slow without stopping others; one thing at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)

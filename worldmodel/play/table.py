@@ -1,0 +1,86 @@
+"""What all pages share: the model and its one thread, the places to begin at, the seats, the folder of clips."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from worldmodel.collect.stop import deaf_children
+from worldmodel.config import UserError
+from worldmodel.eval.simulators import Simulators
+from worldmodel.play.dreams import Imagination
+from worldmodel.play.messages import Place
+from worldmodel.play.places import Places
+from worldmodel.play.recorder import Recorder
+from worldmodel.play.stage import PlayStages
+
+TIMEOUT = 30.0
+"""Seconds of silence after which a simulator's process is replaced (twice that while it starts)."""
+
+
+class Table:
+    """The room that play happens in; ``seats`` pages at most."""
+
+    def __init__(self, imagination: Imagination, places: Places, out: Path, seats: int) -> None:
+        self.imagination, self.places, self.out, self.seats = imagination, places, out, seats
+        self.task = places.task.name
+        self.taken = 0
+        self._model = ThreadPoolExecutor(1, "model")
+        self._numbers = itertools.count(1)
+
+    async def think(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run something of the model's on its one thread: pages take turns, each with one question at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._model, call, *arguments)
+
+    def sit(self) -> None:
+        """Take a seat. Raises UserError where none is free."""
+        if self.taken >= self.seats:
+            raise UserError(
+                f"all {self.seats} seats are taken; close another page of this one, or start play with seats="
+                f"{self.seats + 1}"
+            )
+        self.taken += 1
+
+    def stand(self) -> None:
+        """Give the seat back."""
+        self.taken -= 1
+
+    def open_simulators(self) -> Simulators:
+        """One simulator in a process of its own; the caller closes it.
+
+        On the event loop's thread, which sets the child's environment for a moment: no two do that at once.
+        """
+        candidate = self.imagination.candidate
+        with deaf_children():
+            return Simulators(PlayStages(self.task, candidate.cameras, candidate.size), 1, 1, TIMEOUT)
+
+    def open_clip(self) -> Recorder:
+        """A recorder of a new file."""
+        name = f"{self.task}-{time.strftime('%Y%m%d-%H%M%S')}-{next(self._numbers)}.mp4"
+        return Recorder(self.out / name, self.imagination.candidate.cameras, self.imagination.maker)
+
+    def told(self) -> dict[str, Any]:
+        """What a page is told when it has taken its seat."""
+        return {
+            "task": self.task,
+            "checkpoint": self.imagination.candidate.name,
+            "weights": self.imagination.candidate.sha256[:12],
+            "kind": self.imagination.kind,
+            "drives": self.imagination.drives,
+            "cameras": list(self.imagination.candidate.cameras),
+            "size": self.imagination.candidate.size,
+            **self.places.told(),
+        }
+
+    def first(self) -> Place:
+        """Where a page begins: the first validation start where there are any, else seed 0."""
+        return Place("start", 0) if "validation" in self.places.starts else Place("seed", 0)
+
+    def close(self) -> None:
+        """Stop the model's thread once it is done."""
+        self._model.shutdown(wait=False, cancel_futures=True)

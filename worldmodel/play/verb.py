@@ -1,0 +1,107 @@
+"""The verb ``play``: open a checkpoint, a port on this machine, and wait for a browser."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worldmodel.collect.stop import StopSignal
+from worldmodel.config import UserError, option
+from worldmodel.eval.candidate import use_threads
+from worldmodel.eval.evaluate import check_names
+
+if TYPE_CHECKING:
+    from worldmodel.play.table import Table
+
+HOST = "127.0.0.1"
+"""The only address: whoever can reach the page can move the arm and fill the disk."""
+
+
+@dataclass(frozen=True)
+class PlayConfig:
+    """What to play in, where the clips go, and on which port."""
+
+    task: str = option("place_can, lift_can or place_can_anywhere", "place_can")
+    checkpoint: str = option("shipped, or the folder of a training run or model", "shipped")
+    data: str | None = option("folder of an EpisodeStore, to begin at its recorded frames; null for none", None)
+    out: str = option("folder for recorded clips", "outputs/play")
+    port: int = option("port on 127.0.0.1; 0 takes a free one", 8420)
+    seats: int = option("how many pages may play at once; each has a simulator of its own", 4)
+    steps: int = option("sampling steps per imagined frame, for checkpoints that stream", 2)
+    execute: int = option("actions that the policy executes of each chunk before looking again", 8)
+    device: str = option("where the model runs: cpu, cuda, or auto", "auto")
+    threads: int = option("threads of the model on a CPU; 0 takes half of the cores", 0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"port={self.port}: expected 1 to {2**16 - 1}, or 0 for a free one")
+        for name in ("seats", "steps"):
+            if not 1 <= getattr(self, name) <= 64:
+                raise ValueError(f"{name}={getattr(self, name)}: expected 1 to 64")
+
+
+def play(config: PlayConfig) -> int:
+    """Serve until Ctrl-C, then finish what is being recorded. Raises UserError, one line, for what cannot be served."""
+    need_server()
+    check_names(config.task)
+    from worldmodel.play.dreams import open_imagination
+    from worldmodel.play.places import Places
+    from worldmodel.play.table import Table
+
+    with bind(config.port) as listener:  # first: the quickest thing that can go wrong
+        use_threads(config.threads)
+        imagination = open_imagination(config.checkpoint, config.task, config.execute, config.steps, config.device)
+        places = Places(config.task, config.data, imagination.candidate.cameras)
+        out = Path(config.out)
+        if out.exists() and not out.is_dir():
+            raise UserError(f"out={config.out}: is a file, expected a folder; choose another out=")
+        out.mkdir(parents=True, exist_ok=True)
+        table = Table(imagination, places, out, config.seats)
+        with StopSignal():
+            serve(table, listener)
+    print("\nworldmodel play: closed; clips are whole")
+    return 0
+
+
+def serve(table: Table, listener: socket.socket) -> None:
+    """Run the server on a listening socket until it is told to stop."""
+    import uvicorn
+
+    from worldmodel.play.server import build, settings
+
+    port = listener.getsockname()[1]
+    told = (
+        f"worldmodel play: http://{HOST}:{port}/\n"
+        f"  {table.task}, checkpoint {table.imagination.candidate.name}, {table.imagination.kind} imagination; "
+        f"clips go to {table.out}\n  Ctrl-C ends it"
+    )
+    app = build(table, lambda: print(told, flush=True))
+    uvicorn.Server(settings(app)).run(sockets=[listener])
+
+
+def bind(port: int) -> socket.socket:
+    """A listening socket on this machine alone. Raises UserError where the port is taken or not allowed."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(64)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port={port}: taken by another program; use another, or port=0 for a free one") from None
+        if error.errno == errno.EACCES:
+            raise UserError(f"port={port}: not allowed; use one above 1023, or port=0 for a free one") from None
+        raise
+    return listener
+
+
+def need_server() -> None:
+    """UserError where the extra is not installed."""
+    for name in ("starlette", "uvicorn", "websockets"):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"play needs {name}: pip install 'worldmodel[play]', or run `make setup` in a checkout")
