@@ -151,7 +151,9 @@ def test_third_parties_are_declared(path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {re.split(r"[<>=\[ ]", text)[0].lower() for text in project["dependencies"]}
     extras = project["optional-dependencies"]
-    wanted = [text for extra in ("track", "repa", "lerobot", "robomimic", "gym", "play") for text in extras.get(extra, ())]
+    wanted = [
+        text for extra in ("track", "repa", "lerobot", "robomimic", "gym", "play") for text in extras.get(extra, ())
+    ]
     optional = {re.split(r"[<>=\[ ]", text)[0].lower() for text in wanted}
     optional |= {path.parent.name.lower() for path in PLUGINS}
     owners = OWNERS()

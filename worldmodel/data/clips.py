@@ -11,6 +11,9 @@ from worldmodel.data.features import FEATURES, feature_key
 from worldmodel.data.store import EpisodeStore
 from worldmodel.experience import ACTION, AUDIO, EXECUTED, STATE, Clip, image_key
 
+DEMONSTRATOR = "expert"
+"""Whose actions are worth imitating, where recordings say who acted."""
+
 
 @dataclass(frozen=True)
 class ClipSpec:
@@ -35,6 +38,8 @@ class Clips:
     many episodes of each store, the first ones of the split (0 takes all), so that smaller sets lie within larger ones.
     ``features`` (one store per store, see ``open_features``) adds a frozen encoder's view of the later frames.
 
+    ``demonstrated`` (W,) tells which windows come from demonstrations: where recordings say who acted, from the expert.
+
     Raises ValueError where a store lacks a camera or an array, or holds a task that ``spec`` does not name.
     """
 
@@ -49,7 +54,7 @@ class Clips:
     ) -> None:
         self.stores, self.spec, self.features = list(stores), spec, list(features)
         self._resident: dict[tuple[int, str], np.ndarray] = {}
-        starts, begins, ends, owner, task = [], [], [], [], []
+        starts, begins, ends, owner, task, shown = [], [], [], [], [], []
         for number, store in enumerate(self.stores):
             _check(store, spec)
             first = np.concatenate([[0], store.ends[:-1]])
@@ -58,33 +63,46 @@ class Clips:
             if most > last_kept - first_kept:
                 raise ValueError(f"{store.path} has {last_kept - first_kept} episodes to train on, asked for {most}")
             keep = slice(first_kept, first_kept + most if most else last_kept)
-            for start, end, kind in zip(first[keep], store.ends[keep], store.task_index[keep], strict=True):
+            infos = store.meta["info"] or [{}] * store.episodes
+            kept = (first, store.ends, store.task_index, np.arange(store.episodes))
+            for start, end, kind, episode in zip(*(values[keep] for values in kept), strict=True):
                 length = int(end - start)
                 starts.append(np.arange(start, end))
                 begins.append(np.full(length, start))
                 ends.append(np.full(length, end))
                 owner.append(np.full(length, number))
                 task.append(np.full(length, spec.tasks.index(store.tasks[int(kind)])))
+                shown.append(np.full(length, infos[episode].get("behaviour", DEMONSTRATOR) == DEMONSTRATOR))
         if not starts:
             raise ValueError(f"no episodes in the {split} split of {', '.join(str(s.path) for s in self.stores)}")
         self.time, self.begin, self.end = (np.concatenate(times) for times in (starts, begins, ends))
         self.owner, self.task = np.concatenate(owner), np.concatenate(task).astype(np.int64)
+        self.demonstrated = np.concatenate(shown)
+        self._shown = np.flatnonzero(self.demonstrated)
 
     def __len__(self) -> int:
         return len(self.time)
 
-    def order(self, step: int, batch: int, seed: int) -> np.ndarray:
-        """Windows of training step ``step``: every window once per epoch, in an order fixed by seed and epoch."""
-        first = step * batch
-        epochs = range(first // len(self), (first + batch - 1) // len(self) + 1)
-        order = np.concatenate([np.random.default_rng([seed, e]).permutation(len(self)) for e in epochs])
-        offset = first - epochs[0] * len(self)
-        return order[offset : offset + batch]
+    def order(self, step: int, batch: int, seed: int, demonstrated: bool = False) -> np.ndarray:
+        """Windows of training step ``step``: every window once per epoch, in an order fixed by seed and epoch.
 
-    def gather(self, windows: np.ndarray, at: np.ndarray | None = None, states: bool = False) -> Clip:
+        ``demonstrated``: those of demonstrations alone.
+        """
+        many = len(self._shown) if demonstrated else len(self)
+        first = step * batch
+        epochs = range(first // many, (first + batch - 1) // many + 1)
+        order = np.concatenate([np.random.default_rng([seed, e]).permutation(many) for e in epochs])
+        offset = first - epochs[0] * many
+        chosen = order[offset : offset + batch]
+        return self._shown[chosen] if demonstrated else chosen
+
+    def gather(
+        self, windows: np.ndarray, at: np.ndarray | None = None, states: bool = False, done: bool = False
+    ) -> Clip:
         """The windows' clip (NumPy arrays); with ``at`` (B, F), also the frames that many steps later.
 
         ``states`` adds the state vectors of those moments, ``more_future["observation.state"]`` float32 (B, F, S).
+        ``done``: ``action`` is what was done instead of what was wanted, and so valid after a push as well.
         """
         time, end = self.time[windows], self.end[windows]
         chunk = np.minimum(time[:, None] + np.arange(self.spec.horizon), end[:, None] - 1)
@@ -107,9 +125,9 @@ class Clips:
             images=self._images(windows, time),
             state=self._state(windows, time),
             task=self.task[windows],
-            action=action,
+            action=executed if done else action,
             executed=executed,
-            valid=~(past | unforeseen),
+            valid=~past if done else ~(past | unforeseen),
             future=future,
             at=at,
             future_valid=future_valid,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from worldmodel.experience import STATE, Clip
 from worldmodel.flow import NoiseDraw, ObjectiveConfig, flow_loss, mix
-from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, look_back, read
+from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, look_back, per_moment, read
 
 if TYPE_CHECKING:
     from worldmodel.model.world import WorldModel
@@ -22,24 +22,28 @@ OWN = "own."
 def stream_loss(
     model: WorldModel, clip: Clip, noise: dict[str, NoiseDraw], objective: ObjectiveConfig
 ) -> dict[str, Tensor]:
-    """Losses ``frames`` and ``body`` of the moments after each of a clip's moments but the last, and their sum.
+    """Losses ``frames`` and ``body`` of a clip's last W moments, each after those before it, and their sum.
 
-    ``clip.future`` are the T moments after the first, one control step apart, ``clip.more_future[STATE]`` their states.
-    ``noise`` holds draws for ``frames`` and ``body`` (a level per moment) and for ``observed``, the moments looked back
-    on, which the model is told. With draws for ``own.frames`` and ``own.body`` the last moments looked back on, as many
-    as these have, are the model's own, imagined without gradient in one sampling step each; the truth stays the truth.
+    ``clip.future`` are the T >= W moments after the first, one control step apart, ``clip.more_future[STATE]`` their
+    states; W is the model's window. The T - W first ones only lead there. ``noise`` holds draws for ``frames`` and
+    ``body`` (a level per moment) and for ``observed``, the moments looked back on, which the model is told. With draws
+    for ``own.frames`` and ``own.body`` the last moments looked back on, as many as these have, are the model's own,
+    imagined without gradient in one sampling step each; the truth stays the truth.
     """
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
     moments, frames, state = lay_out(model, clip)
     if OWN + "body" in noise:
         moments = rehearse(model, moments, noise[OWN + "frames"].eps, noise[OWN + "body"].eps)
+    window, times = noise["frames"].levels.shape[1], len(moments.when)
+    moments, frames, state = _part(moments, times - window, times), frames[:, -window:], state[:, -window:]
+    there = clip.future_valid[:, -window:]
     seen = replace(moments, frames=_doubted(moments, noise["observed"]), levels=_told(moments, noise["observed"]))
     noisy, truth = {}, {"body": model.body.encode(state, moments.state), "frames": frames.flatten(1, 2)}
     for name, clean in truth.items():
         noisy[name] = mix(clean, noise[name].eps, noise[name].noise())
     found = foresee_each(model, seen, moments.frames, noisy, noise["frames"].levels)
-    valid = {"body": clip.future_valid, "frames": clip.future_valid.repeat_interleave(model.frames.per_time, 1)}
+    valid = {"body": there, "frames": there.repeat_interleave(model.frames.per_time, 1)}
     losses = {
         name: flow_loss(found[name], clean, noise[name].noise(), valid[name], getattr(objective, f"{name}_floor"))
         for name, clean in truth.items()
@@ -80,14 +84,15 @@ def lay_out(model: WorldModel, clip: Clip) -> tuple[Moments, Tensor, Tensor]:
 def rehearse(model: WorldModel, moments: Moments, frames: Tensor, body: Tensor) -> Moments:
     """The same moments, the last of them imagined one after another from the noise ``frames`` and ``body``, (B, R, .).
 
-    Each follows those before it, imagined ones included, and the actions that were carried out. ``R`` < T <= window.
+    Each follows the ``window`` moments before it, imagined ones included, and the actions that were carried out. R < T.
     """
     assert model.body is not None
     own, times = body.shape[1], len(moments.when)
-    per, first = model.frames.per_time, times - own
+    per, first, window = model.frames.per_time, times - own, model.config.window
+    kept = window * per_moment(model)
     patches, state, levels = moments.frames.clone(), moments.state.clone(), moments.levels.clone()
     levels[:, first:] = DOUBT
-    memory = read(model, _part(moments, 0, first))
+    memory = read(model, _part(moments, max(0, first - window), first))
     for n, t in enumerate(range(first, times)):
         noisy, last = frames[:, n * per : (n + 1) * per], patches[:, t - 1]
         one = torch.ones(1, 1, device=state.device)
@@ -97,8 +102,13 @@ def rehearse(model: WorldModel, moments: Moments, frames: Tensor, body: Tensor) 
         moments = replace(moments, frames=patches, state=state, levels=levels)
         if t + 1 < times:
             pairs = zip(memory, read(model, _part(moments, t, t + 1)), strict=True)
-            memory = [(torch.cat([k, ks], 2), torch.cat([v, vs], 2)) for (k, v), (ks, vs) in pairs]
+            memory = [(_latest(k, ks, kept), _latest(v, vs, kept)) for (k, v), (ks, vs) in pairs]
     return moments
+
+
+def _latest(values: Tensor, fresh: Tensor, kept: int) -> Tensor:
+    """What is remembered and what comes to it, (B, heads, M, d), as far as the window goes back."""
+    return torch.cat([values, fresh], dim=2)[:, :, -kept:]
 
 
 def _part(moments: Moments, first: int, end: int) -> Moments:

@@ -39,16 +39,21 @@ class StreamConfig:
 
     window: moments that the model looks back on, the present one included. noise: the frames of each moment looked back
     on take noise from U[0, noise], which the model is told. own: share of the stream steps in which the last moments
-    looked back on are the model's own, imagined without gradient; how many, 1 to window - 1, is drawn as well.
+    looked back on are the model's own, imagined without gradient; how many, 1 to window + lead - 1, is drawn as well.
+    lead: so many moments before those looked back on may be the model's own too, so that it learns to go on from where
+    a long dream of its own has led.
     """
 
     window: int = 4
     noise: float = 0.2
     own: float = 0.5
+    lead: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.window <= 16:
             raise ValueError(f"stream.window={self.window}: expected 1 to 16 moments")
+        if not 0 <= self.lead <= 16 - self.window:
+            raise ValueError(f"stream.lead={self.lead}: expected 0 to {16 - self.window}, the chunk's 16 less window")
         if not DOUBT <= self.noise <= 1:
             raise ValueError(
                 f"stream.noise={self.noise}: expected {DOUBT} to 1; imagined frames are told to the model as {DOUBT}"
@@ -98,6 +103,7 @@ class TrainConfig:
     future: int = option("future frames per clip in the modes that have them", 2)
     holdout: float = option("share of each store's episodes kept for the held-out loss", 0.02)
     demonstrations: int = option("learn from the first so many episodes of each store only; 0 for all", 0)
+    init: str | None = option("checkpoint to begin from: what it lacks begins afresh, ranges follow the data", None)
     features: str | None = option("for objective.kind=repa: made by `worldmodel encode`, one per store", None)
     device: str = option("auto, cpu or cuda", "auto")
     compile: bool = option("compile the policy step (torch.compile; needs a C++ compiler)", True)

@@ -141,6 +141,11 @@ def prepare(config: TrainConfig) -> Run:
     spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard)
     features = _features(config, stores, shape)
     clips = Clips(stores, spec, config.holdout, most=config.demonstrations, features=features)
+    if not clips.demonstrated.any() and config.modes.policy + config.modes.joint > 0:
+        raise ValueError(
+            f"{config.data} holds no demonstrations, only {', '.join(behaviours(stores))}: add data collected with "
+            "behaviour=expert, or set modes.policy=0 and modes.joint=0"
+        )
     spared = any(round(config.holdout * store.episodes) for store in stores)  # a handful of episodes spares none
     held_out = Clips(stores, spec, config.holdout, split="held out", features=features) if spared else None
     made = {
@@ -149,6 +154,7 @@ def prepare(config: TrainConfig) -> Run:
         "code": revision(),
         "data": [origin(store) for store in stores],
         "features": [recipe_of(f) for f in features],
+        "init": checkpoint.card(config.init) if config.init else None,
         "hardware": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {device.type}",
         "torch": torch.__version__,
         "train": asdict(config),
@@ -167,6 +173,8 @@ def prepare(config: TrainConfig) -> Run:
             learner.fit_body(torch.as_tensor(clips.changes(20_000, config.seed)))
         if heard:
             learner.fit_audio(torch.as_tensor(clips.sounds(20_000, config.seed)))
+        if config.init:
+            learner.begin_from(config.init)
     out.mkdir(parents=True, exist_ok=True)
     if config.resident:
         clips.load()
@@ -201,6 +209,11 @@ def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfi
         words=vocabulary(tasks) if config.language else (),
         window=config.stream.window if config.modes.stream > 0 else 0,
     )
+
+
+def behaviours(stores: list[EpisodeStore]) -> list[str]:
+    """Who acted in the recordings, where these say so."""
+    return sorted({info["behaviour"] for store in stores for info in store.meta["info"] or () if "behaviour" in info})
 
 
 def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfig) -> list[EpisodeStore]:

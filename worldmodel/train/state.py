@@ -41,6 +41,21 @@ class Learner:
             model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
             model.proprioception.scaling.fit(state)
 
+    def begin_from(self, name: str) -> None:
+        """Take over a checkpoint's averaged weights, of every part that both have. Ranges stay as they were fitted.
+
+        Raises CheckpointError for a missing or damaged checkpoint, or one of another shape.
+        """
+        fitted = {key for key, _ in self.model.named_buffers()}
+        theirs = {k: v for k, v in checkpoint.load(name).state_dict().items() if k not in fitted}
+        mine = {k: v for k, v in self.model.state_dict().items() if k in theirs}
+        for key, value in mine.items():
+            if value.shape != theirs[key].shape:
+                shapes = f"{key} is {tuple(theirs[key].shape)} there, {tuple(value.shape)} here"
+                raise checkpoint.CheckpointError(f"init={name}: a model of another shape ({shapes}); see model=")
+        for model in (self.model, self.ema):
+            model.load_state_dict({key: theirs[key] for key in mine}, strict=False)
+
     def fit_body(self, changes: Float[Tensor, "n S"]) -> None:
         """Fit the scaling ranges of a model that streams to how far states move in a control step."""
         for model in (self.model, self.ema):

@@ -23,6 +23,10 @@ from worldmodel.train.streaming import stream_noise
 type Loss = Callable[[Clip, str, dict[str, NoiseDraw]], dict[str, Tensor]]
 
 
+IMITATES = ("policy", "joint")
+"""Modes that learn what to do, from demonstrations alone; the others learn from whatever happened."""
+
+
 class Draws:
     """What is random in a step besides its windows: a function of the seed and the step's number alone."""
 
@@ -86,25 +90,27 @@ class Batches(Draws):
         rng = np.random.default_rng([self.config.seed, step])
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
         mode = self.mode(rng)
-        windows = self.clips.order(step, self.config.batch, self.config.seed)
+        windows = self.clips.order(step, self.config.batch, self.config.seed, demonstrated=mode in IMITATES)
         clip = self.clip(windows, mode, rng)
         return mode, augment(clip, self.config.augment, generator), self.noise(mode, len(clip.state), step)
 
     def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
         """The windows as a clip on the device; modes with frames take half of them, each with its own moments.
 
-        Streams take a quarter, each with as many moments in a row as the model looks back on and the one after.
+        Streams take a quarter, each with as many moments in a row as the model looks back on and the one after, and
+        those that lead there. Inverse dynamics is asked what was done, not what was wanted.
         A model that reads its instruction gets another sentence for every sample.
         """
         at = None
         if mode == STREAM:
             windows = windows[: max(1, len(windows) // 4)]
-            at = np.tile(np.arange(1, self.model.config.window + 1), (len(windows), 1))
+            last = self.model.config.window + self.config.stream.lead
+            at = np.tile(np.arange(1, last + 1), (len(windows), 1))
         elif MODES[mode].frames != "absent":
             windows = windows[: max(1, len(windows) // 2)]
             moments = np.tile(np.arange(1, self.clips.spec.horizon + 1), (len(windows), 1))
             at = np.sort(rng.permuted(moments, axis=1)[:, : self.config.future], axis=1)
-        clip = self.clips.gather(windows, at, states=mode == STREAM)
+        clip = self.clips.gather(windows, at, states=mode == STREAM, done=mode == "inverse")
         if self.paraphrases is not None:
             clip = replace(clip, more={**clip.more, SENTENCE: self.paraphrases.draw(clip.task, rng)})
         return clip.map(lambda array: torch.as_tensor(array).to(self.device))

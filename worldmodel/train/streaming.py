@@ -28,8 +28,9 @@ def stream_noise(
     eps, levels = torch.randn(frames.eps.shape, generator=looking), torch.rand(batch, times, generator=looking)
     draws = {"frames": frames, "body": body, "observed": NoiseDraw(eps, config.stream.noise * levels, frames.which)}
     chance = generator(3)
-    if times > 1 and torch.rand((), generator=chance) < config.stream.own:
-        own = int(torch.randint(1, times, (), generator=chance))
+    before = times - 1 + config.stream.lead
+    if before and torch.rand((), generator=chance) < config.stream.own:
+        own = int(torch.randint(1, before + 1, (), generator=chance))
         pure, which = torch.ones(1, 1), torch.zeros(1, 1, dtype=torch.int64)
         for name, shape in (("frames", (batch, own * patches // times, pixels)), ("body", (batch, own, dim))):
             draws[OWN + name] = NoiseDraw(torch.randn(shape, generator=chance), pure, which.expand(1, shape[1]))

@@ -16,7 +16,7 @@ from worldmodel.data.clips import Clips
 from worldmodel.flow import MODES, STREAM
 from worldmodel.model import WorldModel
 from worldmodel.train.config import ValidationConfig
-from worldmodel.train.step import Batches
+from worldmodel.train.step import IMITATES, Batches
 
 
 @torch.no_grad()
@@ -29,7 +29,10 @@ def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows:
     still = Batches(held_out, model, replace(batches.config, objective=objective, seed=0), batches.device)
     for mode in ("policy", "forward"):
         if getattr(batches.config.modes, mode) > 0:
-            clip = still.clip(chosen, mode, rng)
+            some = chosen[held_out.demonstrated[chosen]] if mode in IMITATES else chosen
+            if not len(some):
+                continue
+            clip = still.clip(some, mode, rng)
             found = model.loss(clip, mode, still.noise(mode, len(clip.state), 0), objective)
             measured = "actions" if MODES[mode].actions == "wanted" else "frames"
             out[f"held_out/{mode}"] = round(float(found[measured]), 5)

@@ -49,6 +49,24 @@ def inverse(model: WorldModel, clip: Clip, at: np.ndarray, sampling: Sampling, i
     return found
 
 
+def inverse_every(model: WorldModel, clip: Clip, sampling: Sampling) -> np.ndarray:
+    """Actions read out of a real frame after every control step, float32 (B, H, A).
+
+    ``clip.future`` holds all H of them. They are shown two at a time, as in training, and the two actions that they
+    follow are read. An odd last one is shown with the one before it.
+    """
+    horizon, batch = clip.action.shape[1], len(clip.state)
+    out = np.empty(clip.action.shape, np.float32)
+    for first in [*range(0, horizon - 2, 2), max(0, horizon - 2)]:
+        two = slice(first, min(first + 2, horizon))
+        when = torch.arange(first + 1, two.stop + 1).expand(batch, -1)
+        given = Given(clip.images, clip.state, clip.task, None, clip.future[:, two], when, clip.more)
+        found = model.predict(given, Want(actions=True), sampling[0], generator=sampling[1]).actions
+        assert found is not None
+        out[:, two] = found[:, two].float().numpy()
+    return out
+
+
 def position_error(guess: np.ndarray, real: np.ndarray, relative: int) -> np.ndarray:
     """Distance between target positions, the first three dimensions (fewer where fewer are positions): (B, H)."""
     many = min(3, relative)

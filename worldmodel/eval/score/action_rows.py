@@ -63,7 +63,7 @@ def read_out(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[st
         "unit": "mm" if ours else "thousandths of the data's own unit",
         "windows": int(known.any(1).sum()),
     }
-    for name in ("real", "imagined", "policy"):
+    for name in ("every", "real", "imagined", "policy", "staying"):
         if f"inverse.{name}" in values:
             distance = 1000 * values[f"inverse.{name}"].astype(float)
             whole, drawn = draw.median(distance, known)

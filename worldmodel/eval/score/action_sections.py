@@ -29,10 +29,16 @@ def reading(found: Mapping[str, Any]) -> str:
     read = found.get("inverse")
     if not read:
         return ""
-    names = {"real": "out of real frames", "imagined": "out of imagined frames", "policy": "policy: no later frame"}
+    names = {
+        "every": "out of a real frame after every step",
+        "real": "out of two real frames, in the middle and at the end",
+        "imagined": "out of two imagined frames",
+        "policy": "policy: no later frame",
+        "staying": "who stays where it is",
+    }
     steps = range(1, len(read["real"]["by_step"]) + 1)
     lines = [
-        Line(text, list(steps), read[name]["by_step"], None, name == "policy")
+        Line(text, list(steps), read[name]["by_step"], None, name in ("policy", "staying"))
         for name, text in names.items()
         if name in read
     ]

@@ -18,7 +18,7 @@ from worldmodel.eval.score.config import ScoreConfig
 from worldmodel.eval.score.gallery import Gallery
 from worldmodel.eval.score.summary import summarise
 from worldmodel.eval.score.windows import Plan, modes_of, open_clips, plan, remarks
-from worldmodel.experience import Clip, segmentation_key
+from worldmodel.experience import segmentation_key
 from worldmodel.model import WorldModel
 
 SOURCES = {"imagined": "forward", "no_action": "video"}
@@ -72,17 +72,22 @@ class Ruler:
         if not model.config.cameras:
             return found
         if "inverse" in modes and model.config.relative and len(at) == 2:
-            found |= self._inverse(clip, guess, at)
+            found |= self._inverse(windows, guess, at)
         if "forward" in modes and len(self.plan.chosen) > 1:
             found |= self._heeded(where)
         return found | self._frames(windows, self.plan.episode[where], clip.images)
 
-    def _inverse(self, clip: Clip, policy: np.ndarray | None, at: np.ndarray) -> dict[str, np.ndarray]:
-        """Distances of positions read out of frames; beside them the policy's, which sees no later frame."""
+    def _inverse(self, windows: np.ndarray, policy: np.ndarray | None, at: np.ndarray) -> dict[str, np.ndarray]:
+        """Distances of the positions that were carried out; beside them the policy's, which sees no later frame."""
+        clips, horizon = self.plan.clips, self.model.config.horizon
+        every = np.tile(np.arange(1, horizon + 1), (len(windows), 1))
+        clip, whole = (clips.gather(windows, w, done=True).map(torch.as_tensor) for w in (every[:, at - 1], every))
         guesses = acting.inverse(self.model, clip, at, self.sampling, "forward" in self.plan.modes)
+        guesses |= {"every": acting.inverse_every(self.model, whole, self.sampling)}
         if policy is not None:
             guesses["policy"] = policy
         relative, truth = self.model.config.relative, clip.action.numpy()
+        guesses["staying"] = acting.staying(self.model, clip, self.mean)
         rows = {f"inverse.{name}": acting.position_error(g, truth, relative) for name, g in guesses.items()}
         there = clip.valid.numpy() & clip.future_valid.numpy().all(1)[:, None]
         return rows | {"inverse.known": there}
