@@ -46,21 +46,29 @@ def lineage(config: LineageConfig) -> int:
 def trace(name: str) -> dict[str, Any]:
     """The lineage as a JSON record: weights, training, code, data (each with its simulators), encoders, missing.
 
-    Raises CheckpointError where there is no checkpoint.
+    "init": the same, but for what is missing, of the weights that these were begun from, as recorded then; None where
+    they began at random. Raises CheckpointError where there is no checkpoint.
     """
     folder, card = checkpoints.resolve(name), checkpoints.card(name)
     made = card.get("made") or {}
-    record: dict[str, Any] = {
-        "weights": _weights(folder, card, made),
+    record = {"weights": _weights(folder, card)} | _history(made)
+    return record | {"missing": list(_missing(record))}
+
+
+def _history(made: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint's card says of how it was made, and of what was before it."""
+    before = made.get("init")
+    weights = {"sha256": before.get("sha256")} if before else None
+    return {
         "training": {key: made.get(key) for key in ("command", "steps", "seconds", "hardware", "torch")},
         "code": made.get("code") or {"version": made.get("version"), "commit": None, "modified": None},
         "data": [_data(entry, path) for entry, path in _stores(made)],
         "encoders": made.get("features") or [],
+        "init": {"weights": weights} | _history(before.get("made") or {}) if before else None,
     }
-    return record | {"missing": list(_missing(record))}
 
 
-def _weights(folder: Path, card: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+def _weights(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     try:
         found = hashlib.sha256((folder / checkpoints.WEIGHTS).read_bytes()).hexdigest()
     except OSError:
@@ -114,7 +122,7 @@ def _here(path: str | None, fingerprint: str) -> str:
 
 def _missing(record: Mapping[str, Any]) -> Iterator[str]:
     """What is not known, one line each."""
-    if not record["weights"]["intact"]:
+    if not record["weights"].get("intact", True):
         yield "weights: they are not those that the card speaks of (sha256 differs, or the file is missing)"
     if not record["training"]["command"]:
         yield "training: its command was not recorded"
@@ -126,6 +134,8 @@ def _missing(record: Mapping[str, Any]) -> Iterator[str]:
         yield "data: none recorded"
     for number, data in enumerate(record["data"], start=1):
         yield from (f"data {number}: {line}" for line in _missing_of(data))
+    if record["init"]:
+        yield from (f"before, {line}" for line in _missing(record["init"]))
 
 
 def _missing_of(data: Mapping[str, Any]) -> Iterator[str]:
@@ -146,9 +156,20 @@ def _missing_of(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tree(record: Mapping[str, Any]) -> Tree:
-    weights, training, code = record["weights"], record["training"], record["code"]
+    weights = record["weights"]
     state = "intact" if weights["intact"] else "[bold red]not as recorded[/]"
     tree = Tree(f"[bold]{escape(weights['folder'])}[/], weights {str(weights['sha256'])[:12]}, {state}")
+    _tell(record, tree)
+    if record["missing"]:
+        lost = tree.add("[yellow]missing[/]")
+        for line in record["missing"]:
+            lost.add(escape(line))
+    return tree
+
+
+def _tell(record: Mapping[str, Any], tree: Tree) -> None:
+    """Add what a record says; what was before it is a branch of its own."""
+    training, code = record["training"], record["code"]
     tree.add(f"trained by {escape(_or(training['command']))}, {_or(training['steps'])} steps")
     tree.add(f"code {escape(_code(code))}, torch {_or(training['torch'])} on {escape(_or(training['hardware']))}")
     for data in record["data"]:
@@ -163,11 +184,8 @@ def _tree(record: Mapping[str, Any]) -> Tree:
             branch.add(f"{escape(str(simulator['task']))}: {engine}, scene {scene}, {simulator.get('gl', UNKNOWN)}")
     for encoder in record["encoders"]:
         tree.add(f"frozen encoder {escape(json.dumps(encoder))}")
-    if record["missing"]:
-        lost = tree.add("[yellow]missing[/]")
-        for line in record["missing"]:
-            lost.add(escape(line))
-    return tree
+    if before := record["init"]:
+        _tell(before, tree.add(f"begun from weights {_or(before['weights']['sha256'])[:12]}"))
 
 
 def _code(code: Mapping[str, Any]) -> str:
