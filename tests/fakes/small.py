@@ -56,10 +56,12 @@ def small_store(
     sound: bool = False,
     parts: bool = False,
     rate: int | None = None,
+    behaviours: tuple[str, ...] = (),
 ) -> EpisodeStore:
     """A sealed store whose numbers say where they come from: state[0] counts steps over all episodes.
 
     So does the loudness of its ``sound``, in hundredths. With ``parts`` a corner of each frame is gripper and object.
+    ``behaviours``: who acted in each episode; recordings do not tell where there are none.
     """
     writer = EpisodeStore.create(path, {"licence": "Apache-2.0"} | ({} if rate is None else {"rate": rate}))
     first = 0
@@ -78,7 +80,8 @@ def small_store(
             whose = np.zeros((length, 32, 32), np.uint8)
             whose[:, :8, :8], whose[:, 8:12, :8] = 1, 2
             arrays |= {segmentation_key("scene"): whose, segmentation_key("wrist"): whose}
-        writer.append(Episode(arrays, task, seed, True))
+        info = {"behaviour": behaviours[seed]} if behaviours else {}
+        writer.append(Episode(arrays, task, seed, True, info))
         first += length
     writer.seal()
     return EpisodeStore.open(path)

@@ -65,6 +65,28 @@ def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path)
         train(replace(config, stream=StreamConfig(window=2)))
 
 
+def test_own_rollouts_may_be_longer_than_the_window(config: TrainConfig) -> None:
+    run = prepare(replace(config, stream=StreamConfig(window=3, own=1.0, lead=4)))
+    model, drawn = run.learner.model, [run.batches.draw(step) for step in range(30)]
+    streams = [(clip, noise) for mode, clip, noise in drawn if mode == "stream"]
+    own = {noise["own.body"].eps.shape[1] for _, noise in streams}
+    assert own <= set(range(1, 7)) and max(own) > 3, "longer than the window remembers"
+    for clip, noise in streams:
+        assert clip.future.shape[1] == 7 and noise["frames"].levels.shape[1] == 3
+        model.loss(clip, "stream", noise, run.config.objective)["loss"].backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_moments_that_lead_there_are_not_asked_for(config: TrainConfig) -> None:
+    run = prepare(replace(config, stream=StreamConfig(window=3, own=0.0, lead=4)))
+    clip, noise = next((clip, noise) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "stream")
+    states = clip.more_future[STATE]
+    states[:, :3] = 1e6  # of moments before those looked back on: nothing is read of them
+    first = run.learner.model.loss(clip, "stream", noise, run.config.objective)["loss"]
+    states[:, :3] = 0
+    assert torch.equal(first, run.learner.model.loss(clip, "stream", noise, run.config.objective)["loss"])
+
+
 def test_it_learns_how_the_state_moves(config: TrainConfig) -> None:
     alone, optimiser = ModesConfig(0, 0, 0, 0, 0, 1), OptimiserConfig(warmup=5)
     train(replace(config, steps=40, batch=16, save_every=40, modes=alone, optimiser=optimiser, log=LogConfig(every=8)))
@@ -99,6 +121,7 @@ def test_clips_know_later_states_and_changes(config: TrainConfig) -> None:
         ("stream.window=0", "stream.window=0: expected 1 to 16"),
         ("stream.noise=0.05", "stream.noise=0.05: expected 0.1 to 1"),
         ("stream.own=2", "expected a share"),
+        ("stream.lead=13", "stream.lead=13: expected 0 to 12"),
     ],
 )
 def test_bad_values_are_named(override: str, message: str) -> None:

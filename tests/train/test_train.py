@@ -70,6 +70,34 @@ def test_a_regression_is_known_to_its_checkpoint(config: TrainConfig) -> None:
     assert checkpoint.load(config.out).config.sampler == "mip"
 
 
+def test_a_run_begins_from_other_weights(config: TrainConfig, tmp_path: Path) -> None:
+    train(replace(config, steps=2))
+    fresh = replace(config, init=config.out, out=str(tmp_path / "next"), modes=ModesConfig(0.5, 0, 0, 0, 0, 0.5))
+    learner = loop.prepare(fresh).learner
+    before, after = checkpoint.load(config.out).state_dict(), learner.model.state_dict()
+    parameters = dict(checkpoint.load(config.out).named_parameters())
+    assert all(torch.equal(before[name], after[name]) for name in parameters) and learner.model.body is not None
+    assert all(torch.equal(after[name], value) for name, value in learner.ema.state_dict().items())
+    train(replace(fresh, steps=2))
+    assert checkpoint.card(fresh.out)["made"]["init"]["sha256"] == checkpoint.card(config.out)["sha256"]
+    with pytest.raises(checkpoint.CheckpointError, match=r"a model of another shape .*see model="):
+        loop.prepare(replace(fresh, backbone=BackboneConfig(width=64, depth=2, heads=2), out=str(tmp_path / "wide")))
+
+
+def test_policies_learn_from_demonstrations_alone(config: TrainConfig, tmp_path: Path) -> None:
+    mixed = small_store(tmp_path / "mixed", (20, 20, 20, 20), behaviours=("play", "expert", "random", "expert"))
+    asked = replace(config, data=str(mixed.path), batch=8, holdout=0.0, modes=ModesConfig(0.4, 0.2, 0.2, 0.2, 0))
+    batches = loop.prepare(asked).batches
+    seen: dict[str, set[int]] = {}
+    for mode, clip, _ in map(batches.draw, range(60)):
+        seen.setdefault(mode, set()).update(int(count) // 20 for count in clip.state[:, 0])
+    assert seen["policy"] == seen["joint"] == {1, 3} and seen["forward"] == seen["inverse"] == {0, 1, 2, 3}
+    play = small_store(tmp_path / "play", behaviours=("play", "random"))
+    with pytest.raises(ValueError, match=r"holds no demonstrations, only play, random.*modes\.policy=0"):
+        train(replace(asked, data=str(play.path)))
+    train(replace(asked, data=str(play.path), modes=ModesConfig(0, 0, 1, 0, 0), steps=1))
+
+
 def test_few_demonstrations_are_the_first_ones(config: TrainConfig) -> None:
     train(replace(config, holdout=0, demonstrations=1, steps=2))
     with pytest.raises(ValueError, match="has 2 episodes to train on, asked for 3"):

@@ -154,6 +154,17 @@ def test_where_the_data_lie_now(store_of, checkpoint_of):
     assert trace(str(checkpoint_of(made)))["data"][0]["here"] == "not on this machine"
 
 
+def test_what_weights_were_begun_from(store_of, checkpoint_of, capsys):
+    parent = made_from(store_of(SIMULATED))
+    child = made_from(store_of(SIMULATED, "other")) | {"init": {"sha256": "f" * 64, "made": parent | {"command": None}}}
+    folder = str(checkpoint_of(child))
+    record = trace(folder)
+    assert record["init"]["weights"]["sha256"] == "f" * 64 and record["init"]["init"] is None
+    assert record["init"]["data"][0]["fingerprint"] == parent["data"][0]["fingerprint"]
+    assert "before, training: its command was not recorded" in record["missing"]
+    assert lineage(LineageConfig(folder)) == 0 and "begun from weights ffffffffffff" in capsys.readouterr().out
+
+
 def test_the_shipped_checkpoint_has_a_lineage():
     record = trace("shipped")
     assert record["weights"]["intact"] and len(record["data"]) == 2
