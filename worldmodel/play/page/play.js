@@ -4,7 +4,7 @@ import { Hands } from "./controls.js";
 import { byId, clip, notice, View } from "./view.js";
 
 const SPOKEN_MS = 6000;
-let socket, view, told, hands, status = { paused: true, ready: true }, spoke = 0;
+let socket, view, told, hands, status = { paused: true, ready: true }, latest = null, spoke = -Infinity;
 
 const say = (type, values = {}) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, ...values }));
 
@@ -26,13 +26,14 @@ function connect() {
       const header = await view.draw(data);
       say("seen", { tick: header.tick });
       document.body.dataset.tick = header.tick;
+      latest = header;
       stand(header);
-      speak(header);
+      speak();
       return;
     }
     const word = JSON.parse(data);
     if (word.type === "hello") greet(word);
-    else if (word.type === "status") stand(word);
+    else if (word.type === "status") { stand(word); speak(); }
     else if (word.type === "notice") notice(word.text, word.bad);
     else if (word.type === "clip") clip(word.name, word.seconds);
     else if (word.type === "farewell") reason = word.text;
@@ -103,16 +104,16 @@ function stand(now) {
   press("grip", now.grip, now.grip ? "Open gripper" : "Close gripper");
   press("policy", now.policy, now.policy ? "Take over" : "Let the policy drive");
   press("record", now.recording !== null, now.recording === null ? "Record" : `Stop, ${(now.recording / 20).toFixed(1)} s`);
-  if (changed) spoke = 0;
+  if (changed) spoke = -Infinity;
 }
 
-// For those who listen: where things stand, now and then.
-function speak(header) {
+// For those who listen: where things stand, now and then, and at once when something changed.
+function speak() {
   const now = performance.now();
-  if (now - spoke < SPOKEN_MS) return;
+  if (latest === null || now - spoke < SPOKEN_MS) return;
   spoke = now;
-  const pictures = told.cameras.map((camera) => `${camera} ${header.psnr[camera].toFixed(0)} decibels`).join(", ");
-  byId("spoken").textContent = `${byId("state-text").textContent}, from ${header.place}. ${pictures}, grippers ${header.gap.toFixed(0)} millimetres apart, ${header.fps.toFixed(0)} steps a second.`;
+  const pictures = told.cameras.map((camera) => `${camera} ${latest.psnr[camera].toFixed(0)} decibels`).join(", ");
+  byId("spoken").textContent = `${byId("state-text").textContent}, from ${latest.place}. ${pictures}, grippers ${latest.gap.toFixed(0)} millimetres apart, ${latest.fps.toFixed(0)} steps a second.`;
 }
 
 hands = new Hands((move, grip) => say("drive", { move, grip }), verbs);
