@@ -65,6 +65,17 @@ def test_the_truth_has_no_error_and_the_last_frame_is_its_own_yardstick(ground: 
     assert all(row["imagined"] == row["copied"] < 60 for row in copied["frames"])
 
 
+def test_moments_that_no_episode_reaches_are_left_out(ground: tuple[str, str]) -> None:
+    from worldmodel.data import EpisodeStore
+
+    clips = Clips([EpisodeStore.open(ground[0])], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
+    near_the_end = clips.gather(np.array([17, 18]), np.tile(moments("forward", 16), (2, 1))).map(torch.as_tensor)
+    found = compare(near_the_end, Answer(near_the_end.action, near_the_end.future))
+    assert [row["steps_ahead"] for row in found["frames"]] == [4], "the episode has 24 steps"
+    past = replace(near_the_end, valid=near_the_end.valid & False)
+    assert "actions" not in compare(past, Answer(past.action, None))
+
+
 def test_pairs_are_put_back_in_order(ground: tuple[str, str]) -> None:
     """Four moments asked at once equal two questions of two, with the noise of each."""
     data, _ = ground

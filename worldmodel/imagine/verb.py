@@ -73,7 +73,7 @@ def imagine(config: ImagineConfig) -> int:
         return _stream(model, clips, config)
     chosen = np.sort(np.random.default_rng(config.seed).permutation(len(clips))[: config.windows])
     at = moments(config.mode, model.config.horizon)
-    clip = clips.gather(chosen, np.tile(at, (len(chosen), 1))).map(torch.as_tensor)
+    clip = clips.gather(chosen, np.tile(at, (len(chosen), 1)), done=config.mode == "inverse").map(torch.as_tensor)
     answer = ask(model, clip, config.mode, config.steps, torch.Generator().manual_seed(config.seed))
     found = {"checkpoint": config.checkpoint, "data": config.data, "mode": config.mode, **compare(clip, answer)}
     out = Path(config.out)
@@ -143,19 +143,20 @@ def ask(model: WorldModel, clip: Clip, mode: str, steps: int, generator: torch.G
 def compare(clip: Clip, answer: Answer) -> dict[str, Any]:
     """Errors as a JSON record: PSNR by steps ahead beside the last frame again, actions by dimension, own units.
 
-    "actions": median absolute error over moments and valid steps of their chunks.
+    "actions": median absolute error over moments and valid steps of their chunks. What no episode here reaches is left
+    out.
     """
     found: dict[str, Any] = {"windows": len(clip.state)}
     if answer.frames is not None:
         there, real = clip.future_valid.numpy(), clip.future.numpy().astype(np.float32)
         rows = []
-        for n, ahead in enumerate(clip.at[0].tolist()):
+        for n in np.flatnonzero(there.any(0)):
             guesses = (answer.frames[:, n].numpy(), clip.images.numpy())
             errors = [((guess - real[:, n]) ** 2)[there[:, n]].mean() for guess in guesses]
             imagined, copied = np.round(decibels(np.array(errors)), 2).tolist()
-            rows.append({"steps_ahead": ahead, "imagined": imagined, "copied": copied})
+            rows.append({"steps_ahead": int(clip.at[0, n]), "imagined": imagined, "copied": copied})
         found["frames"] = rows
-    if answer.actions is not None:
+    if answer.actions is not None and clip.valid.any():
         wrong = (answer.actions.float() - clip.action).abs()[clip.valid]
         found["actions"] = {"median_error": wrong.median(0).values.tolist(), "steps": int(clip.valid.sum())}
     return found
