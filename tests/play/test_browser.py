@@ -108,7 +108,7 @@ def test_the_keyboard_reaches_everything(browser: Any) -> None:
     press(browser, " ")
     wait(browser, "return document.getElementById('grip').getAttribute('aria-pressed') === 'true'")
     press(browser, "p")
-    assert wait(browser, "return document.getElementById('spoken').textContent"), "those who listen hear where it stands"
+    assert wait(browser, "return document.getElementById('spoken').textContent"), "who listens hears where it stands"
 
 
 def test_it_fits_a_phone_and_the_console_is_silent(browser: Any) -> None:
