@@ -5,7 +5,6 @@
 #   EPISODES=4 SIZE=48 STEPS=20 BATCH=2 EXAM=2 scripts/baselines.sh act --policy.dim_model=64      in miniature
 #
 # Further words go to lerobot-train. What is there already is not made again: remove $OUT/act to train anew.
-# Diffusion Policy needs one more package: .venv/bin/python -m pip install 'diffusers>=0.38,<0.40'
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:-}
