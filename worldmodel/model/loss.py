@@ -30,6 +30,11 @@ class Present:
     wanted: bool
 
 
+def later(model: WorldModel, clip: Clip, noise: dict[str, NoiseDraw]) -> Tensor | None:
+    """Patches of a clip's later frames where they are given, so that they have no noise: read with the observation."""
+    return model.frames.truth(clip, False) if clip.future is not None and "frames" not in noise else None
+
+
 def present(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> dict[str, Present]:
     """Every modality that ``noise`` has a draw for; a draw's batch may be a multiple of the clip's."""
     roles, out = MODES[mode], {}
@@ -61,7 +66,7 @@ def training_loss(
     moving average of the model; arms with one need it.
     """
     arm, signals = objective.arm, present(model, clip, mode, noise)
-    seen = model.observe(clip, noise.get("observed"))
+    seen = model.observe(clip, noise.get("observed"), later(model, clip, noise))
     repeats = len(next(iter(signals.values())).clean) // len(clip.state)
     noisy = {name: signal.noisy for name, signal in signals.items()}
     allowed = groups_apart(noise, signals) if arm.separated else None
@@ -162,7 +167,7 @@ def _teach(
     Second, those of the observation's tokens.
     """
     cleaner = {name: draw.teacher() for name, draw in noise.items()}
-    seen = teacher.observe(clip, cleaner.get("observed"))
+    seen = teacher.observe(clip, cleaner.get("observed"), later(teacher, clip, noise))
     noisy = {name: mix(s.clean, cleaner[name].eps, cleaner[name].noise()) for name, s in signals.items()}
     repeats = len(next(iter(noisy.values()))) // len(clip.state)
     stream = teacher.stream(noisy, cleaner, clip.at)

@@ -13,7 +13,7 @@ from worldmodel.backbone import Backbone
 from worldmodel.experience import AUDIO, Clip
 from worldmodel.flow import STREAM, NoiseDraw, ObjectiveConfig, mix
 from worldmodel.flow.sampler import grid, regression_grid, sample
-from worldmodel.model.loss import present, training_loss
+from worldmodel.model.loss import later, present, training_loss
 from worldmodel.model.records import Given, Layers, ModelConfig, Prediction, Seen, Want, clean_draw, committed_draw
 from worldmodel.model.rehearsal import stream_loss
 from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream
@@ -62,8 +62,13 @@ class WorldModel(nn.Module):
             parameter.data = parameter.data.to(dtype)
         return self
 
-    def observe(self, given: Given | Clip, noise: NoiseDraw | None = None) -> Seen:
-        """Read an observation once. ``noise`` (training only) is put on its frames."""
+    def observe(
+        self, given: Given | Clip, noise: NoiseDraw | None = None, later: Float[Tensor, "B N P"] | None = None
+    ) -> Seen:
+        """Read an observation once. ``noise`` (training only) is put on its frames.
+
+        ``later``: patches of the frames ``given.at``, which are read with it where they are given (inverse dynamics).
+        """
         images = given.images if given.images.is_floating_point() else self.frames.encode(given.images)
         last = self.frames.patches(images[:, None])
         device = last.device
@@ -76,6 +81,9 @@ class WorldModel(nn.Module):
         for tokens, places in self._told(given, device):
             clean = clean_draw(tokens)
             streams.append(TokenStream(tokens, places, clean.levels, clean.which))
+        if later is not None:
+            clean, places = clean_draw(later), self.frames.when(given.at, self.config.rate, device)
+            streams.append(TokenStream(self.frames.tokens(later), places, clean.levels, clean.which))
         stream = join(streams)
         if noise is None:  # one level for all: its modulation is computed once
             stream = replace(stream, levels=stream.levels[:, :1], which=torch.zeros_like(stream.which))
@@ -136,7 +144,8 @@ class WorldModel(nn.Module):
     @torch.no_grad()
     def layers(self, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> Layers:
         """Features of a clip's tokens after every block, for probes. ``noise`` as in training; one draw per clip."""
-        seen, signals = self.observe(clip, noise.get("observed")), present(self, clip, mode, noise)
+        seen = self.observe(clip, noise.get("observed"), later(self, clip, noise))
+        signals = present(self, clip, mode, noise)
         noisy = {name: signal.noisy for name, signal in signals.items()}
         _, after = self.backbone(self.stream(noisy, noise, clip.at), seen.memory)
         first = noisy["actions"].shape[1] if "actions" in noisy else 0
@@ -160,7 +169,8 @@ class WorldModel(nn.Module):
         Raises ValueError if nothing is wanted or something is both given and wanted.
         """
         fixed, at = self._fixed(given, want)
-        seen = self.observe(given)
+        frames = given.frames
+        seen = self.observe(given, later=None if frames is None else self.frames.patches(self.frames.encode(frames)))
         if want.at is not None and (rows := len(want.at) // len(given.state)) > 1:
             # Several questions about one observation: it is read once, and its memory shared.
             seen = seen.repeat(rows)
@@ -213,8 +223,6 @@ class WorldModel(nn.Module):
         fixed = {}
         if given.actions is not None:
             fixed["actions"] = self.actions.encode(given.actions, given.state)
-        if given.frames is not None:
-            fixed["frames"] = self.frames.patches(self.frames.encode(given.frames))
         if given.frames is not None and self.audio is not None and f"{AUDIO}.future" in given.more:
             fixed["audio"] = self.audio.encode(given.more[f"{AUDIO}.future"])
         return fixed, want.at if given.at is None else given.at

@@ -27,6 +27,10 @@ IMITATES = ("policy", "joint")
 """Modes that learn what to do, from demonstrations alone; the others learn from whatever happened."""
 
 
+READ_ONCE = ("policy", "inverse")
+"""Modes whose frames are all given, so that several noise samples share what they were read for."""
+
+
 class Draws:
     """What is random in a step besides its windows: a function of the seed and the step's number alone."""
 
@@ -52,11 +56,13 @@ class Draws:
             draws = stream_noise(self.model, self.config, batch, lambda purpose: self.generator(step, purpose))
             return {name: draw.to(self.device) for name, draw in draws.items()}
         laws, objective, model = self.config.noise, self.config.objective, self.model
-        arm, rows = objective.arm, batch * (objective.repeats() if mode == "policy" else 1)
+        arm, rows = objective.arm, batch * (objective.repeats() if mode in READ_ONCE else 1)
         out: dict[str, NoiseDraw] = {}
         for number, (name, modality) in enumerate(model.modalities.items()):
             role, shape = getattr(MODES[mode], modality.role), modality.shape(rows, self.config.future)
             generator = self.generator(step, number)
+            if role == "given" and name == "frames":
+                continue
             if role == "given" and name == "audio" and torch.rand((), generator=generator) < 0.5:
                 continue
             if role == "given":
@@ -92,7 +98,10 @@ class Batches(Draws):
         mode = self.mode(rng)
         windows = self.clips.order(step, self.config.batch, self.config.seed, demonstrated=mode in IMITATES)
         clip = self.clip(windows, mode, rng)
-        return mode, augment(clip, self.config.augment, generator), self.noise(mode, len(clip.state), step)
+        law = self.config.augment
+        if mode == "inverse":  # where things are in the picture is what it reads
+            law = replace(law, shift=0)
+        return mode, augment(clip, law, generator), self.noise(mode, len(clip.state), step)
 
     def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
         """The windows as a clip on the device; modes with frames take half of them, each with its own moments.
