@@ -18,7 +18,6 @@ from worldmodel.eval.candidate import Candidate
 from worldmodel.eval.frozen import Trial
 from worldmodel.eval.stage import Course, Moment, Stage
 from worldmodel.experience import image_key
-from worldmodel.external.robosuite import RobosuiteEnv
 from worldmodel.external.robosuite_task import ACTION_NUMBERS, STATE_NUMBERS, lines, name_of, open_task
 
 CAN = "robosuite:PickPlaceCan"
@@ -79,8 +78,8 @@ class RobosuiteStage:
         return Moment(None, moment.steps, True, moment.success, course=moment.course)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The env's own fingerprint, and what drew it."""
-        return fingerprint(self.env)
+        """The env's own fingerprint."""
+        return self.env.fingerprint()
 
     def _drawn(self) -> dict[str, np.ndarray]:
         seen = self.env.observe()
@@ -92,11 +91,6 @@ class RobosuiteStage:
         return found["robot0_eef_pos"], found["Can_pos"]
 
 
-def fingerprint(env: RobosuiteEnv) -> dict[str, Any]:
-    """What must be equal for results to be comparable, and what may differ and is told (``gl``)."""
-    return {**env.fingerprint(), "gl": env.about["gl"]}
-
-
 def look_at(task: str, candidate: Candidate) -> tuple[list[str], dict[str, Any], float]:
     """What a candidate will meet: lines for people, fingerprint and control rate (Hz).
 
@@ -105,7 +99,7 @@ def look_at(task: str, candidate: Candidate) -> tuple[list[str], dict[str, Any],
     check_fits(task, candidate)
     env = open_task(task, candidate.size, candidate.cameras)
     try:
-        return lines(env), fingerprint(env), float(env.about["hertz"])
+        return lines(env), env.fingerprint(), float(env.about["hertz"])
     finally:
         env.close()
 

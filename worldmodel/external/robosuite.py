@@ -167,12 +167,18 @@ class RobosuiteEnv(gymnasium.Env):
         return np.concatenate([self._found[f"{name}_image"] for name in self.config.cameras], axis=1)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must be equal for results to be comparable bit for bit."""
+        """What must be equal for results to be comparable bit for bit; ``scene_sha256`` is of the scene alone."""
         # where the meshes lie is another place on every machine, and no part of the scene
         model = re.sub(r'file="[^"]*[/\\]', 'file="', self.about["model"])
         scene = hashlib.sha256(model.encode()).hexdigest()
         config = {name: getattr(self.config, name) for name in ("task", "size", "actions", "plain")}
-        return {**config, "cameras": list(self.config.cameras), **self.about["versions"], "scene_sha256": scene}
+        return {
+            **config,
+            "cameras": list(self.config.cameras),
+            **self.about["versions"],
+            "gl": self.about["gl"],
+            "scene_sha256": scene,
+        }
 
     def _info(self) -> dict[str, Any]:
         return {"success": self.success, "time": self.steps / self.about["hertz"]}
