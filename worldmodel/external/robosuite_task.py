@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from worldmodel.config import UserError, closest
-from worldmodel.experience import STATE
 from worldmodel.external.install import python_of
 from worldmodel.external.robosuite import TASKS, RobosuiteConfig, RobosuiteEnv
 
@@ -42,7 +41,7 @@ def lines(env: RobosuiteEnv) -> list[str]:
         f"{PREFIX}{config.task} (robosuite {versions['robosuite']}, MuJoCo {versions['mujoco']})",
         f"  rate     {hertz:g} Hz, at most {config.horizon} steps, {config.horizon / hertz:.1f} s (as robomimic's)",
         f"  cameras  {', '.join(config.cameras)}, {config.size}x{config.size} (also offered: {', '.join(others)})",
-        f"  state    {env.observation_space[STATE].shape[0]} numbers: hand x y z, quaternion x y z w, two fingers",
+        f"  state    {STATE_NUMBERS} numbers: hand x y z, quaternion x y z w, two fingers",
         f"  action   {ACTION_NUMBERS} numbers: target x y z (m), 6-D rotation, gripper; the world's frame",
         "  success  robosuite's own",
     ]
