@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from worldmodel.config import UserError
+from worldmodel.data.conventions import matrix_from_xyzw, six_from_matrix
 from worldmodel.eval import robosuite_stage, starts
 from worldmodel.eval.candidate import Candidate
 from worldmodel.eval.evaluate import EvaluateConfig, evaluate
@@ -215,13 +216,14 @@ def test_each_stage_has_a_simulator_that_ends_with_its_worker() -> None:
             assert moment is not None and moment.observation is not None
             hands[slot] = moment.observation[BODY][:3]
             assert moment.observation[FRONT].std() > 10
-            action = np.concatenate([hands[slot] + [0, 0, 0.05 if slot else -0.05], [1, 0, 0, 0, -1, 0, -1]])
+            turned = six_from_matrix(matrix_from_xyzw(moment.observation[BODY][3:7]))
+            action = np.concatenate([hands[slot] + [0, 0, 0.05 if slot else -0.05], turned, [-1]])
             simulators.ask(slot, "advance", np.tile(action, (6, 1)).astype(np.float32), False)
         for answer in simulators.answers():
             assert answer.moment is not None and answer.moment.observation is not None
             assert answer.moment.steps == 6 and set(answer.moment.observation) == {FRONT, BODY}
             rise = answer.moment.observation[BODY][2] - hands[answer.slot][2]
-            assert rise > 0.01 if answer.slot else rise < -0.01, "each obeys its own actions"
+            assert (rise > 0.005) if answer.slot else (rise < -0.005), f"each obeys its own actions: {rise}"
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in processes) and time.monotonic() < deadline:
         time.sleep(0.1)
