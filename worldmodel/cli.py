@@ -60,7 +60,8 @@ VERBS = (
         "evaluate", "worldmodel.eval.evaluate", "evaluate", "EvaluateConfig",
         "Score a checkpoint closed loop on frozen start states; write report.json, episodes.jsonl and index.html.",
         ("worldmodel evaluate checkpoint=shipped task=place_can episodes=200 starts=test out=outputs/test",
-         "worldmodel evaluate checkpoint=outputs/place_can task=place_can perturb=light out=outputs/light"),
+         "worldmodel evaluate checkpoint=outputs/place_can task=place_can perturb=light out=outputs/light",
+         "worldmodel evaluate checkpoint=outputs/robosuite_can task=robosuite:PickPlaceCan batch=4 out=outputs/can"),
     ),
     Verb(
         "probe", "worldmodel.probe", "probe", "ProbeConfig",

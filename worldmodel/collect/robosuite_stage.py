@@ -11,9 +11,9 @@ from worldmodel.config import UserError
 from worldmodel.experience import Episode
 from worldmodel.external.can_expert import CanExpert
 from worldmodel.external.install import python_of
-from worldmodel.external.robosuite import CAMERAS, RobosuiteConfig, RobosuiteEnv
+from worldmodel.external.robosuite import CAMERAS
+from worldmodel.external.robosuite_task import PREFIX, open_task
 
-PREFIX = "robosuite:"
 EXPERTS = {"robosuite:PickPlaceCan": CanExpert}
 OURS = ("scene", "wrist")
 
@@ -23,8 +23,7 @@ class RobosuiteStage:
 
     def __init__(self, recipe: Recipe, task: str) -> None:
         self.recipe, self.task = recipe, task
-        name = task.removeprefix(PREFIX)
-        self.env = RobosuiteEnv(RobosuiteConfig(name, recipe.size, recipe.cameras, "absolute"))
+        self.env = open_task(task, recipe.size, recipe.cameras)
 
     def demonstrate(self, seed: int) -> Episode:
         """The episode of ``seed``, successful or not."""

@@ -17,6 +17,7 @@ class Candidate:
 
     hears: control steps of sound that it must be shown, 0 for a policy without ears.
     looks: how many observations in a row it must be shown; with more than one, arrays gain an axis for them.
+    acts, feels: how many numbers an action of it has, and a state that it reads; 0 where nobody knows.
     """
 
     policy: Policy
@@ -27,6 +28,8 @@ class Candidate:
     device: str = "cpu"
     hears: int = 0
     looks: int = 1
+    acts: int = 0
+    feels: int = 0
 
 
 def use_threads(count: int) -> int:
@@ -76,7 +79,8 @@ def open_candidate(
     options = {} if steps is None else {"steps": steps}
     policy = ModelPolicy(model, task=task, execute=execute, device=device, sentence=instruction, **options)
     cameras, size = tuple(model.config.cameras), model.config.size
-    return Candidate(policy, name, str(card["sha256"]), cameras, size, device, policy.hears)
+    widths = {"acts": model.config.action_dim, "feels": model.config.state_dim}
+    return Candidate(policy, name, str(card["sha256"]), cameras, size, device, policy.hears, **widths)
 
 
 def open_lerobot(

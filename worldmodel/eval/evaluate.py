@@ -34,7 +34,9 @@ class EvaluateConfig:
 
     out: str = option("folder of the report; an interrupted evaluation is resumed")
     checkpoint: str = option("shipped, the folder of a checkpoint, or lerobot:FOLDER for LeRobot's own", "shipped")
-    task: str = option("lift_can, place_can, place_can_anywhere, gym:ID or metaworld:pick-place-v3", "place_can")
+    task: str = option(
+        "lift_can, place_can, place_can_anywhere, gym:ID, metaworld:ID or robosuite:PickPlaceCan", "place_can"
+    )
     episodes: int = option("how many of the starts, from the first on", 200)
     starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
     perturb: str = option(

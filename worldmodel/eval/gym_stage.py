@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from worldmodel.config import UserError
 from worldmodel.eval.frozen import SEED, Starts, StartsError, Trial
 from worldmodel.eval.stage import Moment, Stage
-from worldmodel.experience import image_key
 from worldmodel.external.gym_env import GymEnv, open_env
 
 FIRST_SEED = 2**31
@@ -73,18 +71,11 @@ class GymStage:
 
     def film(self, trial: Trial, actions: np.ndarray, path: str) -> Moment:
         """Replay an episode's actions (T, A) into an mp4 and a poster."""
-        from worldmodel.eval.video import caption, side_by_side, write_image, write_mp4
+        from worldmodel.eval.video import write_replay
 
         self.begin(trial)
         first, moment = self._draw(), self.advance(actions, record=True)
-        shots, cameras = [first, *moment.frames], self.env.eyes.cameras
-
-        def picture(step: int) -> np.ndarray:
-            frames = [shots[step][image_key(camera)] for camera in cameras]
-            return caption(side_by_side(frames, cameras), f"{step / self.env.rate:5.2f} s")
-
-        write_image(Path(path).with_suffix(".jpg"), picture(len(shots) - 1))
-        write_mp4(Path(path), map(picture, range(len(shots))), max(1, round(self.env.rate)))
+        write_replay(path, [first, *moment.frames], self.env.eyes.cameras, self.env.rate)
         return Moment(None, moment.steps, True, moment.success, course=moment.course)
 
     def fingerprint(self) -> dict[str, Any]:

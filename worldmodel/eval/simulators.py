@@ -162,7 +162,8 @@ def _serve(connection: Connection, stages: Callable[[], Stage]) -> None:
         value = (error.errno, error.strerror, error.filename) if error.errno else (str(error),)
         connection.send((slot, "oserror", value))
     except Exception as error:  # noqa: BLE001  # whatever went wrong, the parent must hear of it
-        if not isinstance(error, ValueError):  # a defect, not something the user asked for: say where it is
+        told = isinstance(error, (ValueError, UserError))
+        if not told:  # a defect, not something the user asked for: say where it is
             traceback.print_exc()
-        name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        name = "" if told else f"{type(error).__name__}: "
         connection.send((slot, "error", (name + " ".join(str(error).split()),)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -132,19 +131,11 @@ class RobotStage:
 
     def film(self, trial: Trial, actions: np.ndarray, path: str) -> Moment:
         """Replay an episode's actions (T, A) into an mp4 and a poster; with exact physics no frame needs storing."""
-        from worldmodel.eval.video import caption, side_by_side, write_image, write_mp4
+        from worldmodel.eval.video import write_replay
 
         first = self.begin(trial).observation or {}
         moment = self.advance(actions, record=True)
-        shots = [first, *moment.frames]
-        keys = [image_key(camera) for camera in self.cameras]
-
-        def picture(step: int) -> np.ndarray:
-            frames = [shots[step][key] for key in keys]
-            return caption(side_by_side(frames, self.cameras), f"{step / CONTROL_HZ:5.2f} s")
-
-        write_image(Path(path).with_suffix(".jpg"), picture(len(shots) - 1))
-        write_mp4(Path(path), map(picture, range(len(shots))), CONTROL_HZ)
+        write_replay(path, [first, *moment.frames], self.cameras, CONTROL_HZ)
         return Moment(None, moment.steps, True, moment.success, course=moment.course)
 
     def fingerprint(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -16,6 +16,7 @@ from worldmodel.config import UserError, option
 from worldmodel.eval.frozen import Starts, StartsError
 from worldmodel.eval.gym_stage import freeze_seeds
 from worldmodel.external.gym_name import is_foreign
+from worldmodel.external.robosuite_task import is_robosuite, open_task
 
 if TYPE_CHECKING:
     from worldmodel.envs import RobotEnv
@@ -32,7 +33,9 @@ class StartsConfig:
 
     out: str = option("file to write, for example outputs/starts.npz")
     task: str = option(
-        "lift_can, place_can, place_can_anywhere, or gym:ID (seeds, and a hash of each first look)", "place_can"
+        "lift_can, place_can, place_can_anywhere, robosuite:PickPlaceCan, or gym:ID (seeds, and a hash of each first "
+        "look)",
+        "place_can",
     )
     episodes: int = option("how many starts to freeze", 200)
     seed: int = option("which set of starts; two seeds share no start", 7)
@@ -70,6 +73,8 @@ def _opened(task: str) -> Callable[[int, int, Callable[[int], object]], Starts]:
     """What freezes starts of a task. ValueError or UserError where there is no such task."""
     if is_foreign(task):
         return partial(freeze_seeds, task)
+    if is_robosuite(task):
+        return partial(freeze_robosuite, task)
     from worldmodel import envs  # here, because importing MuJoCo takes half a second
 
     return partial(freeze, envs.make(task, render_images=False))
@@ -77,23 +82,46 @@ def _opened(task: str) -> Callable[[int, int, Callable[[int], object]], Starts]:
 
 def freeze(env: RobotEnv, episodes: int, seed: int, report: Callable[[int], object] = lambda done: None) -> Starts:
     """Draw ``episodes`` unsolved starts of the env's task with the seeds of set ``seed``."""
+    made = env.fingerprint()
+    kept = {key: made[key] for key in ("mujoco", "scene_sha256")}
+    states, seeds, refused = _unsolved(env, env.task.name, lambda: solved(env), (episodes, seed), report)
+    return Starts(env.task.name, states, seeds, kept, refused)
+
+
+def freeze_robosuite(
+    task: str, episodes: int, seed: int, report: Callable[[int], object] = lambda done: None
+) -> Starts:
+    """The same in robosuite, without drawing anything. UserError where it is not installed."""
+    env = open_task(task, 8, ())
+    try:
+        made = env.fingerprint()
+        kept = {key: made[key] for key in ("robosuite", "mujoco", "scene_sha256")}
+        states, seeds, refused = _unsolved(env, task, lambda: env.success, (episodes, seed), report)
+    finally:
+        env.close()
+    return Starts(task, states, seeds, kept, refused)
+
+
+def _unsolved(
+    env: Any, task: str, solved: Callable[[], bool], which: tuple[int, int], report: Callable[[int], object]
+) -> tuple[np.ndarray, tuple[int, ...], int]:
+    """So many states, float64 (n, S), of set ``which[1]``, their seeds, and how many draws were refused as solved."""
+    episodes, seed = which
     states: list[np.ndarray] = []
     seeds: list[int] = []
     refused = 0
     while len(states) < episodes:
         drawn = FIRST_SEED + seed * SEEDS_PER_SET + len(states) + refused
         env.reset(seed=drawn)
-        if solved(env):
+        if solved():
             refused += 1
             if refused > 100 + len(states):
-                raise StartsError(f"{refused} of {refused + len(states)} starts of {env.task.name} are already solved")
+                raise StartsError(f"{refused} of {refused + len(states)} starts of {task} are already solved")
             continue
         states.append(np.array(env.get_state(), np.float64))
         seeds.append(drawn)
         report(len(states))
-    made = env.fingerprint()
-    kept = {key: made[key] for key in ("mujoco", "scene_sha256")}
-    return Starts(env.task.name, np.stack(states), tuple(seeds), kept, refused)
+    return np.stack(states), tuple(seeds), refused
 
 
 def solved(env: RobotEnv) -> bool:

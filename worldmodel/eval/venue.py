@@ -10,12 +10,14 @@ from worldmodel.config import UserError
 from worldmodel.eval.candidate import Candidate
 from worldmodel.eval.frozen import SEED, STATE, Starts, StartsError
 from worldmodel.eval.gym_stage import GymStages
+from worldmodel.eval.robosuite_stage import RobosuiteStages, look_at
 from worldmodel.eval.stage import RobotStages, Stage
 from worldmodel.experience import CONTROL_HZ
 from worldmodel.external.gym_discover import discover
 from worldmodel.external.gym_name import is_foreign, parse
+from worldmodel.external.robosuite_task import is_robosuite, name_of
 
-VERSIONS = ("mujoco", "made_by", "gl", "gymnasium")
+VERSIONS = ("mujoco", "made_by", "gl", "gymnasium", "robosuite")
 """What may differ between the freezing of starts and their use; the report tells."""
 
 
@@ -29,7 +31,7 @@ class Venue:
 
     def notes(self, starts: Starts) -> list[str]:
         """What the report says about starts that were frozen under other versions."""
-        names = {"mujoco": "MuJoCo", "gl": "GL", "gymnasium": "Gymnasium"}
+        names = {"mujoco": "MuJoCo", "gl": "GL", "gymnasium": "Gymnasium", "robosuite": "robosuite"}
         differ = [k for k in VERSIONS if k in starts.fingerprint and starts.fingerprint[k] != self.fingerprint.get(k)]
         return [
             f"starts were frozen under {names.get(key, '')} {starts.fingerprint[key]} and rolled out under "
@@ -40,8 +42,8 @@ class Venue:
 
 def check_names(task: str, perturb: str = "none") -> None:
     """An unknown task or perturbation is told before anything starts."""
-    if is_foreign(task):
-        parse(task)
+    if is_foreign(task) or is_robosuite(task):
+        (parse if is_foreign(task) else name_of)(task)
         if perturb != "none":
             raise UserError(f"perturb={perturb}: {task} cannot be perturbed; leave perturb= out")
         return
@@ -55,7 +57,7 @@ def open_venue(task: str, perturb: str, candidate: Candidate, starts: Starts) ->
     """What a candidate is examined in. Prints what another's env turned out to be; UserError where it does not fit."""
     if starts.kind != (SEED if is_foreign(task) else STATE):
         raise StartsError(f"starts are of kind {starts.kind!r}, which {task} does not have; freeze new ones")
-    if is_foreign(task) and candidate.looks > 1:
+    if (is_foreign(task) or is_robosuite(task)) and candidate.looks > 1:
         raise UserError(
             f"task={task}: {candidate.name} wants {candidate.looks} observations at once, which only our own tasks show"
         )
@@ -63,6 +65,10 @@ def open_venue(task: str, perturb: str, candidate: Candidate, starts: Starts) ->
         face, fingerprint = discover(task, candidate.size, candidate.cameras)
         print("\n".join(face.lines()), flush=True)
         return Venue(GymStages(task, face.cameras, candidate.size), fingerprint, face.rate)
+    if is_robosuite(task):
+        told, fingerprint, rate = look_at(task, candidate)
+        print("\n".join(told), flush=True)
+        return Venue(RobosuiteStages(task, candidate.cameras, candidate.size), fingerprint, rate)
     from worldmodel import envs
 
     cameras = candidate.cameras or ("scene", "wrist")

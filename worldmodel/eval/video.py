@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
+
+from worldmodel.experience import image_key
 
 EDGE = 288
 """Side in pixels of one camera's picture on a page."""
@@ -87,6 +89,20 @@ def write_mp4(path: Path, pictures: Iterable[np.ndarray], rate: int, comment: st
         if stream is not None:
             container.mux(stream.encode())
     partial.replace(path)
+
+
+def write_replay(path: str, shots: Sequence[Mapping[str, np.ndarray]], cameras: Sequence[str], rate: float) -> None:
+    """An episode's frames as an mp4 at its own speed, and its last as a poster beside it.
+
+    shots: camera key -> uint8 (H, W, 3) at the start and after each control step, of which there are ``rate`` a second.
+    """
+
+    def picture(step: int) -> np.ndarray:
+        frames = [shots[step][image_key(camera)] for camera in cameras]
+        return caption(side_by_side(frames, cameras), f"{step / rate:5.2f} s")
+
+    write_image(Path(path).with_suffix(".jpg"), picture(len(shots) - 1))
+    write_mp4(Path(path), map(picture, range(len(shots))), max(1, round(rate)))
 
 
 def write_image(path: Path, picture: np.ndarray, comment: str = "") -> None:

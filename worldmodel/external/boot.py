@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import select
 import socket
 import sys
+import threading
 from pathlib import Path
 
 
@@ -25,6 +28,20 @@ def only(package: str, folder: Path) -> None:
     spec.loader.exec_module(module)
 
 
+def end_with(connection: socket.socket) -> None:
+    """End this process as soon as the other side is gone, busy as it may be: importing takes a minute at worst."""
+
+    def wait() -> None:
+        hang_up = select.poll()
+        hang_up.register(connection, 0)  # nothing but hanging up, which needs no asking for
+        hang_up.poll()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+    wire = socket.socket(fileno=int(sys.argv[2]))
+    end_with(wire)
     only("worldmodel", Path(__file__).resolve().parents[1])
-    importlib.import_module(f"worldmodel.external.{sys.argv[1]}").main(socket.socket(fileno=int(sys.argv[2])))
+    importlib.import_module(f"worldmodel.external.{sys.argv[1]}").main(wire)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,22 +98,40 @@ class RobosuiteEnv(gymnasium.Env):
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """One control step; ValueError for a wrong shape or numbers that are not finite, before anything moves."""
-        action = np.asarray(action, np.float64)
+        self.advance(action, draw=True)
+        return self.observe(), float(self.success), self.success, self.over, self._info()
+
+    def advance(self, action: np.ndarray, draw: bool = False) -> None:
+        """`step` without looking, unless told to ``draw``; ValueError as there, and for a 6-D rotation that is none."""
+        told = action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise ValueError(f"action {action.tolist()}: expected {self.action_space.shape} finite numbers")
+            raise ValueError(f"action {told.tolist()}: expected {self.action_space.shape} finite numbers")
         if self.config.actions == "absolute":
-            action = absolute_from_ten(action)
-        self._told, self._found = self._process.call("step", None, {"action": action})
-        truncated = not self.success and self._told["steps"] >= self.config.horizon
-        return self.observe(), float(self.success), self.success, truncated, self._info()
+            with np.errstate(all="ignore"):
+                action = absolute_from_ten(action)
+            if not np.isfinite(action).all():
+                raise ValueError(f"action {told.tolist()}: numbers 4 to 9 are no rotation, expected two directions")
+        self._told, self._found = self._process.call("step", {"draw": draw}, {"action": action})
 
     @property
     def success(self) -> bool:
         """robosuite's own test, now."""
         return bool(self._told["success"])
 
+    @property
+    def steps(self) -> int:
+        """Control steps since the start."""
+        return int(self._told["steps"])
+
+    @property
+    def over(self) -> bool:
+        """Whether the time limit ended the episode."""
+        return not self.success and self.steps >= self.config.horizon
+
     def observe(self) -> dict[str, np.ndarray]:
-        """The observation of the present state."""
+        """The observation of the present state, drawn now where the last step was not."""
+        if any(f"{name}_image" not in self._found for name in self.config.cameras):
+            self._told, self._found = self._process.call("observe")
         seen = {image_key(name): self._found[f"{name}_image"] for name in self.config.cameras}
         return seen | {STATE: np.concatenate([self._found[name] for name in STATE_PARTS]).astype(np.float32)}
 
@@ -148,13 +167,21 @@ class RobosuiteEnv(gymnasium.Env):
         return np.concatenate([self._found[f"{name}_image"] for name in self.config.cameras], axis=1)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must be equal for results to be comparable bit for bit."""
-        scene = hashlib.sha256(self.about["model"].encode()).hexdigest()
+        """What must be equal for results to be comparable bit for bit; ``scene_sha256`` is of the scene alone."""
+        # where the meshes lie is another place on every machine, and no part of the scene
+        model = re.sub(r'file="[^"]*[/\\]', 'file="', self.about["model"])
+        scene = hashlib.sha256(model.encode()).hexdigest()
         config = {name: getattr(self.config, name) for name in ("task", "size", "actions", "plain")}
-        return {**config, "cameras": list(self.config.cameras), **self.about["versions"], "scene_sha256": scene}
+        return {
+            **config,
+            "cameras": list(self.config.cameras),
+            **self.about["versions"],
+            "gl": self.about["gl"],
+            "scene_sha256": scene,
+        }
 
     def _info(self) -> dict[str, Any]:
-        return {"success": self.success, "time": self._told["steps"] / self.about["hertz"]}
+        return {"success": self.success, "time": self.steps / self.about["hertz"]}
 
     def close(self) -> None:
         """Ends the simulator; safe to call twice."""

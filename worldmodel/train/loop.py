@@ -28,14 +28,14 @@ from worldmodel.model import ModelConfig
 from worldmodel.revision import revision
 from worldmodel.tokens.audio import AudioConfig
 from worldmodel.tokens.sentences import vocabulary
-from worldmodel.train.config import TrainConfig
+from worldmodel.train.config import TrainConfig, ValidationConfig
 from worldmodel.train.diagnostics import diagnose, saturation
 from worldmodel.train.log import Log, say, tracker
 from worldmodel.train.optimiser import average
 from worldmodel.train.picture import draw_batch
 from worldmodel.train.state import CARD, Learner, build, saved
 from worldmodel.train.step import Batches, losses
-from worldmodel.train.validate import closed_loop, held_out_loss
+from worldmodel.train.validate import closed_loop, fitting, held_out_loss
 
 MAY_CHANGE = ("out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "resident", "log", "validation")
 """Keys that a run may change when it is resumed: how long, where and how fast, not what is learned."""
@@ -71,8 +71,8 @@ def train(config: TrainConfig) -> None:
                     say(f"step {learner.step} of {config.steps} · {_note(row)}")
             if learner.step % config.save_every == 0 or learner.step == config.steps or asked_to_stop:
                 run.save()
-            if config.validation.every and learner.step % config.validation.every == 0 and not asked_to_stop:
-                log.write({"step": learner.step} | closed_loop(run.out, learner.step, config.validation))
+            if run.validation.every and learner.step % run.validation.every == 0 and not asked_to_stop:
+                log.write({"step": learner.step} | closed_loop(run.out, learner.step, run.validation))
                 log.plot()
             progress.update(bar, completed=learner.step)
             if asked_to_stop:
@@ -112,6 +112,7 @@ class Run:
     held_out: Clips | None
     log: Log
     made: Mapping[str, object]
+    validation: ValidationConfig
 
     def save(self) -> None:
         """Checkpoint the whole state, export the averaged weights, note the held-out loss and redraw the plot."""
@@ -137,6 +138,7 @@ def prepare(config: TrainConfig) -> Run:
     stores = open_sources(config.data, config.size)
     device = _device(config.device)
     shape = _model_config(config, stores)
+    validation = fitting(config.validation, shape.tasks)
     heard = shape.audio.steps if shape.audio else 0
     spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard)
     features = _features(config, stores, shape)
@@ -180,7 +182,8 @@ def prepare(config: TrainConfig) -> Run:
         clips.load()
     log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
     say(f"{len(clips):,} windows, {learner.size() / 1e6:.2f} M parameters, {device.type}")
-    return Run(config, out, learner, Batches(clips, learner.model, config, device), held_out, log, made)
+    batches = Batches(clips, learner.model, config, device)
+    return Run(config, out, learner, batches, held_out, log, made, validation)
 
 
 def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfig:
