@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,11 @@ type Loss = Callable[[Clip, str, dict[str, NoiseDraw]], dict[str, Tensor]]
 IMITATES = ("policy", "joint")
 """Modes that learn what to do, from demonstrations alone; the others learn from whatever happened."""
 
+AS_RECORDED: dict[str, dict[str, Any]] = {
+    "inverse": {"shift": 0},  # where things are in the picture is what it reads
+    STREAM: {"shift": 0, "gain": 0.0, "brightness": 0.0, "offset": 0.0},  # else any colour is right, and dreams drift
+}
+"""What augmentation leaves alone, by mode."""
 
 READ_ONCE = ("policy", "inverse")
 """Modes whose frames are all given, so that several noise samples share what they were read for."""
@@ -98,9 +104,7 @@ class Batches(Draws):
         mode = self.mode(rng)
         windows = self.clips.order(step, self.config.batch, self.config.seed, demonstrated=mode in IMITATES)
         clip = self.clip(windows, mode, rng)
-        law = self.config.augment
-        if mode == "inverse":  # where things are in the picture is what it reads
-            law = replace(law, shift=0)
+        law = replace(self.config.augment, **AS_RECORDED.get(mode, {}))
         return mode, augment(clip, law, generator), self.noise(mode, len(clip.state), step)
 
     def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
