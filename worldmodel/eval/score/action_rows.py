@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from worldmodel.eval.score.measure import Measured
 
 
+READ = {
+    "every": "out of a real frame after every step",
+    "real": "out of two real frames, in the middle and at the end",
+    "imagined": "out of two imagined frames",
+    "policy": "by the policy, which sees no later frame",
+    "staying": "by one who stays where it is",
+}
+"""How positions are told, in words."""
+
+
 def acted(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str, Any]:
     """Mean absolute errors of the policy's chunks, over steps that could be foreseen, beside one who stays."""
     values, width = measured.values, measured.width
@@ -63,7 +73,7 @@ def read_out(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[st
         "unit": "mm" if ours else "thousandths of the data's own unit",
         "windows": int(known.any(1).sum()),
     }
-    for name in ("every", "real", "imagined", "policy", "staying"):
+    for name in READ:
         if f"inverse.{name}" in values:
             distance = 1000 * values[f"inverse.{name}"].astype(float)
             whole, drawn = draw.median(distance, known)

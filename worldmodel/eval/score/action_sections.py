@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worldmodel.eval import page
+from worldmodel.eval.score.action_rows import READ
 from worldmodel.eval.score.plots import Line, figure
 from worldmodel.eval.score.tables import interval, within
 
@@ -29,22 +30,15 @@ def reading(found: Mapping[str, Any]) -> str:
     read = found.get("inverse")
     if not read:
         return ""
-    names = {
-        "every": "out of a real frame after every step",
-        "real": "out of two real frames, in the middle and at the end",
-        "imagined": "out of two imagined frames",
-        "policy": "policy: no later frame",
-        "staying": "who stays where it is",
-    }
     steps = range(1, len(read["real"]["by_step"]) + 1)
     lines = [
         Line(text, list(steps), read[name]["by_step"], None, name in ("policy", "staying"))
-        for name, text in names.items()
+        for name, text in READ.items()
         if name in read
     ]
     rows = [
         (text, within(read[name]["median"]), interval(read[name]["interval"], 2))
-        for name, text in names.items()
+        for name, text in READ.items()
         if name in read
     ]
     unit = page.escape(read["unit"])

@@ -10,6 +10,7 @@ from typing import Any
 from worldmodel import checkpoint
 from worldmodel.eval.candidate import use_threads
 from worldmodel.eval.journal import write_atomically
+from worldmodel.eval.score.action_rows import READ
 from worldmodel.eval.score.config import ScoreConfig
 from worldmodel.eval.score.measure import Measured, measure_all
 from worldmodel.eval.score.sheet import render
@@ -57,8 +58,9 @@ def tell(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"other windows' actions: {float(ratio):.2f} times the squared error (1: a model that ignores them)"
     for name, row in found.get("inverse", {}).items():
         if isinstance(row, dict) and row["median"] is not None:
-            what = "the policy, which sees no later frame" if name == "policy" else f"read out of {name} frames"
-            yield f"positions, {what}: {row['median']:.1f} {found['inverse']['unit']} off (median per step)"
+            unit, first = found["inverse"]["unit"], row["by_step"][0]
+            early = "" if first is None else f", {first:.1f} in the chunk's first step"
+            yield f"positions told {READ[name]}: {row['median']:.1f} {unit} off (median{early})"
     actions = found["actions"]
     if actions.get("error") is not None:
         staying = f"a model that stays where it is: {100 * actions['staying']:.2f} %"
