@@ -127,3 +127,28 @@ def test_contradictions_are_refused() -> None:
     with pytest.raises(ValueError, match="both given and wanted"):
         model.predict(replace(small_given(), frames=clip.future, at=clip.at), Want(at=clip.at))
     assert CONFIG.horizon == 16
+
+
+def test_later_frames_never_leak_and_are_read_where_they_are_given() -> None:
+    model, clip, draw = small_model(), small_clip(), noise_for("policy")
+    torch.nn.init.normal_(model.actions.head.weight)
+    other = replace(clip, future=255 - clip.future)
+    policy = [model.loss(each, "policy", draw, ObjectiveConfig())["actions"] for each in (clip, other)]
+    inverse = [model.loss(each, "inverse", draw, ObjectiveConfig())["actions"] for each in (clip, other)]
+    assert torch.equal(*policy) and not torch.equal(*inverse)
+
+
+def test_inverse_dynamics_is_asked_as_it_was_trained() -> None:
+    """One step from pure noise says what the loss is about: given frames are read with the observation in both."""
+    model, clip = small_model(), small_clip()
+    torch.nn.init.normal_(model.actions.head.weight)
+    eps, levels = torch.randn(ACTIONS, generator=torch.Generator().manual_seed(1)), torch.ones(2, 1)
+    draw = {"actions": NoiseDraw(eps, levels, torch.zeros(1, 16, dtype=torch.int64))}
+    given = Given(clip.images, clip.state, clip.task, None, clip.future, clip.at)
+    told = model.predict(given, Want(actions=True), 1, {"actions": eps}).actions
+    assert told is not None
+    guess, clean = model.actions.encode(told, clip.state), model.actions.encode(clip.action, clip.state)
+    free = ~model.actions.scaling.binary  # what has two values is snapped to one of them
+    found = model.loss(clip, "inverse", draw, ObjectiveConfig())["actions"]
+    expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, ObjectiveConfig().actions_floor)
+    assert free.all() and torch.allclose(found, expected, rtol=1e-4)

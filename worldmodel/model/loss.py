@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,6 +28,11 @@ class Present:
     noisy: Float[Tensor, "B N d"]
     valid: Bool[Tensor, "B N"]
     wanted: bool
+
+
+def without_absent(clip: Clip, mode: str) -> Clip:
+    """The clip without its later frames where the mode leaves frames out: nothing of them may leak."""
+    return replace(clip, future=None, at=None) if MODES[mode].frames == "absent" else clip
 
 
 def later(model: WorldModel, clip: Clip, noise: dict[str, NoiseDraw]) -> Tensor | None:
@@ -65,6 +70,7 @@ def training_loss(
     ``clip.images`` and ``clip.future`` are bytes or, after augmentation, floats in model units. ``teacher`` is the
     moving average of the model; arms with one need it.
     """
+    clip = without_absent(clip, mode)
     arm, signals = objective.arm, present(model, clip, mode, noise)
     seen = model.observe(clip, noise.get("observed"), later(model, clip, noise))
     repeats = len(next(iter(signals.values())).clean) // len(clip.state)

@@ -13,7 +13,7 @@ from worldmodel.backbone import Backbone
 from worldmodel.experience import AUDIO, Clip
 from worldmodel.flow import STREAM, NoiseDraw, ObjectiveConfig, mix
 from worldmodel.flow.sampler import grid, regression_grid, sample
-from worldmodel.model.loss import later, present, training_loss
+from worldmodel.model.loss import later, present, training_loss, without_absent
 from worldmodel.model.records import Given, Layers, ModelConfig, Prediction, Seen, Want, clean_draw, committed_draw
 from worldmodel.model.rehearsal import stream_loss
 from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream
@@ -144,6 +144,7 @@ class WorldModel(nn.Module):
     @torch.no_grad()
     def layers(self, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> Layers:
         """Features of a clip's tokens after every block, for probes. ``noise`` as in training; one draw per clip."""
+        clip = without_absent(clip, mode)
         seen = self.observe(clip, noise.get("observed"), later(self, clip, noise))
         signals = present(self, clip, mode, noise)
         noisy = {name: signal.noisy for name, signal in signals.items()}
