@@ -23,7 +23,6 @@ from worldmodel.train.streaming import stream_noise
 
 type Loss = Callable[[Clip, str, dict[str, NoiseDraw]], dict[str, Tensor]]
 
-
 IMITATES = ("policy", "joint")
 """Modes that learn what to do, from demonstrations alone; the others learn from whatever happened."""
 
@@ -34,7 +33,7 @@ AS_RECORDED: dict[str, dict[str, Any]] = {
 """What augmentation leaves alone, by mode."""
 
 READ_ONCE = ("policy", "inverse")
-"""Modes whose frames are all given, so that several noise samples share what they were read for."""
+"""Modes whose frames are all given: they are read once for several noise samples."""
 
 
 class Draws:
