@@ -73,6 +73,24 @@ ARMS: dict[str, StudyArm] = {
         "Is 10 % too little asymmetry?",
         {"noise.frames.masked": 0.25, "noise.actions.masked": 0.25},
     ),
+    "dual_strong": StudyArm(
+        "dual",
+        "joint",
+        "The same two levels without the representation loss: which of the two is it?",
+        {"noise.frames.masked": 0.25, "noise.actions.masked": 0.25},
+    ),
+    "self_flow_half_masked": StudyArm(
+        "self_flow",
+        "joint",
+        "Is 25 % too little asymmetry?",
+        {"noise.frames.masked": 0.5, "noise.actions.masked": 0.5},
+    ),
+    "self_flow_later": StudyArm(
+        "self_flow",
+        "joint",
+        "Are 0.3 and 0.7 of the depth the wrong layers where there are four?",
+        {"objective.student": 0.5, "objective.teacher": 1.0},
+    ),
     "self_flow_observed": StudyArm(
         "self_flow",
         "joint",

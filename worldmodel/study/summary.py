@@ -178,6 +178,7 @@ def held_out(table: Table) -> list[dict[str, Any]]:
             if ratios := [float(np.log(a[name] / b[name])) for a, b in ends if name in a and name in b]:
                 mean, interval = mean_interval(ratios)
                 what = {"arm": arm, "loss": name, "pairs": len(ratios), "ratio": round(float(np.exp(mean)), 4)}
+                what["each"] = _round(np.exp(ratios).tolist())
                 found.append(what | {"interval": _round(np.exp(interval).tolist()) if len(ratios) > 1 else None})
     return found
 
