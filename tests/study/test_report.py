@@ -87,7 +87,23 @@ def test_a_clear_gain_is_supported_and_what_was_not_run_is_said(config: StudyCon
         "H5": SUPPORTED,
         "S1": NOT_RUN,
         "S2": NOT_RUN,
+        "R1": NOT_RUN,
+        "R2": NOT_RUN,
+        "R3": NOT_RUN,
     }
+
+
+def test_a_candidate_is_tested_on_seeds_that_suggested_nothing(config: StudyConfig) -> None:
+    shares = {"flow": 0.4, "self_flow_strong": 0.7, "dual_strong": 0.7}
+    old = rows_of(config, shares)
+    fresh = [{**row, "seed": row["seed"] + 3} for row in old]
+    for row in fresh:
+        losses = {"policy": 0.08 if row["arm"] == "self_flow_strong" else 0.1, "forward": 0.2}
+        row["checkpoints"] = [{**at, "held_out": losses} for at in row["checkpoints"]]
+    assert {one.name: one.verdict for one in verdicts(Table(old))}["R1"] == NOT_RUN
+    found = {one.name: one for one in verdicts(Table(old + fresh))}
+    assert [found[name].verdict for name in ("R1", "R2", "R3")] == [SUPPORTED, NOT_SUPPORTED, SUPPORTED]
+    assert found["R3"].numbers.startswith("0.800 (0.800 to 0.800)")
 
 
 def test_equal_arms_are_not_an_effect_worth_having(config: StudyConfig) -> None:
