@@ -98,6 +98,20 @@ def test_policies_learn_from_demonstrations_alone(config: TrainConfig, tmp_path:
     train(replace(asked, data=str(play.path), modes=ModesConfig(0, 0, 1, 0, 0), steps=1))
 
 
+def test_inverse_dynamics_learns_from_the_next_frames_and_is_asked_no_more_than_they_tell(config: TrainConfig) -> None:
+    asked = replace(config, batch=16, holdout=0.0, modes=ModesConfig(0, 0, 0.5, 0.5, 0))
+    drawn = list(map(loop.prepare(asked).batches.draw, range(12)))
+    asked_beyond = set()
+    for mode, clip, _ in drawn:
+        assert clip.at is not None and (clip.at[:, 1:] > clip.at[:, :-1]).all() and clip.valid.any(-1).all()
+        beyond = torch.arange(clip.valid.shape[1]) >= clip.at[:, -1:]
+        asked_beyond |= {mode} if (clip.valid & beyond).any() else set()
+    assert asked_beyond == {"forward"}
+    every = {mode: [clip.at for kind, clip, _ in drawn if kind == mode] for mode in ("forward", "inverse")}
+    assert all((at[::2] == torch.tensor([1, 2])).all() and at[1::2].max() > 2 for at in every["inverse"])
+    assert not any((at[::2] == torch.tensor([1, 2])).all() for at in every["forward"])
+
+
 def test_few_demonstrations_are_the_first_ones(config: TrainConfig) -> None:
     train(replace(config, holdout=0, demonstrations=1, steps=2))
     with pytest.raises(ValueError, match="has 2 episodes to train on, asked for 3"):

@@ -106,11 +106,23 @@ class Batches(Draws):
         law = replace(self.config.augment, **AS_RECORDED.get(mode, {}))
         return mode, augment(clip, law, generator), self.noise(mode, len(clip.state), step)
 
+    def moments(self, windows: int, mode: str, rng: np.random.Generator) -> np.ndarray:
+        """Control steps (windows, F) of the later frames: any of the horizon's, and in order.
+
+        For every other window of inverse dynamics they are the very next ones: from frames far apart only the sum of
+        what was done between them can be read.
+        """
+        moments = np.tile(np.arange(1, self.clips.spec.horizon + 1), (windows, 1))
+        at: np.ndarray = np.sort(rng.permuted(moments, axis=1)[:, : self.config.future], axis=1)
+        if mode == "inverse":
+            at[::2] = moments[::2, : self.config.future]
+        return at
+
     def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
         """The windows as a clip on the device; modes with frames take half of them, each with its own moments.
 
         Streams take a quarter, each with as many moments in a row as the model looks back on and the one after, and
-        those that lead there. Inverse dynamics is asked what was done, not what was wanted.
+        those that lead there. Inverse dynamics is asked what was done, not what was wanted, and until its last frame.
         A model that reads its instruction gets another sentence for every sample.
         """
         at = None
@@ -120,9 +132,11 @@ class Batches(Draws):
             at = np.tile(np.arange(1, last + 1), (len(windows), 1))
         elif MODES[mode].frames != "absent":
             windows = windows[: max(1, len(windows) // 2)]
-            moments = np.tile(np.arange(1, self.clips.spec.horizon + 1), (len(windows), 1))
-            at = np.sort(rng.permuted(moments, axis=1)[:, : self.config.future], axis=1)
+            at = self.moments(len(windows), mode, rng)
         clip = self.clips.gather(windows, at, states=mode == STREAM, done=mode == "inverse")
+        if mode == "inverse":
+            assert at is not None
+            clip = replace(clip, valid=clip.valid & (np.arange(self.clips.spec.horizon) < at[:, -1:]))
         if self.paraphrases is not None:
             clip = replace(clip, more={**clip.more, SENTENCE: self.paraphrases.draw(clip.task, rng)})
         return clip.map(lambda array: torch.as_tensor(array).to(self.device))
