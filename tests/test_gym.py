@@ -80,12 +80,13 @@ def test_a_policy_that_counts_passes(frozen: Path, tmp_path: Path) -> None:
     found = json.loads((tmp_path / "report.json").read_text())
     seeds = [seed % 1000 for seed in read.seeds]
     assert found["successes"] == sum(map(succeeds, seeds)) and found["episodes"] == 6
+    assert found["best_reward"] == {"mean": 1.0, "interval": [1.0, 1.0]}
     lines = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
     by_episode = {line["episode"]: line for line in lines}
     for index, seed in enumerate(seeds):
         steps = length_of(seed) if succeeds(seed) else 40
         assert by_episode[index]["steps"] == by_episode[index]["return"] == steps
-        assert by_episode[index]["seconds"] == steps / 25
+        assert by_episode[index]["seconds"] == steps / 25 and by_episode[index]["best_reward"] == 1
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 1
     size = (tmp_path / "episodes.jsonl").stat().st_size
     assert examine(settle(config, candidate, read, frozen)) == 0, "finished episodes are kept"

@@ -65,7 +65,8 @@ class GymStage:
             if done := self.env.success or self.env.over:
                 break
         seen = None if done else self.env.observe()
-        course = {"return": round(self.env.total, 4), **self._course} if done else {}
+        rewards = {"return": round(self.env.total, 4), "best_reward": round(self.env.best, 4)}
+        course = {**rewards, **self._course} if done else {}
         steps, spent = self.env.steps, time.perf_counter() - began
         return Moment(seen, steps, done, self.env.success, tuple(frames), course, spent)
 

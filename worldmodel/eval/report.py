@@ -12,7 +12,7 @@ from typing import Any
 from worldmodel.config import UserError
 from worldmodel.eval import page
 from worldmodel.eval.journal import write_atomically
-from worldmodel.eval.stats import paired, wilson
+from worldmodel.eval.stats import mean, paired, wilson
 
 type Lines = Mapping[int, Mapping[str, Any]]
 """Episodes by index, as in ``episodes.jsonl``."""
@@ -25,6 +25,7 @@ def score(lines: Lines) -> dict[str, Any]:
     """Successes with their Wilson interval, and how long they took."""
     episodes, successes = len(lines), sum(bool(line["success"]) for line in lines.values())
     seconds = sorted(float(line["seconds"]) for line in lines.values() if line["success"])
+    best = [float(line["best_reward"]) for line in lines.values() if "best_reward" in line]
     return {
         "episodes": episodes,
         "successes": successes,
@@ -32,6 +33,7 @@ def score(lines: Lines) -> dict[str, Any]:
         "interval": list(wilson(successes, episodes)),
         "confidence": 0.95,
         "median_seconds": seconds[len(seconds) // 2] if seconds else None,
+        **({"best_reward": dict(zip(("mean", "interval"), mean(best), strict=True))} if len(best) > 1 else {}),
         "failures": {str(i): verdict(lines[i]) for i in failures_first(lines) if not lines[i]["success"]},
     }
 
@@ -89,6 +91,9 @@ def render(out: Path, report: Mapping[str, Any], lines: Lines) -> str:
         ("speed", f"{report['steps_per_second']:.0f} steps/s", "control steps, policy included"),
         ("median time to success", _seconds(report["median_seconds"]), "simulated"),
     ]
+    if best := report.get("best_reward"):
+        span = "95 % interval {:.3f} to {:.3f}".format(*best["interval"])
+        tiles.append(("best reward", f"{best['mean']:.3f}", f"of an episode's steps, mean over episodes, {span}"))
     parts = [
         f"<h1>{page.escape(title)}</h1>",
         f'<p class="muted">Checkpoint {page.escape(report["checkpoint"])}, '

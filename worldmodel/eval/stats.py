@@ -30,6 +30,15 @@ def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[flo
     return low, high
 
 
+def mean(values: Sequence[float], confidence: float = 0.95) -> tuple[float, tuple[float, float]]:
+    """Mean of ``values``, two or more, and its interval by the normal law, which wants some thirty of them."""
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} values: expected two or more, for an interval")
+    centre = float(np.mean(values))
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * float(np.std(values, ddof=1)) / sqrt(len(values))
+    return centre, (centre - half, centre + half)
+
+
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar p-value from the two discordant counts (a binomial test at one half)."""
     if min(only_first, only_second) < 0:

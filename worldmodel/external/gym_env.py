@@ -102,7 +102,7 @@ class GymEnv:
         self.action_space = gymnasium.spaces.Box(self.low, self.high)
         self._numbers = [(p, s) for p, s in leaves(env.observation_space) if is_numbers(s) and not is_picture(s)]
         self.eyes = Eyes(env, size, cameras, self.task)
-        self.steps, self.total, self.success, self.over = 0, 0.0, False, False
+        self.steps, self.total, self.best, self.success, self.over = 0, 0.0, 0.0, False, False
         self.face = self._discover(size)
 
     def _discover(self, size: int) -> Face:
@@ -168,7 +168,7 @@ class GymEnv:
         if action.shape != self.low.shape or not np.isfinite(action).all():
             raise ValueError(f"action {action.tolist()}: expected {self.low.shape} finite numbers")
         self._seen, reward, terminated, truncated, info = self.raw.step(self._shaped(self.clip(action)))
-        self.steps, self.total = self.steps + 1, self.total + float(reward)
+        self.steps, self.total, self.best = self.steps + 1, self.total + float(reward), max(self.best, float(reward))
         truncated = bool(truncated) or self.steps >= self.limit
         self.over = bool(terminated) or truncated
         self.success = self.rule.holds(info, bool(terminated), truncated, self.total)
@@ -217,7 +217,7 @@ class GymEnv:
         self.raw.close()
 
     def _reset(self, seed: int) -> tuple[Any, dict[str, Any]]:
-        self.steps, self.total, self.success, self.over = 0, 0.0, False, False
+        self.steps, self.total, self.best, self.success, self.over = 0, 0.0, -np.inf, False, False
         seen, info = self.raw.reset(seed=seed)
         self.success = self.rule.key in info and self.rule.holds(info, False, False, 0.0)
         return seen, dict(info)
