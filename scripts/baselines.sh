@@ -2,13 +2,14 @@
 # LeRobot's own ACT and Diffusion Policy on our demonstrations, then on our frozen starts: what ours is to be held against.
 #
 #   scripts/baselines.sh act                        the whole of it; a GPU is advisable
+#   scripts/baselines.sh ours                       our own policy on the same demonstrations and starts
 #   EPISODES=4 SIZE=48 STEPS=20 BATCH=2 EXAM=2 scripts/baselines.sh act --policy.dim_model=64      in miniature
 #
-# Further words go to lerobot-train. What is there already is not made again: remove $OUT/act to train anew.
+# Further words go to lerobot-train (ours: worldmodel train). What is there already is not made again: remove $OUT/act to train anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:-}
-[ "$kind" = act ] || [ "$kind" = diffusion ] || { echo "usage: scripts/baselines.sh act|diffusion [option of lerobot-train ...]" >&2; exit 2; }
+case $kind in act | diffusion | ours) ;; *) echo "usage: scripts/baselines.sh act|diffusion|ours [option of lerobot-train ...]" >&2 && exit 2 ;; esac
 shift
 PYTHON=${PYTHON:-.venv/bin/python} OUT=${OUT:-outputs/baselines} TASK=${TASK:-lift_can}
 EPISODES=${EPISODES:-200} SIZE=${SIZE:-96} STEPS=${STEPS:-20000} BATCH=${BATCH:-32} WORKERS=${WORKERS:-2}
@@ -17,6 +18,10 @@ store=$OUT/$TASK data=$OUT/${TASK}_lerobot run=$OUT/$kind
 
 # Neither what the simulator knows nor what was pushed is for policies to see
 "$PYTHON" -m worldmodel.cli collect task="$TASK" episodes="$EPISODES" size="$SIZE" seed=0 out="$store"
+if [ "$kind" = ours ]; then
+  "$PYTHON" -m worldmodel.cli train experiment=action_only data="$store" steps="$STEPS" batch="$BATCH" validation.every=0 out="$run" "$@"
+  exec "$PYTHON" -m worldmodel.cli evaluate checkpoint="$run" task="$TASK" episodes="$EXAM" starts="$STARTS" out="$OUT/$kind.$STARTS"
+fi
 [ -d "$data" ] || "$PYTHON" -m worldmodel.cli data convert "$store" to=lerobot out="$data" \
   without=action.executed,observation.environment_state,phase,simulator_state
 
