@@ -218,6 +218,13 @@ def test_append_refuses_what_does_not_fit(tmp_path):
             writer.append(Episode({**wrong.arrays, "depth": wrong.arrays["phase"]}, "t", 1, True))
 
 
+def test_open_knows_lerobots_folders(tmp_path):
+    (tmp_path / "theirs" / "meta").mkdir(parents=True)
+    (tmp_path / "theirs" / "meta" / "info.json").write_text("{}")
+    with pytest.raises(StoreError, match="it looks like LeRobot's: say lerobot:.*theirs"):
+        EpisodeStore.open(tmp_path / "theirs")
+
+
 def test_open_says_what_is_wrong(tmp_path):
     with pytest.raises(FileNotFoundError, match="worldmodel collect"):
         EpisodeStore.open(tmp_path / "absent")

@@ -57,7 +57,8 @@ def convert(config: ConvertConfig) -> int:
             lerobot.to_store(config.source, Path(config.out), without)
         else:
             lerobot.from_store(config.source, Path(config.out), config.frames, without)
-        print(f"{config.out}: written; look at it with `worldmodel data info {config.out}`")
+        name = config.out if config.to == "store" else f"lerobot:{config.out}"
+        print(f"{config.out}: written; look at it with `worldmodel data info {name}`")
         return 0
     raise ValueError(
         f"to={config.to}: cannot convert {config.source}, which is a {kind}, to that; "

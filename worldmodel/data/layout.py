@@ -153,7 +153,8 @@ def read_attributes(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         if (path / UNSEALED).exists():
             raise InterruptedStoreError(interrupted_message(path)) from None
-        raise StoreError(f"{path} is not an episode store (no {GROUP} in it)") from None
+        hint = f"; it looks like LeRobot's: say lerobot:{path}" if (path / "meta" / "info.json").exists() else ""
+        raise StoreError(f"{path} is not an episode store (no {GROUP} in it){hint}") from None
     except (ValueError, KeyError, TypeError):
         raise DamagedStoreError(
             f"{path}/{GROUP} is damaged or not an episode store; restore or collect again"

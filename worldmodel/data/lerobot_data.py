@@ -6,6 +6,7 @@ Importing that costs ten seconds and most of a gigabyte, so this module is impor
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from worldmodel.data.layout import StoreError
 from worldmodel.spawned import fair
 
 os.environ.setdefault("SVT_LOG", "1")  # the encoders' errors, not their every setting
+# Where torchcodec finds no FFmpeg, LeRobot says so in 80 lines and reads with PyAV, which brings its own
+logging.getLogger("lerobot.utils.import_utils").setLevel(logging.ERROR)
 try:
     from lerobot.configs import RGBEncoderConfig
     from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
