@@ -221,7 +221,7 @@ def test_append_refuses_what_does_not_fit(tmp_path):
 def test_open_knows_lerobots_folders(tmp_path):
     (tmp_path / "theirs" / "meta").mkdir(parents=True)
     (tmp_path / "theirs" / "meta" / "info.json").write_text("{}")
-    with pytest.raises(StoreError, match="it looks like LeRobot's: say lerobot:.*theirs"):
+    with pytest.raises(StoreError, match=r"it looks like LeRobot's: say lerobot:.*theirs"):
         EpisodeStore.open(tmp_path / "theirs")
 
 
