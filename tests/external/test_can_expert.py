@@ -12,11 +12,11 @@ from worldmodel.external.can_expert import BIN, OSC, PHASES, CanExpert, CanPlan,
 class Kinematic:
     """No physics: an action moves the hand by the share that OSC reaches; a can between closed fingers comes along."""
 
-    def __init__(self, slips=False, actions="delta"):
+    def __init__(self, slips=False, actions="delta", share=0.6):
         self.config = SimpleNamespace(actions=actions)
         self.hand, self.can = np.array([-0.03, -0.1, 1.0]), np.array([0.05, -0.3, 0.86])
         self.site = matrix_from_axis_angle(np.array([3.1, 0.1, 0]))
-        self.closed, self.slips = 0, slips
+        self.closed, self.slips, self.share = 0, slips, share
 
     def privileged(self):
         quat = xyzw_from_matrix(self.site)
@@ -24,7 +24,7 @@ class Kinematic:
 
     def step(self, action):
         delta = OSC.scaled(action)
-        move = 0.6 * delta[:3]
+        move = self.share * delta[:3]
         self.closed = min(self.closed + 1, 10) if action[6] > 0 else 0
         held = self.closed > 6 and np.linalg.norm(self.hand - self.can) < 0.05
         if held and self.slips and self.hand[2] > 1.0:
@@ -51,6 +51,17 @@ def test_the_can_reaches_its_bin_and_a_lost_one_is_fetched_again(slips, noise):
     np.testing.assert_allclose(env.site[:, 2], [0, 0, -1], atol=0.1)  # the fingers ended pointing down
     if not noise and not slips:
         assert steps < 150
+
+
+def test_a_can_from_the_far_edge_is_carried_all_the_way():
+    env = Kinematic(share=0.25)  # 12 mm a step, as the arm carries
+    env.can[:2] = 0.06, -0.42
+    expert = CanExpert(env)
+    for _ in range(300):
+        if expert.plan.phase in ("lower", "open"):
+            assert np.abs(env.can[:2] - BIN).max() < 0.05
+        env.step(expert.act().executed.astype(float))
+    assert np.abs(env.can[:2] - BIN).max() < 0.03
 
 
 def test_absolute_labels_say_the_same(monkeypatch):

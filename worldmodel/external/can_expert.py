@@ -23,8 +23,10 @@ CLOSING, OPENING = 8, 6
 """Control steps for the fingers, which need ten for their whole stroke."""
 GAIN = 2.0
 """How much further than the goal each step aims: the controller stops short of what is near."""
-PATIENCE = 40
-"""Control steps after which a phase ends wherever the hand has come to: the next one finds out whether it will do."""
+PATIENCE, FAR = 40, 100
+"""Control steps after which a phase ends wherever the hand has come to: the next one finds out whether it will do.
+``FAR``: of the way over to the other bin, which a can from the near edge takes some 60 steps for.
+"""
 
 PHASES = ("hover", "descend", "close", "lift", "carry", "lower", "open", "retreat")
 OSC = OscPose(frame="world")
@@ -104,7 +106,8 @@ class CanPlan:
             near = bool(hand[2] > CARRY - 0.04)
         if self.phase == "carry":
             near = bool(np.linalg.norm((hand - place)[:2]) < NEAR)
-        return after.get(self.phase, self.phase) if near or self._steps > PATIENCE else self.phase
+        late = self._steps > (FAR if self.phase == "carry" else PATIENCE)
+        return after.get(self.phase, self.phase) if near or late else self.phase
 
     def _goal(self, can: np.ndarray) -> tuple[np.ndarray, float]:
         """Where the fingers should be in this phase (m), and the gripper's command."""
