@@ -14,6 +14,21 @@ from worldmodel.experience import ACTION, AUDIO, EXECUTED, STATE, Clip, image_ke
 DEMONSTRATOR = "expert"
 """Whose actions are worth imitating, where recordings say who acted."""
 
+STANDS_OUT = 6.0
+"""How many times the usual deviation of what was sent from what was wanted is a push, where every step deviates."""
+
+
+def tolerance(store: EpisodeStore) -> np.ndarray:
+    """How far what was sent may lie from what was wanted without counting as a push, float32 (A,).
+
+    Practically nothing; but where white noise lies on most steps, nothing would be left to learn from after the first
+    step of a chunk, so there only what stands out from that noise is a push.
+    """
+    if EXECUTED not in store.keys:
+        return np.full(store.row(ACTION), 1e-6, np.float32)
+    off = np.abs(np.asarray(store.array(ACTION)[:]) - np.asarray(store.array(EXECUTED)[:]))
+    return np.maximum(STANDS_OUT * np.median(off, axis=0), 1e-6).astype(np.float32)
+
 
 @dataclass(frozen=True)
 class ClipSpec:
@@ -78,6 +93,7 @@ class Clips:
         self.time, self.begin, self.end = (np.concatenate(times) for times in (starts, begins, ends))
         self.owner, self.task = np.concatenate(owner), np.concatenate(task).astype(np.int64)
         self.demonstrated = np.concatenate(shown)
+        self._tolerance = np.stack([tolerance(store) for store in self.stores])
         self._shown = np.flatnonzero(self.demonstrated)
 
     def __len__(self) -> int:
@@ -107,7 +123,7 @@ class Clips:
         time, end = self.time[windows], self.end[windows]
         chunk = np.minimum(time[:, None] + np.arange(self.spec.horizon), end[:, None] - 1)
         action, executed = self._take(ACTION, windows, chunk), self._take(EXECUTED, windows, chunk)
-        pushed = (np.abs(action - executed) > 1e-6).any(-1)
+        pushed = (np.abs(action - executed) > self._tolerance[self.owner[windows], None]).any(-1)
         unforeseen = np.cumsum(pushed, axis=1) - pushed > 0
         past = time[:, None] + np.arange(self.spec.horizon) >= end[:, None]
         future = future_valid = features = None

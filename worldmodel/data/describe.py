@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from worldmodel.data.clips import tolerance
 from worldmodel.data.store import EpisodeStore
 from worldmodel.experience import ACTION, AUDIO, AUDIO_HZ, EXECUTED, cameras_of, image_key
 
@@ -21,8 +22,8 @@ def summary(store: EpisodeStore) -> dict[str, Any]:
     "rate" is in control steps a second, "hours" are hours of robot time; "bytes" is what the folder takes on disk;
     "length" is in control steps;
     "actions" gives per dimension the lowest and highest value and the 1 and 99 % quantiles of the expert's labels;
-    "pushed" is the share of steps on which something else than the label was sent; "audio" gives the
-    microphone's rate in hertz, the loudest sample and the share of steps on which anything at all was heard.
+    "pushed" is the share of steps on which something else than the label was sent (noise on every step aside);
+    "audio" gives the microphone's rate in hertz, the loudest sample and the share of steps on which anything was heard.
     """
     lengths = np.diff(store.ends, prepend=0)
     record: dict[str, Any] = {
@@ -48,7 +49,8 @@ def summary(store: EpisodeStore) -> dict[str, Any]:
         quantiles = np.quantile(actions, [0, 0.01, 0.99, 1], axis=0).round(5).tolist()
         record["actions"] = dict(zip(("low", "q01", "q99", "high"), quantiles, strict=True))
         if EXECUTED in store.keys:
-            record["pushed"] = float((store.array(EXECUTED)[:] != actions).any(axis=1).mean())
+            off = np.abs(store.array(EXECUTED)[:] - actions)
+            record["pushed"] = float((off > tolerance(store)).any(axis=1).mean())
     if AUDIO in store.keys:
         loud = np.abs(store.array(AUDIO)[:]).max(axis=1)
         record["audio"] = {"hertz": AUDIO_HZ, "peak": float(loud.max()), "heard": float((loud > QUIET).mean())}
