@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldmodel.eval.stats import mcnemar, mean, paired, psnr, quantiles, wilson
+from worldmodel.eval.stats import mcnemar, paired, psnr, quantiles, wilson
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,6 @@ def test_wilson_contains_the_rate_and_is_honest_about_nothing() -> None:
         assert 0 <= low <= successes / 20 <= high <= 1
     with pytest.raises(ValueError, match="got 3 of 2"):
         wilson(3, 2)
-
-
-def test_a_mean_by_hand() -> None:
-    centre, interval = mean([1.0, 2.0, 3.0])  # standard deviation 1
-    assert centre == 2.0 and interval == pytest.approx((2 - 1.95996 / 3**0.5, 2 + 1.95996 / 3**0.5), abs=1e-4)
-    with pytest.raises(ValueError, match="1 values: expected two or more"):
-        mean([1.0])
 
 
 def test_mcnemar_by_hand() -> None:

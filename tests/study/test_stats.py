@@ -7,7 +7,8 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from worldmodel.study.stats import compare, crossed_bootstrap, mean_interval, outcomes, student
+from worldmodel.eval.stats import mean_interval, student
+from worldmodel.study.stats import compare, crossed_bootstrap, outcomes
 
 
 def test_one_seed_is_the_bootstrap_of_a_mean() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from worldmodel.config import UserError
 from worldmodel.eval import page
 from worldmodel.eval.journal import write_atomically
-from worldmodel.eval.stats import mean, paired, wilson
+from worldmodel.eval.stats import mean_interval, paired, wilson
 
 type Lines = Mapping[int, Mapping[str, Any]]
 """Episodes by index, as in ``episodes.jsonl``."""
@@ -33,7 +33,7 @@ def score(lines: Lines) -> dict[str, Any]:
         "interval": list(wilson(successes, episodes)),
         "confidence": 0.95,
         "median_seconds": seconds[len(seconds) // 2] if seconds else None,
-        **({"best_reward": dict(zip(("mean", "interval"), mean(best), strict=True))} if len(best) > 1 else {}),
+        **({"best_reward": dict(zip(("mean", "interval"), mean_interval(best), strict=True))} if len(best) > 1 else {}),
         "failures": {str(i): verdict(lines[i]) for i in failures_first(lines) if not lines[i]["success"]},
     }
 

@@ -13,6 +13,10 @@ from statistics import NormalDist
 
 import numpy as np
 
+Z = 1.959963985
+QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
+"""Student's t at 97.5 % for 1 to 10 degrees of freedom."""
+
 
 def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval (low, high), both in [0, 1], for ``successes`` of ``episodes``; (0, 1) for none."""
@@ -30,13 +34,24 @@ def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[flo
     return low, high
 
 
-def mean(values: Sequence[float], confidence: float = 0.95) -> tuple[float, tuple[float, float]]:
-    """Mean of ``values``, two or more, and its interval by the normal law, which wants some thirty of them."""
-    if len(values) < 2:
-        raise ValueError(f"{len(values)} values: expected two or more, for an interval")
+def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """Mean and 95 % Student interval of a few independent numbers; from minus to plus infinity for a single one."""
+    if not values:
+        raise ValueError("a mean needs at least one number")
     centre = float(np.mean(values))
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * float(np.std(values, ddof=1)) / sqrt(len(values))
+    if len(values) < 2:
+        return centre, (-np.inf, np.inf)
+    half = student(len(values) - 1) * float(np.std(values, ddof=1)) / sqrt(len(values))
     return centre, (centre - half, centre + half)
+
+
+def student(freedom: int) -> float:
+    """Student's t at 97.5 % for some degrees of freedom; beyond the table the Cornish-Fisher expansion (to 3e-3)."""
+    if freedom < 1:
+        raise ValueError(f"degrees of freedom: got {freedom}, expected at least 1")
+    if freedom <= len(QUANTILES):
+        return QUANTILES[freedom - 1]
+    return Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

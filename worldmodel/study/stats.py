@@ -6,7 +6,6 @@ makes intervals too short, so differences are resampled over both at once, and s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -14,10 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from worldmodel.eval.stats import paired
-
-Z = 1.959963985
-QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
-"""Student's t at 97.5 % for 1 to 10 degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -73,26 +68,6 @@ def crossed_bootstrap(
     wider = sqrt(rows / (rows - 1)) if rows > 1 else 1.0
     low, high = np.percentile(means, [2.5, 97.5])
     return centre + wider * (float(low) - centre), centre + wider * (float(high) - centre)
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """Mean and 95 % Student interval of a few independent numbers; from minus to plus infinity for a single one."""
-    if not values:
-        raise ValueError("a mean needs at least one number")
-    centre = float(np.mean(values))
-    if len(values) < 2:
-        return centre, (-np.inf, np.inf)
-    half = student(len(values) - 1) * float(np.std(values, ddof=1)) / sqrt(len(values))
-    return centre, (centre - half, centre + half)
-
-
-def student(freedom: int) -> float:
-    """Student's t at 97.5 % for some degrees of freedom; beyond the table the Cornish-Fisher expansion (to 3e-3)."""
-    if freedom < 1:
-        raise ValueError(f"degrees of freedom: got {freedom}, expected at least 1")
-    if freedom <= len(QUANTILES):
-        return QUANTILES[freedom - 1]
-    return Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
 
 
 def outcomes(bits: str) -> Bool[np.ndarray, " n"]:

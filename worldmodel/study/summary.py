@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from worldmodel.config import UserError
-from worldmodel.eval.stats import wilson
+from worldmodel.eval.stats import mean_interval, wilson
 from worldmodel.study.arms import ARMS
 from worldmodel.study.diagnostics import diagnostics
 from worldmodel.study.rows import Row
-from worldmodel.study.stats import Comparison, compare, mean_interval, outcomes
+from worldmodel.study.stats import Comparison, compare, outcomes
 
 BASELINE = "flow"
 SHARED = ("task", "steps", "batch", "episodes", "curve_episodes", "data", "starts")

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.study.stats import compare, mean_interval
+from worldmodel.eval.stats import mean_interval
+from worldmodel.study.stats import compare
 from worldmodel.study.summary import BASELINE, Table, against_no_delay, held_out, paired_outcomes, solved
 
 WORTH, WORTH_SCORE, WORTH_DECIBELS, LOSES = 0.05, 0.02, 0.3, 0.02
