@@ -17,6 +17,8 @@ from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.experience import STATE
 from worldmodel.flow import MODES
 from worldmodel.model import Stream
+from worldmodel.model.moments import DOUBT
+from worldmodel.model.rehearsal import DRIFT, lay_out, stray
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, StreamConfig, ValidationConfig
 from worldmodel.train.loop import prepare
@@ -118,6 +120,7 @@ def test_clips_know_later_states_and_changes(config: TrainConfig) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("stream.drift=-1", "expected a standard deviation"),
         ("stream.window=0", "stream.window=0: expected 1 to 16"),
         ("stream.noise=0.05", "stream.noise=0.05: expected 0.1 to 1"),
         ("stream.own=2", "expected a share"),
@@ -136,3 +139,24 @@ def test_streams_learn_frames_as_they_are(config: TrainConfig) -> None:
         bytes_again = (clip.images + 1) * 127.5
         whole = (bytes_again - bytes_again.round()).abs().max() < 1e-3
         assert whole == (mode == "stream")
+
+
+def test_smooth_errors_are_looked_back_on_and_not_asked_for(config: TrainConfig) -> None:
+    run = prepare(replace(config, stream=StreamConfig(window=3, own=0.0, drift=0.4)))
+    model = run.learner.model
+    streams = [(clip, noise[DRIFT]) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "stream"]
+    share = torch.cat([draw.levels > 0 for _, draw in streams]).float().mean()
+    assert 0.25 < share < 0.75 and max(draw.levels.max() for _, draw in streams) <= 0.4, "every other clip"
+    clip, draw = next((clip, draw) for clip, draw in streams if (draw.levels > 0.1).sum() == (draw.levels > 0).sum() == 1)
+    off = draw.levels[:, 0] > 0
+    moments, truth, _ = lay_out(model, clip)
+    astray = stray(model, moments, draw)
+    assert torch.equal(astray.frames[~off], moments.frames[~off]) and torch.equal(
+        astray.levels[~off], moments.levels[~off]
+    )
+    assert (astray.levels[off] == DOUBT).all() and torch.equal(lay_out(model, clip)[1], truth)
+    error = model.frames.assemble((astray.frames - moments.frames)[:, :1].flatten(1, 2), 1)[off]
+    inside = model.frames.assemble(astray.frames[:, :1].flatten(1, 2), 1)[off].abs() < 1
+    assert error[inside].std() > 0.01
+    rough = (error.diff(dim=-2).abs() * (inside[..., 1:, :] & inside[..., :-1, :])).mean()
+    assert rough < 0.25 * error[inside].abs().mean(), "neighbouring pixels are off alike"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from worldmodel.experience import STATE, Clip
 from worldmodel.flow import NoiseDraw, ObjectiveConfig, flow_loss, mix
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 OWN = "own."
 """Before "frames" and "body": noise from which the model imagines the moments that then take real ones' places."""
 
+DRIFT, COARSE = "drift", 4
+"""Draws of the smooth errors that frames looked back on have: of all pixels alike, and at a grid's COARSE^2 points."""
+
 
 def stream_loss(
     model: WorldModel, clip: Clip, noise: dict[str, NoiseDraw], objective: ObjectiveConfig
@@ -28,11 +32,14 @@ def stream_loss(
     states; W is the model's window. The T - W first ones only lead there. ``noise`` holds draws for ``frames`` and
     ``body`` (a level per moment) and for ``observed``, the moments looked back on, which the model is told. With draws
     for ``own.frames`` and ``own.body`` the last moments looked back on, as many as these have, are the model's own,
-    imagined without gradient in one sampling step each; the truth stays the truth.
+    imagined without gradient in one sampling step each; with draws for ``drift`` real ones are off as `stray` says. The
+    truth stays the truth.
     """
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
     moments, frames, state = lay_out(model, clip)
+    if DRIFT in noise:
+        moments = stray(model, moments, noise[DRIFT])
     if OWN + "body" in noise:
         moments = rehearse(model, moments, noise[OWN + "frames"].eps, noise[OWN + "body"].eps)
     window, times = noise["frames"].levels.shape[1], len(moments.when)
@@ -104,6 +111,22 @@ def rehearse(model: WorldModel, moments: Moments, frames: Tensor, body: Tensor) 
             pairs = zip(memory, read(model, _part(moments, t, t + 1)), strict=True)
             memory = [(_latest(k, ks, kept), _latest(v, vs, kept)) for (k, v), (ks, vs) in pairs]
     return moments
+
+
+def stray(model: WorldModel, moments: Moments, draw: NoiseDraw) -> Moments:
+    """The same moments, the frames of each clip all off by one smooth error, as those of a long dream are.
+
+    ``draw.eps`` (B, C, 3 * (1 + `COARSE`^2)): per camera and channel one value for all pixels, then those of a coarse
+    grid between whose points the error runs smoothly. ``draw.levels`` (B, 1): their standard deviation in model units;
+    a clip with one above 0 is told to be the model's own.
+    """
+    values = (draw.eps * draw.levels[..., None]).unflatten(2, (3, -1))
+    size, grid = model.frames.size, values[..., 1:].flatten(0, 1).unflatten(2, (COARSE, COARSE))
+    smooth = interpolate(grid, size=(size, size), mode="bicubic", align_corners=False)
+    error = smooth.unflatten(0, values.shape[:2]) + values[..., :1, None]
+    patches = model.frames.patches(error.permute(0, 1, 3, 4, 2)[:, None])
+    told = torch.where(draw.levels > 0, DOUBT, moments.levels)
+    return replace(moments, frames=(moments.frames + patches[:, None]).clamp(-1, 1), levels=told)
 
 
 def _latest(values: Tensor, fresh: Tensor, kept: int) -> Tensor:

@@ -41,13 +41,16 @@ class StreamConfig:
     on take noise from U[0, noise], which the model is told. own: share of the stream steps in which the last moments
     looked back on are the model's own, imagined without gradient; how many, 1 to window + lead - 1, is drawn as well.
     lead: so many moments before those looked back on may be the model's own too, so that it learns to go on from where
-    a long dream of its own has led.
+    a long dream of its own has led. drift: the frames looked back on are, every other time, all off by one smooth
+    error of this size at most (standard deviation, frames being in [-1, 1]), and the truth is not: so the model learns
+    to come back from where colours have wandered off to in a thousand steps, more than rollouts in training can show.
     """
 
     window: int = 4
     noise: float = 0.2
     own: float = 0.5
     lead: int = 0
+    drift: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.window <= 16:
@@ -60,6 +63,8 @@ class StreamConfig:
             )
         if not 0 <= self.own <= 1:
             raise ValueError(f"stream.own={self.own}: expected a share in [0, 1]")
+        if not 0 <= self.drift <= 1:
+            raise ValueError(f"stream.drift={self.drift}: expected a standard deviation in [0, 1]")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from worldmodel.flow import NoiseDraw
 from worldmodel.flow.noise import draw_moments
 from worldmodel.model import WorldModel
-from worldmodel.model.rehearsal import OWN
+from worldmodel.model.rehearsal import COARSE, DRIFT, OWN
 from worldmodel.train.config import TrainConfig
 
 
@@ -34,4 +34,10 @@ def stream_noise(
         pure, which = torch.ones(1, 1), torch.zeros(1, 1, dtype=torch.int64)
         for name, shape in (("frames", (batch, own * patches // times, pixels)), ("body", (batch, own, dim))):
             draws[OWN + name] = NoiseDraw(torch.randn(shape, generator=chance), pure, which.expand(1, shape[1]))
+    if config.stream.drift:
+        astray = generator(4)
+        eps = torch.randn(batch, len(model.config.cameras), 3 * (1 + COARSE**2), generator=astray)
+        size, off = torch.rand(2, batch, 1, generator=astray)
+        sizes = config.stream.drift * size * (off < 0.5)
+        draws[DRIFT] = NoiseDraw(eps, sizes, torch.zeros(1, eps.shape[1], dtype=torch.int64))
     return draws
