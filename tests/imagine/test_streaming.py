@@ -51,6 +51,20 @@ def test_the_verb_measures_and_films(ground: tuple[str, Path], tmp_path: Path, c
     assert not (tmp_path / "stream_2.mp4").exists()
 
 
+def test_the_range_of_real_frames_may_be_that_of_other_recordings(ground: tuple[str, Path], tmp_path: Path) -> None:
+    data, root = ground
+    ranges = {}
+    for real in (None, data, str(tmp_path / "others")):
+        if real and real != data:
+            small_store(Path(real), lengths=(12,))
+        config = ImagineConfig("stream", data, str(root / "model"), str(tmp_path), 2, frames=3, real=real, threads=1)
+        assert imagine(config) == 0
+        found = json.loads((tmp_path / "stream.json").read_text())
+        ranges[real] = (found["real"], [value["real"] for part in found["vitals"].values() for value in part.values()])
+    assert ranges[None] == ranges[data] and ranges[None][0] == data
+    assert ranges[str(tmp_path / "others")][1] != ranges[data][1]
+
+
 def test_a_checkpoint_that_does_not_stream_is_refused(ground: tuple[str, Path], tmp_path: Path) -> None:
     data, root = ground
     checkpoint.save(small_model(), root / "plain", {"train": {"modes": asdict(ModesConfig())}})

@@ -147,7 +147,7 @@ def test_smooth_errors_are_looked_back_on_and_not_asked_for(config: TrainConfig)
     streams = [(clip, noise[DRIFT]) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "stream"]
     share = torch.cat([draw.levels > 0 for _, draw in streams]).float().mean()
     assert 0.25 < share < 0.75 and max(draw.levels.max() for _, draw in streams) <= 0.4, "every other clip"
-    clip, draw = next((clip, draw) for clip, draw in streams if (draw.levels > 0.1).sum() == (draw.levels > 0).sum() == 1)
+    clip, draw = next(each for each in streams if (each[1].levels > 0.1).sum() == (each[1].levels > 0).sum() == 1)
     off = draw.levels[:, 0] > 0
     moments, truth, _ = lay_out(model, clip)
     astray = stray(model, moments, draw)

@@ -93,8 +93,12 @@ def dream(model: WorldModel, clips: Clips, windows: np.ndarray, config: ImagineC
     return Dreams(errors, course.recorded.sum(0), np.stack(lives, axis=1), np.stack(kept, axis=1))
 
 
-def measure(clips: Clips, parts: list[Dreams], config: ImagineConfig) -> dict[str, Any]:
-    """PSNR by steps ahead beside the first frame again, and the vitals of frames beside those of real ones."""
+def measure(yard: Clips, parts: list[Dreams], config: ImagineConfig) -> dict[str, Any]:
+    """PSNR by steps ahead beside the first frame again, and the vitals of frames beside those of ``yard``'s real ones.
+
+    Under actions that are walked backwards the hand soon holds nothing, which demonstrations never show: what else can
+    be seen in the same place, recordings of other behaviour have.
+    """
     errors, count = sum(part.errors for part in parts), sum(part.count for part in parts)
     imagined, copied = decibels(errors / np.maximum(count, 1)).round(2).tolist()
     rows = [
@@ -102,18 +106,23 @@ def measure(clips: Clips, parts: list[Dreams], config: ImagineConfig) -> dict[st
         for t, n in enumerate(np.asarray(count))
         if n
     ]
-    some = np.random.default_rng(config.seed).permutation(clips.time)[:REAL]
+    some = np.random.default_rng(config.seed).permutation(yard.time)[:REAL]
     lives = np.concatenate([part.vitals for part in parts])
-    ranges = within(lives, vitals(real_frames(clips, some)), clips.spec.cameras)
+    ranges = within(lives, vitals(real_frames(yard, some)), yard.spec.cameras)
     return {"dreams": len(lives), "length": config.frames, "frames": rows, "vitals": ranges}
 
 
-def stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """What ``config.windows`` dreams were like, and of the first few: their windows, and their frames (S, T, ...)."""
+def stream(
+    model: WorldModel, clips: Clips, config: ImagineConfig, yard: Clips
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """What ``config.windows`` dreams were like, and of the first few: their windows, and their frames (S, T, ...).
+
+    ``yard``: recordings whose frames' range is the yardstick of long dreams.
+    """
     chosen = choose(clips, config)
     parts = [
         dream(model, clips, chosen[first : first + BATCH], config, max(0, config.show - first))
         for first in range(0, len(chosen), BATCH)
     ]
     frames = np.concatenate([part.frames for part in parts])[: config.show]
-    return measure(clips, parts, config), chosen[: len(frames)], frames
+    return measure(yard, parts, config), chosen[: len(frames)], frames

@@ -38,6 +38,7 @@ class ImagineConfig:
     windows: int = option("moments to measure, at random; all where there are fewer", 64)
     show: int = option("how many of them to draw", 4)
     frames: int = option("with mode=stream: frames to imagine from each moment; a film goes with them", 40)
+    real: str | None = option("with mode=stream: recordings whose frames' range dreams should keep to; else data", None)
     holdout: float = option("use the last episodes only: the share that training kept out; 0 for all", 0.0)
     steps: int = option("sampling steps", 2)
     seed: int = option("of the moments and of the sampling noise", 0)
@@ -88,10 +89,17 @@ def imagine(config: ImagineConfig) -> int:
 
 def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
     """Dream frame by frame from recorded moments, under recorded actions; measure and film it."""
-    found, windows, frames = stream(model, clips, config)
+    yard = open_clips(model.config, ScoreConfig(data=config.real)) if config.real else clips
+    found, windows, frames = stream(model, clips, config, yard)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    head = {"checkpoint": config.checkpoint, "data": config.data, "mode": STREAM, "steps": config.steps}
+    head = {
+        "checkpoint": config.checkpoint,
+        "data": config.data,
+        "real": config.real or config.data,
+        "mode": STREAM,
+        "steps": config.steps,
+    }
     (out / f"{STREAM}.json").write_text(json.dumps(head | found, indent=1) + "\n")
     told = [row for row in found["frames"] if row["steps_ahead"] in AHEAD]
     lines = [*tell({"frames": told})]

@@ -109,8 +109,8 @@ class Batches(Draws):
     def moments(self, windows: int, mode: str, rng: np.random.Generator) -> np.ndarray:
         """Control steps (windows, F) of the later frames: any of the horizon's, and in order.
 
-        For seven of eight windows of inverse dynamics they are the very next ones: from frames far apart only the sum of
-        what was done between them can be read, and that is asked of as many actions as lie between.
+        For seven of eight windows of inverse dynamics they are the very next ones: from frames far apart only the sum
+        of what was done between them can be read, and that is asked of as many actions as lie between.
         """
         moments = np.tile(np.arange(1, self.clips.spec.horizon + 1), (windows, 1))
         at: np.ndarray = np.sort(rng.permuted(moments, axis=1)[:, : self.config.future], axis=1)
