@@ -57,3 +57,8 @@ def test_verdicts_name_what_went_wrong() -> None:
     lines = {i: {"success": i % 2 == 0, "seconds": 1.0} for i in range(4)}
     assert report.failures_first(lines) == [1, 3, 0, 2]
     assert report.score(lines)["successes"] == 2
+
+
+def test_sentences_in_tables_wrap_and_numbers_do_not() -> None:
+    text = page.table(("claim", "number"), [("what was said beforehand about this < that", "0.5 (0.4 to 0.6)")])
+    assert '<td class="prose">what was said beforehand about this &lt; that</td><td>0.5 (0.4 to 0.6)</td>' in text

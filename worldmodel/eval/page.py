@@ -14,6 +14,9 @@ type Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 640, 240, 52, 14, 14, 40
 """Size and margins of a plot, in SVG units."""
 
+PROSE = 32
+"""Characters from which on a table's cell is a sentence and may wrap."""
+
 
 def document(title: str, *parts: str) -> str:
     """A whole page."""
@@ -44,10 +47,12 @@ def video(source: str, poster: str, label: str, autoplay: bool = False) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of plain text; a cell that starts with ``<`` is taken as HTML made here."""
+    """A table of plain text, sentences wrapped; a cell that starts with ``<`` is taken as HTML made here."""
 
     def cell(text: str) -> str:
-        return f"<td>{text if text.startswith('<') else escape(text)}</td>"
+        if text.startswith("<"):
+            return f"<td>{text}</td>"
+        return f"<td{' class="prose"' if len(text) > PROSE else ''}>{escape(text)}</td>"
 
     body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
     names = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
