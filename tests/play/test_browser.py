@@ -86,7 +86,7 @@ def test_everything_imagined_says_so(browser: Any) -> None:
         "Imagined wrist generated",
         "MuJoCo wrist",
     ]
-    assert "chained" in text(browser, "facts")
+    assert "streaming" in text(browser, "facts")
 
 
 def test_the_keyboard_reaches_everything(browser: Any) -> None:

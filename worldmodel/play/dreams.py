@@ -19,8 +19,8 @@ from worldmodel.play.drive import LaggedBody
 ANCHOR = 8
 """Control steps that a chained dream imagines from one observation before what it imagined becomes the next one.
 
-Measured with the shipped checkpoint, one pass, ten drives of 4 s: the policy's drives end at 16.9 dB (scene) with an
-anchor at every step, 19.7 with 8, 19.6 with 16; a keyboard's at 16.9 to 17.0 with any.
+Measured with the first shipped checkpoint, which did not stream, one pass, ten drives of 4 s: the policy's drives end
+at 16.9 dB (scene) with an anchor at every step, 19.7 with 8, 19.6 with 16; a keyboard's at 16.9 to 17.0 with any.
 """
 PASSES = 1
 """Sampling passes of a chained dream: a second one costs as much again and loses 0.6 to 1 dB in a chain."""

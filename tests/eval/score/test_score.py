@@ -82,6 +82,7 @@ def test_a_perfect_model_scores_infinity_one_and_zero(ground: Path) -> None:
         assert row["copied"]["psnr"] == pytest.approx(20 * np.log10(255 / row["steps_ahead"]), abs=0.01)
     assert all(row["imagined"] == pytest.approx(0, abs=1e-6) for row in found["frechet"]["rows"] if row["moments"] > 1)
     assert found["inverse"]["real"]["median"] == 0 and set(found["inverse"]["real"]["by_step"]) == {0}
+    assert found["inverse"]["real"]["first_interval"] == [0, 0]
     assert found["actions"]["error"] == 0 and found["actions"]["each"] == [0, 0, 0, 0]
     assert found["actions"]["staying"] > 0
     assert all(marks[0]["imagined"]["psnr"] == "inf" for marks in found["cameras"].values())

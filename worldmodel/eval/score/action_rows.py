@@ -65,7 +65,8 @@ def heeded(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str,
 def read_out(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str, Any]:
     """Median distance between the positions read out of frames and the actions taken, by step and over all steps.
 
-    Our own data are in metres and told in millimetres; of others' nobody says, so theirs are thousandths of their unit.
+    "interval" is that of the median over all steps, "first_interval" that of the chunk's first. Our own data are in
+    metres and told in millimetres; of others' nobody says, so theirs are thousandths of their unit.
     """
     values, known = measured.values, measured.values["inverse.known"]
     ours = "recipe" in measured.plan.clips.stores[0].meta["provenance"]
@@ -78,5 +79,6 @@ def read_out(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[st
             distance = 1000 * values[f"inverse.{name}"].astype(float)
             whole, drawn = draw.median(distance, known)
             step = [draw.median(distance[:, [h]], known[:, [h]], 1)[0] for h in range(shape.horizon)]
-            record[name] = {"median": whole, "interval": draw.interval(drawn), "by_step": step}
+            first = draw.interval(draw.median(distance[:, :1], known[:, :1])[1])
+            record[name] = {"median": whole, "interval": draw.interval(drawn), "by_step": step, "first_interval": first}
     return record

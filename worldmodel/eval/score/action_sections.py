@@ -37,7 +37,11 @@ def reading(found: Mapping[str, Any]) -> str:
         if name in read
     ]
     rows = [
-        (text, within(read[name]["median"]), interval(read[name]["interval"], 2))
+        (
+            text,
+            *(within(read[name]["by_step"][0]), interval(read[name]["first_interval"], 2)),
+            *(within(read[name]["median"]), interval(read[name]["interval"], 2)),
+        )
         for name, text in READ.items()
         if name in read
     ]
@@ -45,7 +49,7 @@ def reading(found: Mapping[str, Any]) -> str:
     return (
         f"<h2>Reading actions out of frames</h2><p>Median distance of target positions, {unit}, "
         f"{read['windows']} windows.</p>"
-        + page.table(("", "median", "interval"), rows)
+        + page.table(("", "first step of the chunk", "interval", "all steps", "interval"), rows)
         + figure(lines, "control step of the chunk", read["unit"], "Median distance by step of the chunk")
     )
 

@@ -59,7 +59,8 @@ def tell(found: Mapping[str, Any]) -> Iterator[str]:
     for name, row in found.get("inverse", {}).items():
         if isinstance(row, dict) and row["median"] is not None:
             unit, first = found["inverse"]["unit"], row["by_step"][0]
-            early = "" if first is None else f", {first:.1f} in the chunk's first step"
+            low, high = row["first_interval"]
+            early = "" if first is None else f", {first:.1f} ({low:.1f} to {high:.1f}) in the chunk's first step"
             yield f"positions told {READ[name]}: {row['median']:.1f} {unit} off (median{early})"
     actions = found["actions"]
     if actions.get("error") is not None:
