@@ -83,7 +83,7 @@ class Ruler:
         every = np.tile(np.arange(1, horizon + 1), (len(windows), 1))
         clip, whole = (clips.gather(windows, w, done=True).map(torch.as_tensor) for w in (every[:, at - 1], every))
         guesses = acting.inverse(self.model, clip, at, self.sampling, "forward" in self.plan.modes)
-        guesses |= {"every": acting.inverse_every(self.model, whole, self.sampling)}
+        guesses |= {"every": acting.inverse_every(self.model, whole, self.sampling[1])}
         if policy is not None:
             guesses["policy"] = policy
         relative, truth = self.model.config.relative, clip.action.numpy()
