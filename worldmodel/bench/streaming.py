@@ -1,4 +1,4 @@
-"""How many frames a second a stream imagines, by size of the model, sampling steps and threads."""
+"""How many frames a second a stream imagines, by size of the model, sampling steps, device and threads."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from worldmodel.config import load
 from worldmodel.model import ModelConfig, Stream, WorldModel
 from worldmodel.train import TrainConfig
 
-SIZES, STEPS, WINDOW, WARM = ("nano", "tiny"), (1, 2, 4), 4, 6
+SIZES, STEPS, WINDOW, WARM = ("nano", "tiny", "small"), (1, 2, 4), 4, 6
 """Sizes and sampling steps that are timed; moments looked back on, and frames that are not timed."""
 FRAME = 96
 """Side of the frames; there are two cameras, as in our envs."""
 
 
 def stream_speed(threads: int, frames: int = 40) -> dict[str, Any]:
-    """A table of frames per second (all cameras of a moment are one frame) with 1 to ``threads`` threads.
+    """Frames per second (all cameras of a moment are one frame) with 1 and ``threads`` threads, and on a GPU if any.
 
-    One dream; what comes of the median of ``frames`` steps. Weights are random, their values cannot matter.
+    One dream; what comes of the median of ``frames`` steps, each until its frames are in the host's memory. Weights are
+    random, their values cannot matter.
     """
     before, rows = torch.get_num_threads(), []
     counts = sorted({1, threads})
     try:
         for size in SIZES:
-            model = _model(size)
-            for count in counts:
-                torch.set_num_threads(count)
-                rows += [{"size": size, "threads": count, **_time(model, steps, frames)} for steps in STEPS]
+            for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+                model = _model(size, device)
+                for count in counts if device == "cpu" else counts[:1]:
+                    torch.set_num_threads(count)
+                    head = {"size": size, "device": device, "threads": count}
+                    rows += [head | _time(model, steps, frames) for steps in STEPS]
     finally:
         torch.set_num_threads(before)
     return {"cameras": 2, "frame": FRAME, "window": WINDOW, "rows": rows}
 
 
-def _model(size: str) -> WorldModel:
+def _model(size: str, device: str) -> WorldModel:
     backbone = load("train", TrainConfig, ["data=x", "out=x", f"model={size}"]).backbone
     torch.manual_seed(0)
     model = WorldModel(ModelConfig(backbone=backbone, size=FRAME, window=WINDOW)).eval()
-    return model.compute_in(fast_dtype("cpu"))
+    return model.to(device).compute_in(fast_dtype(device))
 
 
 def _time(model: WorldModel, steps: int, frames: int) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def _time(model: WorldModel, steps: int, frames: int) -> dict[str, Any]:
     action, wall, work = torch.zeros(1, config.action_dim), [], []
     for _ in range(WARM + frames):
         began, busy = time.perf_counter(), time.process_time()
-        stream.step(action)
+        stream.step(action)[0].cpu()
         wall.append(1000 * (time.perf_counter() - began))
         work.append(1000 * (time.process_time() - busy))
     wall, work = sorted(wall[WARM:]), sorted(work[WARM:])
@@ -69,9 +72,9 @@ def _time(model: WorldModel, steps: int, frames: int) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """The figures in lines of columns, below one another."""
-    head = f"{'size':6}{'threads':>8}{'steps':>7}{'frames/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'cpu ms':>9}"
+    head = f"{'size':6}{'device':>7}{'threads':>8}{'steps':>7}{'frames/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'cpu ms':>9}"
     lines = [
-        f"{row['size']:6}{row['threads']:8}{row['steps']:7}{row['frames_per_second']:10.1f}"
+        f"{row['size']:6}{row['device']:>7}{row['threads']:8}{row['steps']:7}{row['frames_per_second']:10.1f}"
         f"{row['p50_ms']:9.1f}{row['p95_ms']:9.1f}{row['cpu_ms']:9.1f}"
         for row in found["rows"]
     ]
