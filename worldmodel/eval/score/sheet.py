@@ -54,9 +54,9 @@ def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if (heed := found.get("sensitivity")) and heed["ratio"] is not None:
         more = f"interval {interval(heed['ratio_interval'], 2)}; 1: ignores actions"
         tiles.append(("error under wrong actions", f"x {float(heed['ratio']):.2f}", more))
-    if (read := found.get("inverse")) and read["real"]["median"] is not None:
-        more = f"out of imagined ones: {read['imagined']['median']:.1f}" if "imagined" in read else ""
-        tiles.append(("read out of real frames", f"{read['real']['median']:.1f} {read['unit']}", more))
+    if (read := found.get("inverse")) and (first := read["every"]["by_step"][0]) is not None:
+        more = f"interval {interval(read['every']['first_interval'], 2)}; the action that leads to the next frame"
+        tiles.append(("read out of real frames", f"{first:.1f} {read['unit']}", more))
     actions = found["actions"]
     if actions.get("error") is not None:
         more = f"staying where it is: {page.percent(actions['staying'])}"
