@@ -12,6 +12,7 @@ from small import CONFIG, dreaming_model, small_model
 from worldmodel.experience import STATE, Clip
 from worldmodel.flow import ObjectiveConfig
 from worldmodel.flow.noise import NoiseDraw
+from worldmodel.flow.sampler import grid
 from worldmodel.model import Stream, WorldModel
 from worldmodel.model.moments import DOUBT
 from worldmodel.model.rehearsal import foresee_each, lay_out, rehearse
@@ -213,17 +214,18 @@ def test_gradient_flows_where_it_should(own: float) -> None:
     assert model.actions.head.weight.grad is None, "actions are given, not wanted"
 
 
-def test_own_moments_are_what_a_stream_would_imagine() -> None:
+@pytest.mark.parametrize("steps", [1, 3])
+def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
     model, clip = dreaming_model(), long_clip(3)
     draws = (noise_of(model, 1.0, seed) for seed in range(20))
     noise = next(draw for draw in draws if draw["own.body"].eps.shape[1] == 2)
     (body, frames), own = (noise[name].eps for name in ("own.body", "own.frames")), 2
     assert frames.shape == (2, own * 8, 768)
     moments, _, _ = lay_out(model, clip)
-    found = rehearse(model, moments, frames, body)
+    found = rehearse(model, moments, frames, body, grid(steps))
     assert torch.equal(found.frames[:, :1], moments.frames[:, :1]) and not found.state.requires_grad
     assert found.levels.tolist() == [[0.0, pytest.approx(DOUBT), pytest.approx(DOUBT)]] * 2
-    stream = Stream(model, 2, steps=1)
+    stream = Stream(model, 2, steps)
     stream.begin(clip.images, clip.state)
     drawn = iter({"body": body[:, n : n + 1], "frames": frames[:, 8 * n : 8 * n + 8]} for n in range(own))
     stream._noise = lambda shape: next(drawn)  # type: ignore[method-assign]

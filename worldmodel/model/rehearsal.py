@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from worldmodel.backbone import Memory
 from worldmodel.experience import STATE, Clip
 from worldmodel.flow import NoiseDraw, ObjectiveConfig, flow_loss, mix
+from worldmodel.flow.sampler import sample
 from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, look_back, per_moment, read
 
 if TYPE_CHECKING:
@@ -32,8 +35,8 @@ def stream_loss(
     states; W is the model's window. The T - W first ones only lead there. ``noise`` holds draws for ``frames`` and
     ``body`` (a level per moment) and for ``observed``, the moments looked back on, which the model is told. With draws
     for ``own.frames`` and ``own.body`` the last moments looked back on, as many as these have, are the model's own,
-    imagined without gradient in one sampling step each; with draws for ``drift`` real ones are off as `stray` says. The
-    truth stays the truth.
+    imagined without gradient over the levels that come with these draws; with draws for ``drift`` real ones are off as
+    `stray` says. The truth stays the truth.
     """
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
@@ -41,7 +44,8 @@ def stream_loss(
     if DRIFT in noise:
         moments = stray(model, moments, noise[DRIFT])
     if OWN + "body" in noise:
-        moments = rehearse(model, moments, noise[OWN + "frames"].eps, noise[OWN + "body"].eps)
+        own = noise[OWN + "frames"]
+        moments = rehearse(model, moments, own.eps, noise[OWN + "body"].eps, own.levels[0])
     window, times = noise["frames"].levels.shape[1], len(moments.when)
     moments, frames, state = _part(moments, times - window, times), frames[:, -window:], state[:, -window:]
     there = clip.future_valid[:, -window:]
@@ -88,25 +92,28 @@ def lay_out(model: WorldModel, clip: Clip) -> tuple[Moments, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def rehearse(model: WorldModel, moments: Moments, frames: Tensor, body: Tensor) -> Moments:
+def rehearse(model: WorldModel, moments: Moments, frames: Tensor, body: Tensor, levels: Tensor) -> Moments:
     """The same moments, the last of them imagined one after another from the noise ``frames`` and ``body``, (B, R, .).
 
     Each follows the ``window`` moments before it, imagined ones included, and the actions that were carried out. R < T.
+    ``levels``: those that a sampler passes, 1 to 0, (steps + 1,); what a stream of so many steps would leave as noise
+    is then there to be seen, and to be removed.
     """
     assert model.body is not None
     own, times = body.shape[1], len(moments.when)
     per, first, window = model.frames.per_time, times - own, model.config.window
     kept = window * per_moment(model)
-    patches, state, levels = moments.frames.clone(), moments.state.clone(), moments.levels.clone()
-    levels[:, first:] = DOUBT
+    patches, state, told = moments.frames.clone(), moments.state.clone(), moments.levels.clone()
+    told[:, first:] = DOUBT
     memory = read(model, _part(moments, max(0, first - window), first))
     for n, t in enumerate(range(first, times)):
-        noisy, last = frames[:, n * per : (n + 1) * per], patches[:, t - 1]
-        one = torch.ones(1, 1, device=state.device)
-        found = foresee(model, memory, Sought(noisy, body[:, n : n + 1], last, moments.when[t : t + 1], one))
+        last, when = patches[:, t - 1], moments.when[t : t + 1]
+        denoise = partial(_denoise, model, memory, last, when)
+        start = {"frames": frames[:, n * per : (n + 1) * per], "body": body[:, n : n + 1]}
+        found = sample(denoise, start, levels)
         patches[:, t] = found["frames"].clamp(-1, 1)
         state[:, t] = model.body.decode(found["body"][:, 0], state[:, t - 1])
-        moments = replace(moments, frames=patches, state=state, levels=levels)
+        moments = replace(moments, frames=patches, state=state, levels=told)
         if t + 1 < times:
             pairs = zip(memory, read(model, _part(moments, t, t + 1)), strict=True)
             memory = [(_latest(k, ks, kept), _latest(v, vs, kept)) for (k, v), (ks, vs) in pairs]
@@ -127,6 +134,13 @@ def stray(model: WorldModel, moments: Moments, draw: NoiseDraw) -> Moments:
     patches = model.frames.patches(error.permute(0, 1, 3, 4, 2)[:, None])
     told = torch.where(draw.levels > 0, DOUBT, moments.levels)
     return replace(moments, frames=(moments.frames + patches[:, None]).clamp(-1, 1), levels=told)
+
+
+def _denoise(
+    model: WorldModel, memory: Memory, last: Tensor, when: Tensor, values: dict[str, Tensor], level: Tensor
+) -> dict[str, Tensor]:
+    """What a moment at one noise level turns out to be, for a sampler."""
+    return foresee(model, memory, Sought(values["frames"], values["body"], last, when, level.view(1, 1)))
 
 
 def _latest(values: Tensor, fresh: Tensor, kept: int) -> Tensor:

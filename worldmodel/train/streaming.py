@@ -8,9 +8,13 @@ import torch
 
 from worldmodel.flow import NoiseDraw
 from worldmodel.flow.noise import draw_moments
+from worldmodel.flow.sampler import grid
 from worldmodel.model import WorldModel
 from worldmodel.model.rehearsal import COARSE, DRIFT, OWN
 from worldmodel.train.config import TrainConfig
+
+STEPS = 3
+"""Sampling steps in which the model imagines what it then looks back on, at most."""
 
 
 def stream_noise(
@@ -18,7 +22,8 @@ def stream_noise(
 ) -> dict[str, NoiseDraw]:
     """Draws for `stream_loss`. ``generator`` gives the step's random numbers for one purpose, by its number.
 
-    Frames and state of one next moment share a level, as they do when it is sampled.
+    Frames and state of one next moment share a level, as they do when it is sampled. The model's own moments are
+    imagined in 1 to `STEPS` sampling steps, so that it learns to go on from what any of them leaves.
     """
     times, dim = model.config.window, model.config.state_dim
     rows, patches, pixels = model.frames.shape(batch, times)
@@ -31,9 +36,10 @@ def stream_noise(
     before = times - 1 + config.stream.lead
     if before and torch.rand((), generator=chance) < config.stream.own:
         own = int(torch.randint(1, before + 1, (), generator=chance))
-        pure, which = torch.ones(1, 1), torch.zeros(1, 1, dtype=torch.int64)
+        which = torch.zeros(1, 1, dtype=torch.int64)
+        levels = grid(1 + int(torch.randint(STEPS, (), generator=chance)))[None]
         for name, shape in (("frames", (batch, own * patches // times, pixels)), ("body", (batch, own, dim))):
-            draws[OWN + name] = NoiseDraw(torch.randn(shape, generator=chance), pure, which.expand(1, shape[1]))
+            draws[OWN + name] = NoiseDraw(torch.randn(shape, generator=chance), levels, which.expand(1, shape[1]))
     if config.stream.drift:
         astray = generator(4)
         eps = torch.randn(batch, len(model.config.cameras), 3 * (1 + COARSE**2), generator=astray)
