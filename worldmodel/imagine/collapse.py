@@ -20,11 +20,15 @@ def vitals(frames: UInt8[np.ndarray, "*b H W 3"]) -> Float[np.ndarray, "*b 3"]:
 
 
 def within(
-    imagined: Float[np.ndarray, "B T C 3"], real: Float[np.ndarray, "N C 3"], cameras: tuple[str, ...]
+    imagined: Float[np.ndarray, "B T C 3"],
+    real: Float[np.ndarray, "N C 3"],
+    cameras: tuple[str, ...],
+    others: Float[np.ndarray, "M C 3"],
 ) -> dict[str, Any]:
     """By camera and number: the range of N real frames, the imagined one at some times, and the share that lies within.
 
-    Times are the 1st, 10th, 100th, ... imagined frame and the last; values are means over B dreams.
+    The same share of ``others``, real frames that had no say in the range, stands beside it (None without any). Times
+    are the 1st, 10th, 100th, ... imagined frame and the last; values are means over B dreams.
     """
     last = imagined.shape[1]
     times = sorted({time for time in (1, 10, 100, 1000, 10_000) if time < last} | {last})
@@ -36,6 +40,11 @@ def within(
             found.setdefault(camera, {})[name] = {
                 "real": [round(low, 2), round(high, 2)],
                 "imagined": {str(time): round(float(values[:, time - 1].mean()), 2) for time in times},
-                "within": round(float(((values >= low) & (values <= high)).mean()), 4),
+                "within": _share(values, low, high),
+                "real_within": _share(others[:, c, n], low, high),
             }
     return found
+
+
+def _share(values: np.ndarray, low: float, high: float) -> float | None:
+    return round(float(((values >= low) & (values <= high)).mean()), 4) if values.size else None

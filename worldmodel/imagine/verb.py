@@ -104,8 +104,10 @@ def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
     told = [row for row in found["frames"] if row["steps_ahead"] in AHEAD]
     lines = [*tell({"frames": told})]
     for camera, numbers in found["vitals"].items():
-        each = ", ".join(f"{name} {100 * number['within']:.1f} %" for name, number in numbers.items())
-        lines.append(f"{camera}: imagined frames within the range of real ones: {each}")
+        for key, what in (("within", "imagined frames"), ("real_within", "real ones left out")):
+            each = [f"{name} {100 * n[key]:.1f} %" for name, n in numbers.items() if n[key] is not None]
+            if each:
+                lines.append(f"{camera}: {what} within the range of real ones: {', '.join(each)}")
     written = show(clips, windows, frames, out)
     print("\n".join([*lines, f"{written[-1]} and films beside it show {len(frames)} of {found['dreams']} dreams"]))
     return 0
