@@ -13,6 +13,7 @@ from PIL import Image
 
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
+from worldmodel.config import UserError
 from worldmodel.demo import DemoConfig, demo
 from worldmodel.demo.film import Film, Surprise
 from worldmodel.demo.verb import choose, show
@@ -125,6 +126,11 @@ def test_bad_input(tmp_path: Path) -> None:
         demo(DemoConfig(checkpoint="nowhere"))
     with pytest.raises(ValueError, match="episodes=0: expected"):
         demo(DemoConfig(episodes=0))
+    model = WorldModel(ModelConfig(backbone=BackboneConfig(width=48, depth=2, heads=2)))
+    acts = str(checkpoint.save(model, tmp_path / "acts", {"train": {"modes": {"policy": 1.0, "forward": 0.0}}}))
+    with pytest.raises(UserError, match=r"never learned to imagine \(modes\.forward=0\), which a demo shows"):
+        demo(DemoConfig(checkpoint=acts, out=str(tmp_path / "demo")))
+    assert not (tmp_path / "demo").exists()
 
 
 def test_a_model_acts_and_imagines(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A dream keeps the contract of the real env: spaces, seeds, starts, time limit, bad input; any policy runs in it."""
+"""What only a dream does; what it has in common with the real env is in tests/envs/test_contract.py."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -133,33 +133,23 @@ def test_many_dreams_are_those_that_one_would_have_alone() -> None:
     many.close()
 
 
-@pytest.mark.parametrize(
-    ("action", "message"),
-    [([0.5, 0, 0.2, np.nan], "not finite"), ([0.5, 0, 0.2], r"shape \(3,\), expected \(4,\)")],
-)
-def test_bad_action_is_refused_and_nothing_moves(dream: DreamEnv, action: list[float], message: str) -> None:
-    before = dream.stream.images
-    with pytest.raises(ValueError, match=message):
-        dream.step(np.array(action))
-    assert torch.equal(before, dream.stream.images)
-
-
-def test_bad_options_and_order_of_calls(dream: DreamEnv) -> None:
+def test_bad_options(dream: DreamEnv) -> None:
     model = dreaming_model()
-    fresh = DreamEnv(model, "lift_can", starts=STARTS)
-    for call in (fresh.render, lambda: fresh.step(WAVES[0])):
-        with pytest.raises(RuntimeError, match=r"call env\.reset"):
-            call()
-    with pytest.raises(ValueError, match="unknown reset option 'sate'"):
-        dream.reset(options={"sate": None})
     with pytest.raises(ValueError, match=f"begins at '{image_key('wrist')}'; the observation has"):
         dream.reset(options={"observation": {k: v for k, v in seen().items() if "wrist" not in k}})
     with pytest.raises(ValueError, match=r"not for 'lift_cup'.*Did you mean 'lift_can'"):
         DreamEnv(model, "lift_cup")
     with pytest.raises(ValueError, match=r"does not stream .*modes\.stream=0"):
         DreamEnv(small_model(), "lift_can")
-    with pytest.raises(ValueError, match="unknown render mode 'human'"):
-        DreamEnv(model, render_mode="human")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [({"rate": 10.0}, r"control rate \[Hz\]: the model has 10, the env of 'lift_can' 20")],
+)
+def test_a_model_of_another_arm_is_refused(other: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DreamEnv(WorldModel(replace(CONFIG, window=2, **other)), "lift_can", starts=STARTS)
 
 
 def test_a_task_without_an_env_needs_a_start() -> None:

@@ -97,6 +97,15 @@ def test_an_untrained_task_is_refused(tmp_path: Path) -> None:
         open_candidate(str(path), "lift_can", 8)
 
 
+def test_what_never_learned_to_act_is_refused(tmp_path: Path) -> None:
+    model = WorldModel(ModelConfig(backbone=BackboneConfig(width=48, depth=2, heads=2), tasks=("place_can",)))
+    made = {"train": {"modes": {"policy": 0.0, "forward": 0.7, "video": 0.3}}}
+    path = str(checkpoint.save(model, tmp_path / "model", made))
+    with pytest.raises(UserError, match=r"not trained to act \(modes\.policy=0\); it was for: forward, video"):
+        open_candidate(path, "place_can", 8)
+    assert open_candidate(path, "place_can", 8, must_act=False).acts == 4
+
+
 def test_starts_of_another_mujoco_are_allowed_and_told(tiny: Path, tmp_path: Path) -> None:
     path = find("validation", "place_can")
     frozen = Starts.load(path)

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small import CONFIG, small_model, small_store
 
 from worldmodel import checkpoint
 from worldmodel.config import UserError
+from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
 from worldmodel.imagine import Answer, ImagineConfig, ask, imagine
@@ -38,6 +40,9 @@ def test_every_mode_is_measured_and_drawn(mode: str, ground: tuple[str, str], tm
     assert found["windows"] == 5 and (tmp_path / f"{mode}.png").stat().st_size > 5_000
     assert ("frames" in found) == (MODES[mode].frames == "wanted")
     assert ("actions" in found) == (MODES[mode].actions == "wanted")
+    assert found["weights"] == checkpoint.card(model)["sha256"] and found["steps"] == 2
+    comment = Image.open(tmp_path / f"{mode}.png").text.get("Comment", "")
+    assert ("Generated" in comment) == ("frames" in found), "what was imagined says so"
 
 
 def test_a_mode_that_was_not_trained_is_refused(ground: tuple[str, str], tmp_path: Path) -> None:
@@ -52,8 +57,6 @@ def test_a_mode_that_was_not_trained_is_refused(ground: tuple[str, str], tmp_pat
 
 def test_the_truth_has_no_error_and_the_last_frame_is_its_own_yardstick(ground: tuple[str, str]) -> None:
     data, _ = ground
-    from worldmodel.data import EpisodeStore
-
     clips = Clips([EpisodeStore.open(data)], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
     at = moments("forward", 16)
     assert at == [4, 8, 12, 16] and moments("joint", 16) == [8, 16]
@@ -65,9 +68,27 @@ def test_the_truth_has_no_error_and_the_last_frame_is_its_own_yardstick(ground: 
     assert all(row["imagined"] == row["copied"] < 60 for row in copied["frames"])
 
 
-def test_moments_that_no_episode_reaches_are_left_out(ground: tuple[str, str]) -> None:
-    from worldmodel.data import EpisodeStore
+def test_what_was_done_is_read_from_a_frame_after_every_step(ground: tuple[str, str]) -> None:
+    clips = Clips([EpisodeStore.open(ground[0])], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
+    at = moments("inverse", 16)
+    assert at == list(range(1, 17))
+    windows = np.array([0, 17])  # the second has 7 steps left, and 6 frames
+    clip = clips.gather(windows, np.tile(at, (2, 1)), done=True).map(torch.as_tensor)
+    off = clip.action.clone()
+    off[..., 0] += 0.03
+    off[..., 1] += 0.04
+    found = compare(clip, Answer(off, None), relative=3)["actions"]
+    assert found["steps"] == 16 + 6
+    assert found["position"] == {"first_step": pytest.approx(0.05), "all": pytest.approx(0.05)}
+    answer = ask(small_model(), clip, "inverse", 2, torch.Generator().manual_seed(0))
+    later = replace(clip, future=torch.cat([clip.future[:, :2], 255 - clip.future[:, 2:]], 1))
+    other = ask(small_model(), later, "inverse", 2, torch.Generator().manual_seed(0))
+    assert answer.actions is not None and other.actions is not None
+    assert torch.equal(answer.actions[:, :2], other.actions[:, :2]), "read out of their own two frames alone"
+    assert not torch.equal(answer.actions[:, 2:], other.actions[:, 2:])
 
+
+def test_moments_that_no_episode_reaches_are_left_out(ground: tuple[str, str]) -> None:
     clips = Clips([EpisodeStore.open(ground[0])], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
     near_the_end = clips.gather(np.array([17, 18]), np.tile(moments("forward", 16), (2, 1))).map(torch.as_tensor)
     found = compare(near_the_end, Answer(near_the_end.action, near_the_end.future))
@@ -79,8 +100,6 @@ def test_moments_that_no_episode_reaches_are_left_out(ground: tuple[str, str]) -
 def test_pairs_are_put_back_in_order(ground: tuple[str, str]) -> None:
     """Four moments asked at once equal two questions of two, with the noise of each."""
     data, _ = ground
-    from worldmodel.data import EpisodeStore
-
     model = small_model()
     clips = Clips([EpisodeStore.open(data)], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
     clip = clips.gather(np.array([3]), np.array([[4, 8, 12, 16]])).map(torch.as_tensor)

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worldmodel import checkpoint
 from worldmodel.config import UserError, option
 from worldmodel.demo import page
 from worldmodel.demo.film import Film, Surprise
@@ -89,6 +90,12 @@ def demo(config: DemoConfig) -> int:
     path = find("test", config.task)
     starts = Starts.load(path)
     candidate = open_candidate(config.checkpoint, config.task, config.execute, config.steps, config.device)
+    shares = checkpoint.card(config.checkpoint).get("made", {}).get("train", {}).get("modes", {})
+    if shares and not shares.get("forward"):
+        raise UserError(
+            f"checkpoint={config.checkpoint}: it never learned to imagine (modes.forward=0), which a demo shows; for "
+            f"videos alone: worldmodel evaluate checkpoint={config.checkpoint} task={config.task} episodes=6"
+        )
     return show(config, settle(exam_config, candidate, starts, path))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worldmodel import checkpoint, envs
 from worldmodel.backbone import fast_dtype
-from worldmodel.experience import STATE, Arrays, image_key
+from worldmodel.experience import CONTROL_HZ, STATE, Arrays, image_key
 from worldmodel.model import WorldModel
 from worldmodel.tokens.task import index_of
 
@@ -51,10 +51,24 @@ class Setting:
         self.real: envs.RobotEnv | None = None
         if name in envs.TASKS and set(shape.cameras) <= set(envs.EnvConfig.cameras):
             self.real = envs.make(name, cameras=shape.cameras, size=shape.size)
+            self._check_fit(name)
         self.task: Any = self.real.task if self.real else name
         seconds = config.seconds or (self.real.task.seconds if self.real else SECONDS)
         self.limit = round(seconds * shape.rate)
         self.action_space, self.observation_space = self._spaces()
+
+    def _check_fit(self, name: str) -> None:
+        """Raises ValueError where the model does or reads something else than the arm of the task that it names."""
+        assert self.real is not None
+        shape, spaces = self.model.config, (self.real.action_space, self.real.observation_space[STATE])
+        for what, has, needs in (
+            ("control rate [Hz]", shape.rate, CONTROL_HZ),
+            ("numbers of an action", shape.action_dim, spaces[0].shape[0]),
+            ("numbers of state", shape.state_dim, spaces[1].shape[0]),
+        ):
+            if has != needs:
+                self.real.close()
+                raise ValueError(f"{what}: the model has {has:g}, the env of {name!r} {needs:g}; use another task name")
 
     def _spaces(self) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Dict]:
         """The real env's, or for tasks without one whatever is finite."""

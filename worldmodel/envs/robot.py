@@ -229,7 +229,9 @@ class RobotEnv(gymnasium.Env):
         return self._renderer
 
     def render(self) -> np.ndarray:
-        """All cameras side by side, uint8 (size, size x cameras, 3)."""
+        """All cameras side by side, uint8 (size, size x cameras, 3). Raises RuntimeError before `reset`."""
+        if self._target is None:
+            raise RuntimeError("render called before reset; call env.reset(seed=...) first")
         return np.concatenate([self.draw(camera) for camera in self.config.cameras or CAMERAS], axis=1)
 
     def get_state(self) -> np.ndarray:

@@ -57,10 +57,12 @@ def open_candidate(
     steps: int | None = None,
     device: str = "auto",
     instruction: str | None = None,
+    must_act: bool = True,
 ) -> Candidate:
     """The policy of a checkpoint (``shipped``, a model folder or a training run's). ValueError, one line, if none.
 
-    instruction: what a model that reads is told; None takes the task's own sentence.
+    instruction: what a model that reads is told; None takes the task's own sentence. must_act: one that never learned
+    what to do is refused.
     """
     from worldmodel import checkpoint  # here: the simulators' processes import this package too, without torch
     from worldmodel.policies import ModelPolicy
@@ -76,6 +78,10 @@ def open_candidate(
         raise UserError(
             f"execute={execute}: the chunk of checkpoint {name} has {model.config.horizon} steps; use fewer"
         )
+    shares = card.get("made", {}).get("train", {}).get("modes", {})
+    if must_act and shares and not shares.get("policy") and not shares.get("joint"):
+        able = ", ".join(mode for mode, share in shares.items() if share)
+        raise UserError(f"checkpoint={name}: it was not trained to act (modes.policy=0); it was for: {able}")
     options = {} if steps is None else {"steps": steps}
     policy = ModelPolicy(model, task=task, execute=execute, device=device, sentence=instruction, **options)
     cameras, size = tuple(model.config.cameras), model.config.size

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from worldmodel.eval.video import GENERATED
 from worldmodel.experience import Clip
 from worldmodel.flow import MODES
 from worldmodel.model import ModelConfig
@@ -27,31 +28,38 @@ def draw(clip: Clip, answer: Answer, rows: np.ndarray, path: Path, model: ModelC
     import matplotlib.pyplot as plt
 
     roles, bands = MODES[mode], 1 if answer.frames is None else 2
-    columns, wide = 1 + clip.at.shape[1], max(1, len(model.cameras))
+    shown = _some(clip.at.shape[1])
+    columns, wide = 1 + len(shown), max(1, len(model.cameras))
     size = (1.35 * wide * columns, len(rows) * (1.35 * bands + 1.25) + 0.5)
     figure = plt.figure(figsize=size, layout="constrained")
     figure.suptitle(f"{mode}: actions {ROLES[roles.actions]}, frames {ROLES[roles.frames]}", fontsize=9)
     blocks = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for block, row in zip(blocks, rows, strict=True):
         grid = block.add_gridspec(bands + 1, columns, height_ratios=[1.35] * bands + [1.1])
-        for column in range(columns):
-            _frames(block, grid, column, clip, answer.frames, int(row))
-        _actions(block.add_subplot(grid[bands, :]), clip, answer.actions, int(row), model)
-    figure.savefig(path, dpi=110)
+        for column, moment in enumerate((None, *shown)):
+            _frames(block, [grid[band, column] for band in range(bands)], moment, clip, answer.frames, int(row))
+        done = clip.executed if roles.actions == "given" else clip.action
+        _actions(block.add_subplot(grid[bands, :]), clip, done, answer.actions, int(row), model)
+    figure.savefig(path, dpi=110, metadata=None if answer.frames is None else {"Comment": GENERATED})
     plt.close(figure)
 
 
-def _frames(block: Any, grid: Any, column: int, clip: Clip, imagined: Tensor | None, row: int) -> None:
-    """The real frames of one time and, from the second column on, the imagined ones below."""
-    real = clip.images[row] if column == 0 else clip.future[row, column - 1]
-    title = "observed" if column == 0 else f"+{int(clip.at[row, column - 1])} steps"
-    there = column == 0 or bool(clip.future_valid[row, column - 1])
-    _picture(block.add_subplot(grid[0, column]), real, title if there else f"{title} (the episode had ended)")
+def _some(count: int) -> list[int]:
+    """Which of so many later moments are drawn: at most four, the last among them."""
+    return sorted({count * part // min(count, 4) - 1 for part in range(1, min(count, 4) + 1)})
+
+
+def _frames(block: Any, places: list[Any], moment: int | None, clip: Clip, imagined: Tensor | None, row: int) -> None:
+    """The real frames of one later moment (None: those observed) and, where there are any, the imagined ones below."""
+    real = clip.images[row] if moment is None else clip.future[row, moment]
+    title = "observed" if moment is None else f"+{int(clip.at[row, moment])} steps"
+    there = moment is None or bool(clip.future_valid[row, moment])
+    _picture(block.add_subplot(places[0]), real, title if there else f"{title} (the episode had ended)")
     if imagined is None:
         return
-    axis = block.add_subplot(grid[1, column])
-    if column:
-        _picture(axis, imagined[row, column - 1], "imagined")
+    axis = block.add_subplot(places[1])
+    if moment is not None:
+        _picture(axis, imagined[row, moment], "imagined")
     else:
         axis.axis("off")
 
@@ -62,9 +70,9 @@ def _picture(axis: Any, frames: Tensor, title: str) -> None:
     axis.axis("off")
 
 
-def _actions(axis: Any, clip: Clip, predicted: Tensor | None, row: int, model: ModelConfig) -> None:
-    """Recorded actions as lines, predicted ones dashed: what is relative to the state in centimetres, others as is."""
-    state, recorded = clip.state[row].numpy(), clip.action[row].numpy()
+def _actions(axis: Any, clip: Clip, done: Tensor, predicted: Tensor | None, row: int, model: ModelConfig) -> None:
+    """``done`` as lines, predicted actions dashed: what is relative to the state in centimetres, others as is."""
+    state, recorded = clip.state[row].numpy(), done[row].numpy()
     steps = np.arange(1, len(recorded) + 1)
     other = axis.twinx()
     for dimension in range(recorded.shape[1]):
@@ -82,4 +90,5 @@ def _actions(axis: Any, clip: Clip, predicted: Tensor | None, row: int, model: M
     handles = [*axis.get_lines(), *other.get_lines()]
     named = [line for line in handles if not line.get_label().startswith("_")]
     axis.legend(named, [line.get_label() for line in named], fontsize=5, loc="upper left", ncols=4)
-    axis.set_title("recorded actions" + ("" if predicted is None else "; dashed: predicted"), fontsize=6, pad=2)
+    title = "actions carried out" if predicted is None else "recorded actions; dashed: predicted"
+    axis.set_title(title, fontsize=6, pad=2)

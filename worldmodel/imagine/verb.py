@@ -18,6 +18,7 @@ from worldmodel.config import UserError, closest, option
 from worldmodel.data.clips import Clips
 from worldmodel.eval.candidate import use_threads
 from worldmodel.eval.score import ScoreConfig, open_clips
+from worldmodel.eval.score.acting import inverse_every, position_error
 from worldmodel.eval.stats import decibels
 from worldmodel.experience import Clip
 from worldmodel.flow import MODES, STREAM
@@ -76,7 +77,7 @@ def imagine(config: ImagineConfig) -> int:
     at = moments(config.mode, model.config.horizon)
     clip = clips.gather(chosen, np.tile(at, (len(chosen), 1)), done=config.mode == "inverse").map(torch.as_tensor)
     answer = ask(model, clip, config.mode, config.steps, torch.Generator().manual_seed(config.seed))
-    found = {"checkpoint": config.checkpoint, "data": config.data, "mode": config.mode, **compare(clip, answer)}
+    found = _head(config) | compare(clip, answer, model.config.relative)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{config.mode}.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -93,13 +94,7 @@ def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
     found, windows, frames = stream(model, clips, config, yard)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    head = {
-        "checkpoint": config.checkpoint,
-        "data": config.data,
-        "real": config.real or config.data,
-        "mode": STREAM,
-        "steps": config.steps,
-    }
+    head = _head(config) | {"real": config.real or config.data}
     (out / f"{STREAM}.json").write_text(json.dumps(head | found, indent=1) + "\n")
     told = [row for row in found["frames"] if row["steps_ahead"] in AHEAD]
     lines = [*tell({"frames": told})]
@@ -113,6 +108,13 @@ def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
     return 0
 
 
+def _head(config: ImagineConfig) -> dict[str, Any]:
+    """Who was asked, how, and about what."""
+    weights = str(checkpoint.card(config.checkpoint)["sha256"])
+    who = {"checkpoint": config.checkpoint, "weights": weights, "data": config.data}
+    return who | {"mode": config.mode, "steps": config.steps, "seed": config.seed}
+
+
 def trained(name: str, mode: str) -> None:
     """Raises UserError where a checkpoint's card says that it never trained a mode."""
     shares = checkpoint.card(name).get("made", {}).get("train", {}).get("modes", {})
@@ -124,8 +126,11 @@ def trained(name: str, mode: str) -> None:
 def moments(mode: str, horizon: int) -> list[int]:
     """Control steps after the observation whose frames take part: two where they share a sequence with wanted actions.
 
-    In the other modes frames are asked for in pairs, each pair on its own, so there may be more.
+    In the other modes frames are asked for in pairs, each pair on its own, so there may be more. What was done is read
+    out of a frame after every step.
     """
+    if mode == "inverse":
+        return list(range(1, horizon + 1))
     if MODES[mode].actions == "wanted":
         return [max(1, horizon // 2), horizon]
     return [max(1, round(horizon * part / 4)) for part in (1, 2, 3, 4)]
@@ -133,12 +138,14 @@ def moments(mode: str, horizon: int) -> list[int]:
 
 @torch.no_grad()
 def ask(model: WorldModel, clip: Clip, mode: str, steps: int, generator: torch.Generator | None = None) -> Answer:
-    """A model's answer in one mode about a clip's moments; frames ``clip.at``, actions as they were executed."""
+    """A model's answer in one mode about a clip's moments; frames ``clip.at``, actions as they were executed.
+
+    What was done is read as the scorecard reads it, two frames and one sampling step at a time (`inverse_every`).
+    """
     roles = MODES[mode]
     actions = clip.executed if roles.actions == "given" else None
     if roles.frames == "given":
-        given = Given(clip.images, clip.state, clip.task, actions, clip.future, clip.at, clip.more)
-        return Answer(model.predict(given, Want(actions=True), steps, generator=generator).actions, None)
+        return Answer(torch.as_tensor(inverse_every(model, clip, generator)), None)
     given = Given(clip.images, clip.state, clip.task, actions, more=clip.more)
     if roles.actions == "wanted":
         at = clip.at if roles.frames == "wanted" else None
@@ -150,11 +157,12 @@ def ask(model: WorldModel, clip: Clip, mode: str, steps: int, generator: torch.G
     return Answer(None, frames.reshape(batch, count, *frames.shape[2:]))
 
 
-def compare(clip: Clip, answer: Answer) -> dict[str, Any]:
+def compare(clip: Clip, answer: Answer, relative: int = 0) -> dict[str, Any]:
     """Errors as a JSON record: PSNR by steps ahead beside the last frame again, actions by dimension, own units.
 
-    "actions": median absolute error over moments and valid steps of their chunks. What no episode here reaches is left
-    out.
+    "actions": median absolute error over moments and valid steps of their chunks, those alone that a given frame
+    follows; with the first ``relative`` dimensions targets of a position, also the median distance from it, of the
+    first step and of all. What no episode here reaches is left out.
     """
     found: dict[str, Any] = {"windows": len(clip.state)}
     if answer.frames is not None:
@@ -166,9 +174,19 @@ def compare(clip: Clip, answer: Answer) -> dict[str, Any]:
             imagined, copied = np.round(decibels(np.array(errors)), 2).tolist()
             rows.append({"steps_ahead": int(clip.at[0, n]), "imagined": imagined, "copied": copied})
         found["frames"] = rows
-    if answer.actions is not None and clip.valid.any():
-        wrong = (answer.actions.float() - clip.action).abs()[clip.valid]
-        found["actions"] = {"median_error": wrong.median(0).values.tolist(), "steps": int(clip.valid.sum())}
+    read = answer.actions is not None and clip.at.shape[1] == clip.valid.shape[1]
+    valid = clip.valid & clip.future_valid if read else clip.valid
+    if answer.actions is not None and valid.any():
+        guess = answer.actions.float()
+        wrong = (guess - clip.action).abs()[valid]
+        found["actions"] = {"median_error": wrong.median(0).values.tolist(), "steps": int(valid.sum())}
+        if relative:
+            away = torch.as_tensor(position_error(guess.numpy(), clip.action.numpy(), relative))
+            first = away[:, 0][valid[:, 0]]
+            parts = {"first_step": first, "all": away[valid]}
+            found["actions"]["position"] = {
+                name: float(values.median()) for name, values in parts.items() if len(values)
+            }
     return found
 
 
@@ -181,4 +199,7 @@ def tell(found: dict[str, Any]) -> Sequence[str]:
     if "actions" in found:
         each = ", ".join(f"{value:.4f}" for value in found["actions"]["median_error"])
         lines.append(f"actions, median absolute error by dimension, in the data's units: {each}")
+        if away := found["actions"].get("position"):
+            told = ", ".join(f"{value:.4f} ({name.replace('_', ' ')})" for name, value in away.items())
+            lines.append(f"positions, median distance, in the data's units: {told}")
     return lines

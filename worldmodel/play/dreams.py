@@ -109,7 +109,7 @@ class Chained:
 
 def open_imagination(name: str, task: str, execute: int, steps: int, device: str) -> Imagination:
     """The checkpoint ``name`` made ready. Raises UserError, one line, where it cannot be played in or does not fit."""
-    candidate = open_candidate(name, task, execute, device=device)
+    candidate = open_candidate(name, task, execute, device=device, must_act=False)
     config = candidate.policy.model.config  # type: ignore[attr-defined]  # a ModelPolicy
     check_fit(name, config)
     shares = checkpoint.card(name).get("made", {}).get("train", {}).get("modes", {})
