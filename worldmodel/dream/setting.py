@@ -60,11 +60,12 @@ class Setting:
     def _check_fit(self, name: str) -> None:
         """Raises ValueError where the model does or reads something else than the arm of the task that it names."""
         assert self.real is not None
-        shape, spaces = self.model.config, (self.real.action_space, self.real.observation_space[STATE])
+        shape, spaces = self.model.config, self._spaces()
+        numbers = [sum(space.shape or ()) for space in (spaces[0], spaces[1][STATE])]
         for what, has, needs in (
             ("control rate [Hz]", shape.rate, CONTROL_HZ),
-            ("numbers of an action", shape.action_dim, spaces[0].shape[0]),
-            ("numbers of state", shape.state_dim, spaces[1].shape[0]),
+            ("numbers of an action", shape.action_dim, numbers[0]),
+            ("numbers of state", shape.state_dim, numbers[1]),
         ):
             if has != needs:
                 self.real.close()

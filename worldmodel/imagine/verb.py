@@ -18,7 +18,7 @@ from worldmodel.config import UserError, closest, option
 from worldmodel.data.clips import Clips
 from worldmodel.eval.candidate import use_threads
 from worldmodel.eval.score import ScoreConfig, open_clips
-from worldmodel.eval.score.acting import inverse_every, position_error
+from worldmodel.eval.score.acting import READING, position_error
 from worldmodel.eval.stats import decibels
 from worldmodel.experience import Clip
 from worldmodel.flow import MODES, STREAM
@@ -76,7 +76,11 @@ def imagine(config: ImagineConfig) -> int:
     chosen = np.sort(np.random.default_rng(config.seed).permutation(len(clips))[: config.windows])
     at = moments(config.mode, model.config.horizon)
     clip = clips.gather(chosen, np.tile(at, (len(chosen), 1)), done=config.mode == "inverse").map(torch.as_tensor)
-    answer = ask(model, clip, config.mode, config.steps, torch.Generator().manual_seed(config.seed))
+    noise = torch.Generator().manual_seed(config.seed)
+    if config.mode == "inverse":
+        answer = read_along(model, clips, chosen, noise)
+    else:
+        answer = ask(model, clip, config.mode, config.steps, noise)
     found = _head(config) | compare(clip, answer, model.config.relative)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -138,14 +142,12 @@ def moments(mode: str, horizon: int) -> list[int]:
 
 @torch.no_grad()
 def ask(model: WorldModel, clip: Clip, mode: str, steps: int, generator: torch.Generator | None = None) -> Answer:
-    """A model's answer in one mode about a clip's moments; frames ``clip.at``, actions as they were executed.
-
-    What was done is read as the scorecard reads it, two frames and one sampling step at a time (`inverse_every`).
-    """
+    """A model's answer in one mode about a clip's moments; frames ``clip.at``, actions as they were executed."""
     roles = MODES[mode]
     actions = clip.executed if roles.actions == "given" else None
     if roles.frames == "given":
-        return Answer(torch.as_tensor(inverse_every(model, clip, generator)), None)
+        given = Given(clip.images, clip.state, clip.task, actions, clip.future, clip.at, clip.more)
+        return Answer(model.predict(given, Want(actions=True), READING, generator=generator).actions, None)
     given = Given(clip.images, clip.state, clip.task, actions, more=clip.more)
     if roles.actions == "wanted":
         at = clip.at if roles.frames == "wanted" else None
@@ -155,6 +157,22 @@ def ask(model: WorldModel, clip: Clip, mode: str, steps: int, generator: torch.G
     pairs = clip.at.reshape(batch * count // 2, 2)  # two moments at a time, as in training
     frames = model.imagine(given, pairs, steps, generator=generator)
     return Answer(None, frames.reshape(batch, count, *frames.shape[2:]))
+
+
+@torch.no_grad()
+def read_along(model: WorldModel, clips: Clips, windows: np.ndarray, generator: torch.Generator) -> Answer:
+    """What was done in each control step of these windows' chunks, read out of the frames just before and after it.
+
+    So a recording of frames and states without actions is labelled: step by step, each from its own moment on.
+    """
+    horizon, left = model.config.horizon, clips.end[windows] - 1 - clips.time[windows]
+    guess = torch.zeros(len(windows), horizon, model.config.action_dim)
+    for step in range(horizon):
+        clip = clips.gather(windows + np.minimum(step, left), np.tile([1, 2], (len(windows), 1)), done=True)
+        found = ask(model, clip.map(torch.as_tensor), "inverse", READING, generator).actions
+        assert found is not None
+        guess[:, step] = found[:, 0].float()
+    return Answer(guess, None)
 
 
 def compare(clip: Clip, answer: Answer, relative: int = 0) -> dict[str, Any]:

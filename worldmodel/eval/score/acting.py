@@ -53,7 +53,7 @@ def inverse(model: WorldModel, clip: Clip, at: np.ndarray, sampling: Sampling, i
     return found
 
 
-def inverse_every(model: WorldModel, clip: Clip, generator: torch.Generator | None = None) -> np.ndarray:
+def inverse_every(model: WorldModel, clip: Clip, generator: torch.Generator) -> np.ndarray:
     """Actions read out of a real frame after every control step, float32 (B, H, A).
 
     ``clip.future`` holds all H of them. They are shown two at a time, as in training, and the two actions that they
