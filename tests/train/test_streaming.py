@@ -121,6 +121,7 @@ def test_clips_know_later_states_and_changes(config: TrainConfig) -> None:
     ("override", "message"),
     [
         ("stream.drift=-1", "expected a standard deviation"),
+        ("stream.fade=2", "stream.fade=2.0: expected a share"),
         ("stream.window=0", "stream.window=0: expected 1 to 16"),
         ("stream.noise=0.05", "stream.noise=0.05: expected 0.1 to 1"),
         ("stream.own=2", "expected a share"),
@@ -145,7 +146,7 @@ def test_smooth_errors_are_looked_back_on_and_not_asked_for(config: TrainConfig)
     run = prepare(replace(config, stream=StreamConfig(window=3, own=0.0, drift=0.4)))
     model = run.learner.model
     streams = [(clip, noise[DRIFT]) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "stream"]
-    share = torch.cat([draw.levels > 0 for _, draw in streams]).float().mean()
+    share = torch.cat([draw.levels[:, 0] > 0 for _, draw in streams]).float().mean()
     assert 0.25 < share < 0.75 and max(draw.levels.max() for _, draw in streams) <= 0.4, "every other clip"
     clip, draw = next(each for each in streams if (each[1].levels > 0.1).sum() == (each[1].levels > 0).sum() == 1)
     off = draw.levels[:, 0] > 0
@@ -160,3 +161,20 @@ def test_smooth_errors_are_looked_back_on_and_not_asked_for(config: TrainConfig)
     assert error[inside].std() > 0.01
     rough = (error.diff(dim=-2).abs() * (inside[..., 1:, :] & inside[..., :-1, :])).mean()
     assert rough < 0.25 * error[inside].abs().mean(), "neighbouring pixels are off alike"
+
+
+def test_faded_frames_are_looked_back_on_and_not_asked_for(config: TrainConfig) -> None:
+    run = prepare(replace(config, stream=StreamConfig(window=3, own=0.0, fade=0.8)))
+    model = run.learner.model
+    streams = [(clip, noise[DRIFT]) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "stream"]
+    levels = torch.cat([draw.levels for _, draw in streams])
+    assert not levels[:, 0].any() and 0.25 < (levels[:, 1] > 0).float().mean() < 0.75 and 0.4 < levels.max() <= 0.8
+    clip, draw = next(each for each in streams if (each[1].levels > 0).sum() == 1)
+    faint = draw.levels[:, 1] > 0
+    moments, truth, _ = lay_out(model, clip)
+    faded, share = stray(model, moments, draw), draw.levels[faint, 1]
+    mixed = (1 - share) * moments.frames[faint] + share * moments.frames[~faint]  # a batch of two
+    torch.testing.assert_close(faded.frames[faint], mixed)
+    assert torch.equal(faded.frames[~faint], moments.frames[~faint])
+    assert (faded.levels[faint] == DOUBT).all() and (faded.levels[~faint] == 0).all()
+    assert torch.equal(lay_out(model, clip)[1], truth)

@@ -23,7 +23,7 @@ OWN = "own."
 """Before "frames" and "body": noise from which the model imagines the moments that then take real ones' places."""
 
 DRIFT, COARSE = "drift", 4
-"""Draws of the smooth errors that frames looked back on have: of all pixels alike, and at a grid's COARSE^2 points."""
+"""What is wrong with frames looked back on: errors of all pixels alike, at a grid's COARSE^2 points, fading."""
 
 
 def stream_loss(
@@ -121,19 +121,22 @@ def rehearse(model: WorldModel, moments: Moments, frames: Tensor, body: Tensor, 
 
 
 def stray(model: WorldModel, moments: Moments, draw: NoiseDraw) -> Moments:
-    """The same moments, the frames of each clip all off by one smooth error, as those of a long dream are.
+    """The same moments, the frames of each clip all off by one smooth error, or faded, as those of a long dream are.
 
     ``draw.eps`` (B, C, 3 * (1 + `COARSE`^2)): per camera and channel one value for all pixels, then those of a coarse
-    grid between whose points the error runs smoothly. ``draw.levels`` (B, 1): their standard deviation in model units;
-    a clip with one above 0 is told to be the model's own.
+    grid between whose points the error runs smoothly. ``draw.levels`` (B, 2): their standard deviation in model units,
+    and the share in which the frames are those of the next clip in the batch: what moves is faint then, and stands
+    elsewhere too. A clip with either above 0 is told to be the model's own.
     """
-    values = (draw.eps * draw.levels[..., None]).unflatten(2, (3, -1))
+    sizes, shares = draw.levels[:, :1], draw.levels[:, 1:, None, None]
+    values = (draw.eps * sizes[..., None]).unflatten(2, (3, -1))
     size, grid = model.frames.size, values[..., 1:].flatten(0, 1).unflatten(2, (COARSE, COARSE))
     smooth = interpolate(grid, size=(size, size), mode="bicubic", align_corners=False)
     error = smooth.unflatten(0, values.shape[:2]) + values[..., :1, None]
     patches = model.frames.patches(error.permute(0, 1, 3, 4, 2)[:, None])
-    told = torch.where(draw.levels > 0, DOUBT, moments.levels)
-    return replace(moments, frames=(moments.frames + patches[:, None]).clamp(-1, 1), levels=told)
+    told = torch.where((draw.levels > 0).any(1, keepdim=True), DOUBT, moments.levels)
+    faded = torch.lerp(moments.frames, moments.frames.roll(1, 0), shares)
+    return replace(moments, frames=(faded + patches[:, None]).clamp(-1, 1), levels=told)
 
 
 def _denoise(

@@ -44,6 +44,8 @@ class StreamConfig:
     a long dream of its own has led. drift: the frames looked back on are, every other time, all off by one smooth
     error of this size at most (standard deviation, frames being in [-1, 1]), and the truth is not: so the model learns
     to come back from where colours have wandered off to in a thousand steps, more than rollouts in training can show.
+    fade: likewise, they are mixed with another clip's by this share at most, so that what moves is faint there and must
+    be painted again from the robot's state and what was done.
     """
 
     window: int = 4
@@ -51,6 +53,7 @@ class StreamConfig:
     own: float = 0.5
     lead: int = 0
     drift: float = 0.0
+    fade: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.window <= 16:
@@ -65,6 +68,8 @@ class StreamConfig:
             raise ValueError(f"stream.own={self.own}: expected a share in [0, 1]")
         if not 0 <= self.drift <= 1:
             raise ValueError(f"stream.drift={self.drift}: expected a standard deviation in [0, 1]")
+        if not 0 <= self.fade <= 1:
+            raise ValueError(f"stream.fade={self.fade}: expected a share in [0, 1]")
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,16 @@ def stream_noise(
         levels = grid(1 + int(torch.randint(STEPS, (), generator=chance)))[None]
         for name, shape in (("frames", (batch, own * patches // times, pixels)), ("body", (batch, own, dim))):
             draws[OWN + name] = NoiseDraw(torch.randn(shape, generator=chance), levels, which.expand(1, shape[1]))
-    if config.stream.drift:
+    if config.stream.drift or config.stream.fade:
         astray = generator(4)
         eps = torch.randn(batch, len(model.config.cameras), 3 * (1 + COARSE**2), generator=astray)
-        size, off = torch.rand(2, batch, 1, generator=astray)
-        sizes = config.stream.drift * size * (off < 0.5)
-        draws[DRIFT] = NoiseDraw(eps, sizes, torch.zeros(1, eps.shape[1], dtype=torch.int64))
+        most = ((config.stream.drift, astray), (config.stream.fade, generator(5)))
+        levels = torch.cat([_every_other(size, batch, source) for size, source in most], dim=1)
+        draws[DRIFT] = NoiseDraw(eps, levels, torch.zeros(1, eps.shape[1], dtype=torch.int64))
     return draws
+
+
+def _every_other(most: float, batch: int, source: torch.Generator) -> torch.Tensor:
+    """Sizes from U[0, most] for about half of the clips, 0 for the others, (B, 1)."""
+    size, off = torch.rand(2, batch, 1, generator=source)
+    return most * size * (off < 0.5)
