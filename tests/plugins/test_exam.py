@@ -111,7 +111,7 @@ def test_a_policy_with_a_memory_sees_what_it_would_see_in_lerobots_loop(tmp_path
         torch.testing.assert_close(asked[0][key], asked[2][key], rtol=0, atol=0)
 
 
-def test_a_stage_shows_the_looks_of_the_last_control_steps() -> None:
+def test_a_stage_shows_the_looks_of_the_last_control_steps(tmp_path: Path) -> None:
     trial = Starts.load(find("validation", "lift_can")).trials(1)[0]
     actions = np.tile(np.array([0.5, 0.0, 0.2, -1.0], np.float32), (5, 1))
     alone, together = (RobotStages("lift_can", ("scene",), 32, looks=looks)() for looks in (1, 3))
@@ -122,6 +122,10 @@ def test_a_stage_shows_the_looks_of_the_last_control_steps() -> None:
     shown = together.advance(actions[1:], True).observation
     np.testing.assert_array_equal(shown[STATE], singles[2:])
     assert shown[image_key("scene")].shape == (3, 32, 32, 3)
+    films = [tmp_path / f"{looks}.mp4" for looks in (1, 3)]
+    for stage, film in zip((alone, together), films, strict=True):
+        assert stage.film(trial, actions, str(film)).steps == 5
+    assert films[0].read_bytes() == films[1].read_bytes(), "films show one look at a time"
 
 
 def test_who_cannot_sit_it_is_told_in_one_line(tmp_path: Path) -> None:

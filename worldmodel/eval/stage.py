@@ -133,7 +133,8 @@ class RobotStage:
         """Replay an episode's actions (T, A) into an mp4 and a poster; with exact physics no frame needs storing."""
         from worldmodel.eval.video import write_replay
 
-        first = self.begin(trial).observation or {}
+        self.begin(trial)
+        first = self.seen[-1]  # one look, however many the policy is shown at once
         moment = self.advance(actions, record=True)
         write_replay(path, [first, *moment.frames], self.cameras, CONTROL_HZ)
         return Moment(None, moment.steps, True, moment.success, course=moment.course)
