@@ -58,15 +58,16 @@ def test_the_verb_measures_and_films(ground: tuple[str, Path], tmp_path: Path, c
 def test_the_range_of_real_frames_may_be_that_of_other_recordings(ground: tuple[str, Path], tmp_path: Path) -> None:
     data, root = ground
     ranges = {}
-    for real in (None, data, str(tmp_path / "others")):
-        if real and real != data:
-            small_store(Path(real), lengths=(12,))
+    others = str(small_store(tmp_path / "others", lengths=(12,)).path)
+    for real in (None, data, others, f"{data},{others}"):
         config = ImagineConfig("stream", data, str(root / "model"), str(tmp_path), 2, frames=3, real=real, threads=1)
         assert imagine(config) == 0
         found = json.loads((tmp_path / "stream.json").read_text())
         ranges[real] = (found["real"], [value["real"] for part in found["vitals"].values() for value in part.values()])
     assert ranges[None] == ranges[data] and ranges[None][0] == data
-    assert ranges[str(tmp_path / "others")][1] != ranges[data][1]
+    assert ranges[others][1] != ranges[data][1]
+    pairs = zip(ranges[data][1], ranges[others][1], strict=True)
+    assert ranges[f"{data},{others}"][1] == [[min(a[0], b[0]), max(a[1], b[1])] for a, b in pairs]
 
 
 def test_a_checkpoint_that_does_not_stream_is_refused(ground: tuple[str, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from worldmodel.imagine.verb import ImagineConfig
 
 BATCH, REAL = 16, 500
-"""Dreams in one forward pass; real frames whose range is the yardstick of long dreams."""
+"""Dreams in one forward pass; real frames of each recording whose range is the yardstick of long dreams."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ def dream(model: WorldModel, clips: Clips, windows: np.ndarray, config: ImagineC
     return Dreams(errors, course.recorded.sum(0), np.stack(lives, axis=1), np.stack(kept, axis=1))
 
 
-def measure(yard: Clips, parts: list[Dreams], config: ImagineConfig) -> dict[str, Any]:
-    """PSNR by steps ahead beside the first frame again, and the vitals of frames beside those of ``yard``'s real ones.
+def measure(yards: Sequence[Clips], parts: list[Dreams], config: ImagineConfig) -> dict[str, Any]:
+    """PSNR by steps ahead beside the first frame again, and the vitals of frames beside those of ``yards``' real ones.
 
     Under actions that are walked backwards the hand soon holds nothing, which demonstrations never show: what else can
     be seen in the same place, recordings of other behaviour have. A range of some frames does not hold all others of
@@ -107,19 +108,22 @@ def measure(yard: Clips, parts: list[Dreams], config: ImagineConfig) -> dict[str
         for t, n in enumerate(np.asarray(count))
         if n
     ]
-    some = np.random.default_rng(config.seed).permutation(yard.time)[: 2 * REAL]
-    real, others = (vitals(real_frames(yard, part)) for part in (some[:REAL], some[REAL:]))
+    some = [np.random.default_rng(config.seed).permutation(yard.time)[: 2 * REAL] for yard in yards]
+    real, others = (
+        np.concatenate([vitals(real_frames(yard, steps[part])) for yard, steps in zip(yards, some, strict=True)])
+        for part in (slice(REAL), slice(REAL, None))
+    )
     lives = np.concatenate([part.vitals for part in parts])
-    ranges = within(lives, real, yard.spec.cameras, others)
+    ranges = within(lives, real, yards[0].spec.cameras, others)
     return {"dreams": len(lives), "length": config.frames, "frames": rows, "vitals": ranges}
 
 
 def stream(
-    model: WorldModel, clips: Clips, config: ImagineConfig, yard: Clips
+    model: WorldModel, clips: Clips, config: ImagineConfig, yards: Sequence[Clips]
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """What ``config.windows`` dreams were like, and of the first few: their windows, and their frames (S, T, ...).
 
-    ``yard``: recordings whose frames' range is the yardstick of long dreams.
+    ``yards``: recordings whose frames' range is the yardstick of long dreams.
     """
     chosen = choose(clips, config)
     parts = [
@@ -127,4 +131,4 @@ def stream(
         for first in range(0, len(chosen), BATCH)
     ]
     frames = np.concatenate([part.frames for part in parts])[: config.show]
-    return measure(yard, parts, config), chosen[: len(frames)], frames
+    return measure(yards, parts, config), chosen[: len(frames)], frames

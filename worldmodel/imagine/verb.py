@@ -39,7 +39,9 @@ class ImagineConfig:
     windows: int = option("moments to measure, at random; all where there are fewer", 64)
     show: int = option("how many of them to draw", 4)
     frames: int = option("with mode=stream: frames to imagine from each moment; a film goes with them", 40)
-    real: str | None = option("with mode=stream: recordings whose frames' range dreams should keep to; else data", None)
+    real: str | None = option(
+        "mode=stream: recordings, by commas, whose frames' range dreams should keep to; else data", None
+    )
     holdout: float = option("use the last episodes only: the share that training kept out; 0 for all", 0.0)
     steps: int = option("sampling steps", 2)
     seed: int = option("of the moments and of the sampling noise", 0)
@@ -94,8 +96,9 @@ def imagine(config: ImagineConfig) -> int:
 
 def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
     """Dream frame by frame from recorded moments, under recorded actions; measure and film it."""
-    yard = open_clips(model.config, ScoreConfig(data=config.real)) if config.real else clips
-    found, windows, frames = stream(model, clips, config, yard)
+    names = config.real.strip("[]").split(",") if config.real else []
+    yards = [open_clips(model.config, ScoreConfig(data=name.strip())) for name in names] or [clips]
+    found, windows, frames = stream(model, clips, config, yards)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     head = _head(config) | {"real": config.real or config.data}
