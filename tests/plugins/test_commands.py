@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 
 from worldmodel import checkpoint
+from worldmodel.eval.video import BAR
 
 pytest.importorskip("lerobot")
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
@@ -49,6 +51,8 @@ def test_train_then_eval(dataset: Path, tmp_path: Path) -> None:
     assert found["n_episodes"] == 2 and 0 <= found["pc_success"] <= 100
     films = [*found["video_paths"], *found["predicted_video_paths"]]
     assert len(films) == 3 and all((tmp_path / film).stat().st_size > 1000 for film in films)
+    with av.open(str(tmp_path / films[2])) as film:
+        assert film.streams.video[0].height == 48 + BAR, "a line under the frames says that they were imagined"
 
     from worldmodel.policies.convert import ConvertPolicyConfig, convert
 

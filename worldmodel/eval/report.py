@@ -69,7 +69,8 @@ def compare(lines: Lines, other: Path) -> dict[str, Any]:
 
 def write(out: Path, report: Mapping[str, Any], lines: Lines) -> None:
     """Write ``report.json`` and ``index.html`` into ``out``; videos that are there are shown."""
-    write_atomically(out / "report.json", json.dumps(report, indent=1) + "\n")
+    plain = json.loads(json.dumps(report), parse_constant=lambda _: None)  # what was not timed: JSON knows no NaN
+    write_atomically(out / "report.json", json.dumps(plain, indent=1) + "\n")
     write_atomically(out / "index.html", render(out, report, lines))
 
 

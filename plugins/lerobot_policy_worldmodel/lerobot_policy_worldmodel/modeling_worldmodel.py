@@ -17,6 +17,7 @@ from lerobot_policy_worldmodel.batches import Batch, Pushes, given
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from lerobot_policy_worldmodel.lessons import Lessons
 from worldmodel.backbone import fast_dtype
+from worldmodel.eval.video import text_bar
 from worldmodel.model import Given, WorldModel
 from worldmodel.train.optimiser import average
 
@@ -102,8 +103,13 @@ class WorldModelPolicy(PreTrainedPolicy):
         return self._queue.popleft()
 
     def decode_predicted_latents(self, latents: Tensor) -> UInt8[Tensor, "T H W 3"]:
-        """What `lerobot-eval` films: the imagined frames (1, 3, T, H, W) of the first env, its cameras side by side."""
-        return latents[0].permute(1, 2, 3, 0)
+        """What `lerobot-eval` films: the imagined frames (1, 3, T, H, W) of the first env, its cameras side by side.
+
+        Under each a line says that it was imagined: LeRobot writes the file, so its metadata cannot.
+        """
+        frames = latents[0].permute(1, 2, 3, 0)
+        bar = torch.as_tensor(text_bar(frames.shape[2], "imagined").copy(), device=frames.device)
+        return torch.cat([frames, bar.expand(len(frames), -1, -1, -1)], dim=1)
 
     def _chunk(self, seen: Given, noise: Tensor | None) -> Tensor:
         return self._actor().act(seen, self.config.sampler_steps, noise).float()
