@@ -118,4 +118,7 @@ def test_what_fades_or_blurs_leaves_the_range() -> None:
         return [number["within"] for number in found.values()]
 
     assert share(real[:7]) == [1, 1, 1] and share(dark) == [0, 0, 0]
+    both = np.stack([vitals(dark), 2 * vitals(real[:5]) - vitals(dark)])  # each far off, the mean is not
+    found = within(both, numbers, ("scene",), numbers)["scene"]["brightness"]
+    assert (found["within"], found["mean_within"], found["real_within"]) == (0, 1, 1)
     assert share(flat)[1:] == [0, 0] and share(smooth)[2] == 0

@@ -27,6 +27,7 @@ def within(
 ) -> dict[str, Any]:
     """By camera and number: the range of N real frames, the imagined one at some times, and the share that lies within.
 
+    ``mean_within``: the share of the T times at which the mean over dreams does: what all dreams drift to shows there.
     The same share of ``others``, real frames that had no say in the range, stands beside it (None without any). Times
     are the 1st, 10th, 100th, ... imagined frame and the last; values are means over B dreams.
     """
@@ -41,6 +42,7 @@ def within(
                 "real": [round(low, 2), round(high, 2)],
                 "imagined": {str(time): round(float(values[:, time - 1].mean()), 2) for time in times},
                 "within": _share(values, low, high),
+                "mean_within": _share(values.mean(0), low, high),
                 "real_within": _share(others[:, c, n], low, high),
             }
     return found

@@ -27,6 +27,13 @@ from worldmodel.imagine.picture import draw
 from worldmodel.imagine.streaming import stream
 from worldmodel.model import Given, Want, WorldModel
 
+WITHIN = (
+    ("within", "imagined frames"),
+    ("mean_within", "means over all dreams"),
+    ("real_within", "real frames left out"),
+)
+"""What is said to lie within the range of real frames, by its name in the record."""
+
 
 @dataclass(frozen=True)
 class ImagineConfig:
@@ -106,7 +113,7 @@ def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
     told = [row for row in found["frames"] if row["steps_ahead"] in AHEAD]
     lines = [*tell({"frames": told})]
     for camera, numbers in found["vitals"].items():
-        for key, what in (("within", "imagined frames"), ("real_within", "real ones left out")):
+        for key, what in WITHIN:
             each = [f"{name} {100 * n[key]:.1f} %" for name, n in numbers.items() if n[key] is not None]
             if each:
                 lines.append(f"{camera}: {what} within the range of real ones: {', '.join(each)}")
