@@ -16,6 +16,7 @@ from worldmodel.data.layout import StoreError
 from worldmodel.data.robomimic import Reader, demos_of, head_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.writer import StoreWriter
+from worldmodel.experience import ACTION, STATE
 
 
 class Wish(Protocol):
@@ -61,6 +62,9 @@ def to_store(wish: Wish) -> int:
             if left_out:
                 writer.note(left_out=sorted(left_out))
                 print(f"left out (no row per step, or no numbers): {', '.join(sorted(left_out))}")
+            if not reader.ours:  # one of our own stores says so itself
+                state = writer.read(STATE) if STATE in writer.spec else None
+                writer.note(relative=reader.relative(writer.read(ACTION), state))
             writer.seal()
     store = EpisodeStore.open(wish.out)
     print(f"{wish.out}: {store.episodes} episodes, {store.steps} steps, {int(store.success.sum())} successful")
