@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from worldmodel.data import EpisodeStore, StoreError, verify
+from worldmodel.data.card import origin, pass_on
 from worldmodel.data.conventions import matrix_from_axis_angle, matrix_from_six, matrix_from_xyzw, xyzw_from_matrix
 from worldmodel.data.convert import ConvertConfig, convert, kind_of
 from worldmodel.experience import ACTION, EXECUTED, STATE, Episode, image_key
@@ -192,6 +193,33 @@ def test_our_own_store_comes_back(tmp_path):
     assert again.fingerprint == before.fingerprint and again.meta["info"] == before.meta["info"]
     assert again.meta["provenance"]["licence"] == "Apache-2.0"
     assert (again.rate, again.relative) == (10, 2)
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_what_people_said_of_a_store_comes_back(tmp_path, foreign):
+    path = tmp_path / "store"
+    if foreign:
+        go(foreign_file(tmp_path / "can.hdf5", 2), path)
+    else:
+        with EpisodeStore.create(path, {"licence": "unknown"}) as writer:
+            writer.append(Episode({ACTION: np.zeros((4, 2), np.float32)}, "push", 1, True))
+            writer.seal()
+    before = EpisodeStore.open(path)
+    pass_on({"licence": "CC-BY-4.0", "consent": "signed"}, path, before.fingerprint)
+    file = go(path, tmp_path / "out.hdf5", to="robomimic")
+    store = EpisodeStore.open(go(file, tmp_path / "store2"))
+    card = origin(store)["card"]
+    assert [card[name] for name in ("licence", "consent")] == [
+        {"value": "CC-BY-4.0", "said": "person"}, {"value": "signed", "said": "person"},
+    ]  # fmt: skip
+    assert store.fingerprint == before.fingerprint and verify(store.path) == []
+    assert store.meta["provenance"].get("robomimic") == before.meta["provenance"].get("robomimic")
+    (store.path / "card.json").unlink()  # as if it had stopped right after the seal
+    go(file, store.path)
+    assert origin(store)["card"]["consent"]["value"] == "signed"
+    (path / "card.json").unlink()
+    if foreign:
+        assert_same_files(tmp_path / "can.hdf5", go(path, tmp_path / "plain.hdf5", to="robomimic"))
 
 
 def test_an_interrupted_conversion_goes_on(tmp_path, monkeypatch):

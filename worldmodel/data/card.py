@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worldmodel.data.layout import StoreError
+from worldmodel.data.layout import StoreError, write_atomically
 
 CARD, README = "card.json", "README.md"
 ASKED = {
@@ -46,6 +46,21 @@ def read_card(path: str | Path, fingerprint: str) -> dict[str, Any]:
         return {}
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{file} is damaged; remove it and write it again with `worldmodel data card`") from None
+
+
+def pass_on(asked: Mapping[str, Any], to: str | Path, fingerprint: str) -> None:
+    """Write what people said into a conversion's folder ``to``, of content ``fingerprint``.
+
+    Nothing is written where nobody said anything, or where the folder has a card.
+    """
+    if asked and not (Path(to) / CARD).exists():
+        card = {"format": 1, "fingerprint": fingerprint, "asked": dict(asked)}
+        write_atomically(Path(to) / CARD, json.dumps(card, indent=1).encode() + b"\n")
+
+
+def asked_of(store: Any) -> dict[str, Any]:
+    """What people said in the card of a store, by field; {} where nobody did. StoreError for a damaged card."""
+    return dict(read_card(store.path, store.fingerprint).get("asked", {}))
 
 
 def answers(card: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from rich.progress import track
 
 import worldmodel
 from worldmodel.data import hdf5
+from worldmodel.data.card import pass_on
 from worldmodel.data.layout import StoreError
 from worldmodel.data.robomimic import Reader, demos_of, head_of
 from worldmodel.data.store import EpisodeStore
@@ -49,6 +50,7 @@ def to_store(wish: Wish) -> int:
         }
         writer = _writer(Path(wish.out), wish, recipe, reader.provenance())
         if writer is None:
+            pass_on(reader.said, wish.out, EpisodeStore.open(wish.out).fingerprint)  # it may have stopped before that
             print(f"{wish.out} is complete: {len(file.names)} episodes; nothing to do")
             return 0
         with writer:
@@ -67,6 +69,7 @@ def to_store(wish: Wish) -> int:
                 writer.note(relative=reader.relative(writer.read(ACTION), state))
             writer.seal()
     store = EpisodeStore.open(wish.out)
+    pass_on(reader.said, wish.out, store.fingerprint)
     print(f"{wish.out}: {store.episodes} episodes, {store.steps} steps, {int(store.success.sum())} successful")
     print(f"fingerprint {store.fingerprint}")
     return 0
