@@ -13,6 +13,7 @@ from small import small_store
 need_lerobot()
 
 from worldmodel.data import EpisodeStore, StoreError, verify  # noqa: E402
+from worldmodel.data.card import origin, pass_on  # noqa: E402
 from worldmodel.data.clips import Clips, ClipSpec  # noqa: E402
 from worldmodel.data.inspect import InspectConfig, info  # noqa: E402
 from worldmodel.data.lerobot_convert import from_store, to_store  # noqa: E402
@@ -249,3 +250,14 @@ def test_encoding_video_leaves_scheduling_as_it_was(tmp_path: Path) -> None:
     from_store(str(store.path), tmp_path / "video", "video", encoder={})
     policies = {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}  # noqa: PTH208
     assert not policies & {os.SCHED_FIFO, os.SCHED_RR}
+
+
+def test_what_people_said_of_a_store_comes_back(tmp_path: Path) -> None:
+    store = small_store(tmp_path / "store")
+    pass_on({"licence": "CC-BY-4.0", "consent": "signed"}, store.path, store.fingerprint)
+    from_store(str(store.path), tmp_path / "lerobot")
+    again = to_store(f"lerobot:{tmp_path / 'lerobot'}", tmp_path / "again")
+    for kept in (open_source(f"lerobot:{tmp_path / 'lerobot'}"), again):
+        assert origin(kept)["card"]["consent"] == {"value": "signed", "said": "person"}
+        assert origin(kept)["card"]["licence"] == {"value": "CC-BY-4.0", "said": "person"}
+    assert verify(again.path) == []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from worldmodel.data import EpisodeStore, StoreError, verify
+from worldmodel.data.card import origin, pass_on
 from worldmodel.data.conventions import matrix_from_axis_angle, matrix_from_six, matrix_from_xyzw, xyzw_from_matrix
 from worldmodel.data.convert import ConvertConfig, convert, kind_of
 from worldmodel.experience import ACTION, EXECUTED, STATE, Episode, image_key
@@ -30,12 +31,12 @@ ROBOT = '<body name="robot0_base" quat="0.7071067811865476 0 0 0.707106781186547
 MODEL = f"<mujoco><worldbody>{ROBOT}</worldbody></mujoco>"
 
 
-def foreign_file(path, demos=12, text=MODEL):
+def foreign_file(path, demos=12, text=MODEL, env=ENV):
     """A file as robomimic's scripts write it, with odd corners: order, filter keys, further arrays and attributes."""
     random = np.random.default_rng(0)
     with h5py.File(path, "w") as file:
         data = file.create_group("data")
-        data.attrs["env_args"], data.attrs["total"] = json.dumps(ENV, indent=4), 99
+        data.attrs["env_args"], data.attrs["total"] = json.dumps(env, indent=4), 99
         for i in range(demos):
             steps = 5 + i % 3
             group = data.create_group(f"demo_{i}")
@@ -132,9 +133,48 @@ def test_absolute_targets(tmp_path):
     assert_same_files(file, go(store.path, tmp_path / "again.hdf5", to="robomimic"))
 
 
+@pytest.mark.parametrize(
+    ("options", "relative"),
+    [({}, 0), ({"actions": "absolute"}, 3), ({"actions": "absolute", "state": "robot0_gripper_qpos"}, 0)],
+)
+def test_deltas_are_targets_of_nothing_and_absolute_targets_of_the_hand(tmp_path, options, relative):
+    file = foreign_file(tmp_path / "can.hdf5", 2)
+    store = EpisodeStore.open(go(file, tmp_path / "store", **options))
+    assert store.relative == relative
+    assert_same_files(file, go(store.path, tmp_path / "again.hdf5", to="robomimic"))
+
+
+@pytest.mark.parametrize(("actions", "frame", "relative"), [
+    ("recorded", "world", 3), ("absolute", "world", 3), ("absolute", "base", 0),
+])  # fmt: skip
+def test_of_recorded_absolute_actions_the_numbers_tell(tmp_path, actions, frame, relative):
+    arm = {"type": "OSC_POSE", "input_ref_frame": frame, "input_type": "absolute"}
+    kwargs = ENV["env_kwargs"] | {"controller_configs": {"type": "BASIC", "body_parts": {"right": arm}}}
+    file = foreign_file(tmp_path / "can.hdf5", env=ENV | {"env_kwargs": kwargs})
+    turn = matrix_from_axis_angle(np.array(BASE)) if frame == "base" else np.eye(3)
+    with h5py.File(file, "r+") as made:
+        for demo in made["data"].values():
+            values = demo["actions"][()]
+            values[:, :3] = demo["obs/robot0_eef_pos"][()] @ turn + 0.05 * values[:, :3]
+            demo["actions"][...] = values
+    store = EpisodeStore.open(go(file, tmp_path / "store", actions=actions))
+    assert store.relative == relative
+
+
+def test_the_file_says_the_control_rate(tmp_path):
+    for rate, expected in ((50, 50.0), (None, 20.0), ("fast", 20.0)):
+        kwargs = {key: value for key, value in ENV["env_kwargs"].items() if key != "control_freq"}
+        kwargs |= {"control_freq": rate} if rate else {}
+        file = foreign_file(tmp_path / f"{rate}.hdf5", 1, env=ENV | {"env_kwargs": kwargs})
+        store = EpisodeStore.open(go(file, tmp_path / f"{rate}"))
+        assert store.rate == expected
+        assert_same_files(file, go(store.path, tmp_path / f"{rate} again.hdf5", to="robomimic"))
+
+
 def test_our_own_store_comes_back(tmp_path):
     random, path = np.random.default_rng(0), tmp_path / "store"
-    with EpisodeStore.create(path, {"recipe": {"tasks": ["lift_can"]}, "licence": "Apache-2.0"}) as writer:
+    made = {"recipe": {"tasks": ["lift_can"]}, "licence": "Apache-2.0", "rate": 10, "relative": 2}
+    with EpisodeStore.create(path, made) as writer:
         for seed in (3, 5):
             action = random.normal(size=(6, 4)).astype(np.float32)
             frames = random.integers(0, 256, (6, 16, 16, 3), np.uint8)
@@ -152,6 +192,34 @@ def test_our_own_store_comes_back(tmp_path):
     again, before = EpisodeStore.open(go(file, tmp_path / "store2")), EpisodeStore.open(path)
     assert again.fingerprint == before.fingerprint and again.meta["info"] == before.meta["info"]
     assert again.meta["provenance"]["licence"] == "Apache-2.0"
+    assert (again.rate, again.relative) == (10, 2)
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_what_people_said_of_a_store_comes_back(tmp_path, foreign):
+    path = tmp_path / "store"
+    if foreign:
+        go(foreign_file(tmp_path / "can.hdf5", 2), path)
+    else:
+        with EpisodeStore.create(path, {"licence": "unknown"}) as writer:
+            writer.append(Episode({ACTION: np.zeros((4, 2), np.float32)}, "push", 1, True))
+            writer.seal()
+    before = EpisodeStore.open(path)
+    pass_on({"licence": "CC-BY-4.0", "consent": "signed"}, path, before.fingerprint)
+    file = go(path, tmp_path / "out.hdf5", to="robomimic")
+    store = EpisodeStore.open(go(file, tmp_path / "store2"))
+    card = origin(store)["card"]
+    assert [card[name] for name in ("licence", "consent")] == [
+        {"value": "CC-BY-4.0", "said": "person"}, {"value": "signed", "said": "person"},
+    ]  # fmt: skip
+    assert store.fingerprint == before.fingerprint and verify(store.path) == []
+    assert store.meta["provenance"].get("robomimic") == before.meta["provenance"].get("robomimic")
+    (store.path / "card.json").unlink()  # as if it had stopped right after the seal
+    go(file, store.path)
+    assert origin(store)["card"]["consent"]["value"] == "signed"
+    (path / "card.json").unlink()
+    if foreign:
+        assert_same_files(tmp_path / "can.hdf5", go(path, tmp_path / "plain.hdf5", to="robomimic"))
 
 
 def test_an_interrupted_conversion_goes_on(tmp_path, monkeypatch):

@@ -7,8 +7,9 @@ import pytest
 from safetensors.torch import save_file
 from torch import zeros
 
+from worldmodel.collect.behaviour import BEHAVIOURS
 from worldmodel.data import EpisodeStore, StoreError, verify
-from worldmodel.data.card import carried, origin
+from worldmodel.data.card import ACTORS, answers, carried, origin
 from worldmodel.experience import ACTION, STATE, Episode, image_key
 from worldmodel.revision import revision
 from worldmodel.trust.card import CardConfig, card
@@ -73,6 +74,55 @@ def test_a_card_of_simulated_data_knows_its_answers(store_of, capsys):
     assert answers["consent"]["value"].startswith("not needed: simulated")
     assert "scripted expert: push" in answers["source"]["value"]
     assert "Not examined yet" in (store.path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("recipe", "words"), [
+    ({}, "scripted expert: push"), ({"behaviour": "noisy"}, "scripted expert pushed about, failures kept: push"),
+    ({"behaviour": "play"}, "scripted play and failures: push"), ({"behaviour": "random"}, "random actions: push"),
+    ({"behaviour": "mixed"}, "scripted play, scripted expert and random actions, failures kept: push"),
+    ({"expert": "random"}, "random actions: push"), ({"expert": "runs/a"}, "learned policy runs/a: push"),
+])  # fmt: skip
+def test_the_source_says_who_acted(recipe, words):
+    provenance = SIMULATED | {"recipe": SIMULATED["recipe"] | recipe}
+    assert answers({}, provenance)["source"]["value"] == f"simulation, {words} (worldmodel collect)"
+
+
+def test_every_behaviour_has_its_words():
+    assert set(ACTORS) == set(BEHAVIOURS)
+
+
+def test_unknown_is_no_answer(store_of, checkpoint_of, capsys):
+    store = store_of(SIMULATED | {"licence": "unknown"})
+    assert carried(store.path, store.fingerprint, {"licence": "unknown"})["licence"] == {
+        "value": None,
+        "said": "nobody",
+    }
+    line = "data 1: nobody said its licence; `worldmodel data card STORE licence=...` keeps it for the next training"
+    made = made_from(store)
+    assert line in trace(str(checkpoint_of(made)))["missing"]
+    made["data"][0]["card"]["licence"] = {"value": "unknown", "said": "provenance"}  # as an older version kept it
+    record = trace(str(checkpoint_of(made)))
+    assert line in record["missing"] and record["data"][0]["card"]["licence"] == {"value": None, "said": "nobody"}
+    card(CardConfig(str(store.path), health=False))
+    assert "licence: unknown: under which licence" in capsys.readouterr().out
+    card(CardConfig(str(store.path), licence="CC-BY-4.0", health=False))
+    assert carried(store.path, store.fingerprint, {"licence": "unknown"})["licence"]["value"] == "CC-BY-4.0"
+
+
+@pytest.mark.parametrize(("facts", "words"), [
+    ({"made_by": "gym-pusht 0.1.8", "mujoco": "none", "gl": "none"}, "gym-pusht 0.1.8, scene 555555555555"),
+    ({"made_by": "metaworld 3.0.0", "mujoco": "3.3.0", "gl": "egl"},
+     "metaworld 3.0.0, MuJoCo 3.3.0, scene 555555555555, egl"),
+    ({"robosuite": "1.5.1", "mujoco": "3.3.0", "gl": "egl"},
+     "robosuite 1.5.1, MuJoCo 3.3.0, scene 555555555555, egl"),
+    ({}, "simulator unknown, scene 555555555555, unknown"),
+])  # fmt: skip
+def test_the_tree_names_other_peoples_simulators(store_of, checkpoint_of, capsys, facts, words):
+    store = store_of(SIMULATED | {"environment": {"gym:x": facts | {"scene_sha256": "5" * 64}}})
+    assert lineage(LineageConfig(str(checkpoint_of(made_from(store))))) == 0
+    said = capsys.readouterr().out
+    assert f"gym:x: {words}\n" in "\n".join(line.rstrip() for line in said.splitlines()) + "\n"
+    assert "MuJoCo none" not in said
 
 
 def test_a_card_speaks_of_one_content_only(store_of):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worldmodel.data.layout import StoreError
+from worldmodel.data.layout import StoreError, write_atomically
 
 CARD, README = "card.json", "README.md"
 ASKED = {
@@ -21,6 +21,16 @@ ASKED = {
 """The fields that a person has to fill in, and the question to each."""
 PERSON, PROVENANCE, NOBODY = "person", "provenance", "nobody"
 """Who said it: a person in the card, the record made while collecting, or nobody yet."""
+UNKNOWN = "unknown"
+"""Written where an answer should be, it is none."""
+ACTORS = {
+    "expert": "scripted expert",
+    "noisy": "scripted expert pushed about, failures kept",
+    "play": "scripted play and failures",
+    "random": "random actions",
+    "mixed": "scripted play, scripted expert and random actions, failures kept",
+}
+"""Who acted in a simulation, by the ``behaviour`` of its recipe."""
 
 
 def read_card(path: str | Path, fingerprint: str) -> dict[str, Any]:
@@ -38,15 +48,36 @@ def read_card(path: str | Path, fingerprint: str) -> dict[str, Any]:
         raise StoreError(f"{file} is damaged; remove it and write it again with `worldmodel data card`") from None
 
 
+def pass_on(asked: Mapping[str, Any], to: str | Path, fingerprint: str) -> None:
+    """Write what people said into a conversion's folder ``to``, of content ``fingerprint``.
+
+    Nothing is written where nobody said anything, or where the folder has a card.
+    """
+    if asked and not (Path(to) / CARD).exists():
+        card = {"format": 1, "fingerprint": fingerprint, "asked": dict(asked)}
+        write_atomically(Path(to) / CARD, json.dumps(card, indent=1).encode() + b"\n")
+
+
+def asked_of(store: Any) -> dict[str, Any]:
+    """What people said in the card of a store, by field; {} where nobody did. StoreError for a damaged card."""
+    return dict(read_card(store.path, store.fingerprint).get("asked", {}))
+
+
 def answers(card: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """For each asked field its ``value`` (None where nobody said) and who ``said`` it."""
     told, known = card.get("asked", {}), _recorded(provenance)
     found: dict[str, dict[str, Any]] = {}
     for name in ASKED:
-        value = told.get(name) or known.get(name)
-        said = PERSON if told.get(name) else PROVENANCE if value else NOBODY
-        found[name] = {"value": value, "said": said}
+        person, program = _answer(told.get(name)), _answer(known.get(name))
+        said = PERSON if person else PROVENANCE if program else NOBODY
+        found[name] = {"value": person or program, "said": said}
     return found
+
+
+def settled(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Answers kept by an older version, for which "unknown" was one, as `answers` gives them now."""
+    nobody = {"value": None, "said": NOBODY}
+    return {name: dict(answer) if _answer(answer["value"]) else nobody for name, answer in found.items()}
 
 
 def carried(path: str | Path | None, fingerprint: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,10 +94,24 @@ def origin(store: Any) -> dict[str, Any]:
 
 
 def _recorded(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """What the collecting program itself knew. A simulation steered by a script has no person in it."""
-    known = {name: str(provenance[name]) for name in ASKED if provenance.get(name)}
+    """What the collecting program itself knew. A simulation steered by a program has no person in it."""
+    known = {name: str(provenance[name]) for name in ASKED if _answer(provenance.get(name))}
     recipe = provenance.get("recipe")
     if isinstance(recipe, Mapping) and "tasks" in recipe and provenance.get("environment"):
-        known.setdefault("source", f"simulation, scripted expert: {', '.join(recipe['tasks'])} (worldmodel collect)")
+        known.setdefault("source", f"simulation, {_actor(recipe)}: {', '.join(recipe['tasks'])} (worldmodel collect)")
         known.setdefault("consent", "not needed: simulated, no person was recorded")
     return known
+
+
+def _actor(recipe: Mapping[str, Any]) -> str:
+    """Who acted: what the behaviour says, but for envs where ``expert`` names random actions or a checkpoint."""
+    behaviour, expert = str(recipe.get("behaviour", "expert")), str(recipe.get("expert", "scripted"))
+    if behaviour == "expert" and expert != "scripted":
+        return ACTORS["random"] if expert == "random" else f"learned policy {expert}"
+    return ACTORS.get(behaviour, f"behaviour {behaviour}")
+
+
+def _answer(value: Any) -> str | None:
+    """The text of an answer; None where it is none."""
+    text = "" if value is None else str(value).strip()
+    return None if text.lower() in ("", UNKNOWN) else text

@@ -128,21 +128,21 @@ class OscPose:
 
         Raises ValueError where it is no OSC_POSE.
         """
-        controller, old = _controller(json.loads(env_args))
+        told = json.loads(env_args)
+        controller, old = _controller(told)
         if controller.get("type") != "OSC_POSE":
             raise ValueError(
                 f"controller {controller.get('type')!r} in env_args, expected 'OSC_POSE'; keep actions=recorded"
             )
-        # 1.4 knew no reference frame (world) and had control_delta; 1.5 says input_ref_frame and input_type
+        # 1.4 knew no reference frame (world); 1.5 says input_ref_frame
         frame = controller.get("input_ref_frame", "world" if old else "base")
-        delta = controller.get("control_delta", True) if old else controller.get("input_type", "delta") == "delta"
         return OscPose(
             _six(controller.get("input_min", -1)),
             _six(controller.get("input_max", 1)),
             _six(controller.get("output_min", OscPose.least)),
             _six(controller.get("output_max", OscPose.most)),
             frame,
-            "delta" if delta else "absolute",
+            "delta" if deltas_by(told) else "absolute",
         )
 
     def scaled(self, actions: np.ndarray) -> np.ndarray:
@@ -207,9 +207,19 @@ def relative_dimensions(action: np.ndarray, state: np.ndarray) -> int:
     return int(np.cumprod((wander > 0) & (apart < 0.5 * wander)).sum())
 
 
+def deltas_by(env_args: dict[str, Any]) -> bool:
+    """Whether parsed ``env_args`` name a controller of deltas; robosuite's do unless they say otherwise."""
+    controller, old = _controller(env_args)
+    if "type" not in controller:
+        return False
+    # 1.4 had control_delta, 1.5 says input_type
+    delta = controller.get("control_delta", True) if old else controller.get("input_type", "delta") == "delta"
+    return bool(delta)
+
+
 def _controller(env_args: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """The arm's controller settings, and whether they are in robosuite 1.4's layout."""
-    configs: Any = env_args.get("env_kwargs", {}).get("controller_configs") or {}
+    configs: Any = (env_args.get("env_kwargs") or {}).get("controller_configs") or {}
     configs = configs[0] if isinstance(configs, list) and configs else configs
     parts = configs.get("body_parts")
     if parts is None:

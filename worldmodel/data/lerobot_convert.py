@@ -1,4 +1,7 @@
-"""Between stores and LeRobot data sets, without loss either way (frames kept as video: within the codec's error)."""
+"""Between stores and LeRobot data sets, without loss either way (frames kept as video: within the codec's error).
+
+What people said of the data goes along, in a ``card.json`` beside LeRobot's ``meta``.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from typing import Any
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worldmodel.data.card import asked_of, pass_on
 from worldmodel.data.layout import BLOCK_STEPS, StoreError
 from worldmodel.data.lerobot_data import H264, REGULAR, DatasetWriter, Kept, Plan, encoder_of
-from worldmodel.data.lerobot_store import SIDECAR, LeRobotStore
+from worldmodel.data.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
 from worldmodel.data.source import LEROBOT
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.writer import StoreWriter
@@ -37,6 +41,7 @@ def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStor
             f"{source}: a store has no place for {', '.join(store.left_out)} (depth, language annotations or frames "
             f"that are not RGB); add without={','.join([*without, *store.left_out])} to leave it out"
         )
+    asked = asked_of(store)
     made = {"from": "lerobot", "source": source, "fingerprint": store.fingerprint, "without": list(without)}
     with _writer(out, {**store.meta["provenance"], "converted": made}, store) as writer, _bar("to store") as progress:
         bar = progress.add_task("", total=store.episodes, completed=len(writer.records))
@@ -47,7 +52,9 @@ def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStor
             writer.drop(seed)
         store.recording.keep(out / KEPT)
         writer.seal()
-    return EpisodeStore.open(out)
+    made_of = EpisodeStore.open(out)
+    pass_on(asked, out, made_of.fingerprint)
+    return made_of
 
 
 def from_store(
@@ -72,7 +79,7 @@ def from_store(
         raise StoreError(f"{path} has no array {unknown[0]!r}; it has {', '.join(store.keys)}")
     if out.exists():
         raise StoreError(f"{out} already exists; choose another folder or remove it")
-    plan = plan_for(store, frames, without)
+    asked, plan = asked_of(store), plan_for(store, frames, without)
     plan = plan if encoder is None else replace(plan, encoder=encoder)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -82,6 +89,7 @@ def from_store(
             for number in progress.track(range(store.episodes)):
                 _add(writer, store, store.episode(number), plan)
         writer.finish((SIDECAR, _sidecar(store, without)))
+        pass_on(asked, partial, fingerprint_of(partial))  # beside meta: what lies in there names the content
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -9,13 +9,22 @@ float64), ``action.executed`` (the same: nobody pushed) and ``observation.state`
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
-from worldmodel.data.conventions import OscPose, matrix_from_xyzw, ten_from_absolute, xyzw_from_wxyz
+from worldmodel.data.card import asked_of
+from worldmodel.data.conventions import (
+    OscPose,
+    deltas_by,
+    matrix_from_xyzw,
+    relative_dimensions,
+    ten_from_absolute,
+    xyzw_from_wxyz,
+)
 from worldmodel.data.hdf5 import Demo, Head, from_json, number_of, to_json
 from worldmodel.data.store import EpisodeStore
 from worldmodel.experience import ACTION, EXECUTED, IMAGES, STATE, Episode
@@ -23,7 +32,11 @@ from worldmodel.experience import ACTION, EXECUTED, IMAGES, STATE, Episode
 ACTIONS, REWARDS, DONES, MODEL = "actions", "rewards", "dones", "model_file"
 OURS = "worldmodel"
 """Attribute of files made from our own stores: JSON with what robomimic has no place for."""
+SAID = "worldmodel_card"
+"""Attribute of files made from any store with a card, and there only: JSON with what people said of it."""
 NAMED = {REWARDS: "next.reward", DONES: "next.done"}
+POSITION = "robot0_eef_pos"
+"""Observation of where the controlled site is, in the world's frame, metres; absolute targets are positions of it."""
 HAND = "obs/robot0_eef_quat"
 """Orientation of the hand's body, which robosuite recorded although it controls the site between the fingers."""
 PANDA_SITE_IN_HAND = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
@@ -77,6 +90,7 @@ class Reader:
         self.head, self.absolute = head, absolute
         self.ours: dict[str, Any] = json.loads(head.attrs[OURS]) if OURS in head.attrs else {}
         self.keys: dict[str, str] = self.ours.get("keys") or keys_of(first)
+        self.said: dict[str, Any] = json.loads(head.attrs[SAID]) if SAID in head.attrs else {}
         self.parts = tuple(part for part in parts if f"obs/{part}" in first.arrays)
         env_args = head.attrs.get("env_args", "{}")
         self.env: dict[str, Any] = json.loads(env_args)
@@ -87,7 +101,7 @@ class Reader:
             and "Panda" not in str(self.env.get("env_kwargs", {}).get("robots"))
         ):
             raise ValueError("absolute targets need obs/robot0_eef_quat_site or a Panda robot; keep actions=recorded")
-        wanted = ("obs/robot0_eef_pos", _orientation(first)) if absolute else ()
+        wanted = (f"obs/{POSITION}", _orientation(first)) if absolute else ()
         if missing := [path for path in (ACTIONS, *wanted) if path not in first.arrays]:
             raise ValueError(f"{first.name} has no {missing[0]!r}; it has {', '.join(sorted(first.arrays))}")
         self._models: dict[str, int] = {}
@@ -126,7 +140,7 @@ class Reader:
         site = matrix_from_xyzw(demo.arrays[_orientation(demo)])
         if _orientation(demo) == HAND:
             site = site @ PANDA_SITE_IN_HAND
-        pose = demo.arrays["obs/robot0_eef_pos"], site
+        pose = demo.arrays[f"obs/{POSITION}"], site
         return self.osc.targets(actions, *pose, base_of(demo.attrs.get(MODEL))).astype(np.float32)
 
     def _success(self, demo: Demo) -> bool:
@@ -147,23 +161,43 @@ class Reader:
         """What the way back needs, as JSON."""
         if self.ours:
             return dict(self.ours["provenance"])
-        attributes = {name: to_json(value) for name, value in self.head.attrs.items()}
+        attributes = {name: to_json(value) for name, value in self.head.attrs.items() if name != SAID}
         mask = {name: to_json(names) for name, names in self.head.mask.items()}
-        return {"robomimic": {"attrs": attributes, "mask": mask, "keys": self.keys}}
+        told = (self.env.get("env_kwargs") or {}).get("control_freq")
+        rate = {"rate": told} if isinstance(told, int | float) and 0 < told < math.inf else {}
+        return {"robomimic": {"attrs": attributes, "mask": mask, "keys": self.keys}, **rate}
+
+    def relative(self, action: np.ndarray, state: np.ndarray | None) -> int:
+        """How many leading dimensions of ``action`` (T, A) are targets for the same ones of ``state`` (T, S).
+
+        Deltas are targets of nothing. Targets that we made of deltas are the hand's position plus a move: 3 where the
+        state begins with that position. Of all else (absolute poses may be in the base's frame) the numbers tell.
+        """
+        if state is None:
+            return 0
+        if self.osc is None:
+            return 0 if deltas_by(self.env) else relative_dimensions(action, state)
+        if self.parts[:1] != (POSITION,):
+            return 0
+        if self.osc.kind == "delta":
+            return 3
+        return relative_dimensions(action[:, :3], state[:, :3])
 
 
 def head_of(store: EpisodeStore) -> Head:
-    """Attributes and filter keys of the file that a store becomes."""
+    """Attributes and filter keys of the file that a store becomes. StoreError where its card is damaged."""
+    asked = asked_of(store)
+    said = {SAID: json.dumps(asked)} if asked else {}
     kept = store.meta["provenance"].get("robomimic")
     if kept:
         attributes = {name: from_json(value) for name, value in kept["attrs"].items()}
-        return Head(attributes, {name: from_json(names) for name, names in kept["mask"].items()})
+        return Head(attributes | said, {name: from_json(names) for name, names in kept["mask"].items()})
     keys = {path_of(key): key for key in store.keys}
     env = {"env_name": store.tasks[0], "type": GYM, "env_kwargs": {}}
     ours = {"keys": keys, "provenance": store.meta["provenance"]}
     names = np.array([f"demo_{i}" for i in range(store.episodes)], dtype="S")
     mask = {"successful": names[store.success]} if not store.success.all() else {}
-    return Head({"total": store.steps, "env_args": json.dumps(env), OURS: json.dumps(ours)}, mask)
+    return Head({"total": store.steps, "env_args": json.dumps(env), OURS: json.dumps(ours), **said}, mask)
 
 
 def demos_of(store: EpisodeStore) -> Iterator[Demo]:

@@ -12,10 +12,12 @@ from rich.progress import track
 
 import worldmodel
 from worldmodel.data import hdf5
+from worldmodel.data.card import pass_on
 from worldmodel.data.layout import StoreError
 from worldmodel.data.robomimic import Reader, demos_of, head_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.writer import StoreWriter
+from worldmodel.experience import ACTION, STATE
 
 
 class Wish(Protocol):
@@ -48,6 +50,7 @@ def to_store(wish: Wish) -> int:
         }
         writer = _writer(Path(wish.out), wish, recipe, reader.provenance())
         if writer is None:
+            pass_on(reader.said, wish.out, EpisodeStore.open(wish.out).fingerprint)  # it may have stopped before that
             print(f"{wish.out} is complete: {len(file.names)} episodes; nothing to do")
             return 0
         with writer:
@@ -61,8 +64,12 @@ def to_store(wish: Wish) -> int:
             if left_out:
                 writer.note(left_out=sorted(left_out))
                 print(f"left out (no row per step, or no numbers): {', '.join(sorted(left_out))}")
+            if not reader.ours:  # one of our own stores says so itself
+                state = writer.read(STATE) if STATE in writer.spec else None
+                writer.note(relative=reader.relative(writer.read(ACTION), state))
             writer.seal()
     store = EpisodeStore.open(wish.out)
+    pass_on(reader.said, wish.out, store.fingerprint)
     print(f"{wish.out}: {store.episodes} episodes, {store.steps} steps, {int(store.success.sum())} successful")
     print(f"fingerprint {store.fingerprint}")
     return 0

@@ -16,10 +16,11 @@ from rich.tree import Tree
 from worldmodel import checkpoint as checkpoints
 from worldmodel.config import option
 from worldmodel.data import EpisodeStore, StoreError
-from worldmodel.data.card import NOBODY, answers, carried
+from worldmodel.data.card import NOBODY, UNKNOWN, answers, carried, settled
 from worldmodel.data.source import LEROBOT
 
-UNKNOWN = "unknown"
+NONE = "none"
+"""What an env that does not use MuJoCo says of it."""
 WIDE = 400
 """Columns of the tree where it goes into a file or a pipe."""
 
@@ -38,7 +39,7 @@ def lineage(config: LineageConfig) -> int:
     if config.json:
         print(json.dumps(record, indent=1))
     else:
-        console = Console(highlight=False)
+        console = Console(highlight=False, emoji=False)  # a task's name may hold ":x:"
         console.print(_tree(record), width=None if console.is_terminal else WIDE)
     return 0
 
@@ -98,7 +99,7 @@ def _data(entry: Mapping[str, Any], path: str | None) -> dict[str, Any]:
         "path": path,
         "here": here,
         "fingerprint": fingerprint or None,
-        "card": card,
+        "card": settled(card),
         "command": provenance.get("command"),
         "created": provenance.get("created"),
         "code": provenance.get("code") or {"version": provenance.get("version"), "commit": None, "modified": None},
@@ -179,13 +180,23 @@ def _tell(record: Mapping[str, Any], tree: Tree) -> None:
         branch.add(f"collected by {escape(_or(data['command']))}, {_or(data['created'])}")
         branch.add(f"code {escape(_code(data['code']))}")
         for simulator in data["simulators"]:
-            engine = f"MuJoCo {simulator['mujoco']}" if simulator.get("mujoco") else "simulator unknown"
-            scene = str(simulator.get("scene_sha256") or UNKNOWN)[:12]
-            branch.add(f"{escape(str(simulator['task']))}: {engine}, scene {scene}, {simulator.get('gl', UNKNOWN)}")
+            branch.add(escape(f"{simulator['task']}: {_simulator(simulator)}"))
     for encoder in record["encoders"]:
         tree.add(f"frozen encoder {escape(json.dumps(encoder))}")
     if before := record["init"]:
         _tell(before, tree.add(f"begun from weights {_or(before['weights']['sha256'])[:12]}"))
+
+
+def _simulator(facts: Mapping[str, Any]) -> str:
+    """What simulated and drew, with versions; envs without MuJoCo say "none" of it, and have no GL of ours."""
+    made_by = str(facts.get("made_by") or "")
+    engines = [made_by] if made_by else []
+    named = {"robosuite": "robosuite", "metaworld": "metaworld", "mujoco": "MuJoCo"}
+    for key, name in named.items():
+        if facts.get(key, NONE) not in (None, "", NONE) and not made_by.startswith(f"{name} "):
+            engines.append(f"{name} {facts[key]}")
+    parts = [", ".join(engines) or "simulator unknown", f"scene {_or(facts.get('scene_sha256'))[:12]}"]
+    return ", ".join(parts + ([] if facts.get("gl") == NONE else [_or(facts.get("gl"))]))
 
 
 def _code(code: Mapping[str, Any]) -> str:
