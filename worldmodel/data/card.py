@@ -74,10 +74,10 @@ def answers(card: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str,
     return found
 
 
-def settled(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Answers kept by an older version, for which "unknown" was one, as `answers` gives them now."""
-    nobody = {"value": None, "said": NOBODY}
-    return {name: dict(answer) if _answer(answer["value"]) else nobody for name, answer in found.items()}
+def answered_again(kept: Mapping[str, Mapping[str, Any]], provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Answers that an older version kept: what people said in them stays, the provenance is read as it is today."""
+    asked = {name: answer["value"] for name, answer in kept.items() if answer["said"] == PERSON}
+    return answers({"asked": asked}, provenance)
 
 
 def carried(path: str | Path | None, fingerprint: str, provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.tree import Tree
 from worldmodel import checkpoint as checkpoints
 from worldmodel.config import option
 from worldmodel.data import EpisodeStore, StoreError
-from worldmodel.data.card import NOBODY, UNKNOWN, answers, carried, settled
+from worldmodel.data.card import NOBODY, UNKNOWN, answered_again, answers, carried
 from worldmodel.data.source import LEROBOT
 
 NONE = "none"
@@ -40,7 +40,9 @@ def lineage(config: LineageConfig) -> int:
         print(json.dumps(record, indent=1))
     else:
         console = Console(highlight=False, emoji=False)  # a task's name may hold ":x:"
-        console.print(_tree(record), width=None if console.is_terminal else WIDE)
+        if not console.is_terminal:
+            console.width = WIDE
+        console.print(_tree(record))
     return 0
 
 
@@ -99,7 +101,7 @@ def _data(entry: Mapping[str, Any], path: str | None) -> dict[str, Any]:
         "path": path,
         "here": here,
         "fingerprint": fingerprint or None,
-        "card": settled(card),
+        "card": answered_again(card, provenance),
         "command": provenance.get("command"),
         "created": provenance.get("created"),
         "code": provenance.get("code") or {"version": provenance.get("version"), "commit": None, "modified": None},
