@@ -69,6 +69,9 @@ def test_data_that_nobody_can_learn_from_is_refused(tmp_path: Path) -> None:
         patch.setattr("worldmodel.data.source.open_source", lambda name, size: {"one": one, "other": other}[name])
         with pytest.raises(ValueError, match=r"at 10 Hz, .* at 20 Hz: train on data of one control rate"):
             open_sources("one,other")
+        other.meta["provenance"] |= {"rate": 20, "relative": 0}
+        with pytest.raises(ValueError, match=r"other: 0 dimensions of an action are targets .*one 3: train on data of"):
+            open_sources("one,other")
         other.keys = tuple(key for key in other.keys if key != "action")
         with pytest.raises(ValueError, match=r"has no 'action', which a model needs; it has action.executed"):
             open_sources("other")

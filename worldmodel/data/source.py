@@ -30,7 +30,7 @@ def open_source(name: str, size: int = 0) -> EpisodeStore:
 def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:
     """Several to learn from, separated by commas.
 
-    Raises ValueError where their control rates differ, or state or action is missing or no vector.
+    Raises ValueError where their control rates or their conventions for actions differ, or state or action is missing or no vector.
     """
     stores = [open_source(name, size) for name in names.split(",")]
     for store in stores:
@@ -43,6 +43,11 @@ def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:
             raise ValueError(
                 f"{store.path} was recorded at {store.rate:g} Hz, {stores[0].path} at {stores[0].rate:g} Hz: "
                 "train on data of one control rate"
+            )
+        if store.relative != stores[0].relative:
+            raise ValueError(
+                f"{store.path}: {store.relative} dimensions of an action are targets for the state's own, in "
+                f"{stores[0].path} {stores[0].relative}: train on data of one convention"
             )
     return stores
 

@@ -22,7 +22,9 @@ from lerobot_policy_worldmodel.modeling_worldmodel import AVERAGE
 from lerobot_policy_worldmodel.processor_worldmodel import make_worldmodel_pre_post_processors
 from worldmodel import __version__, checkpoint
 from worldmodel.checkpoint import CheckpointError
-from worldmodel.experience import ACTION, STATE, image_key
+from worldmodel.data.card import origin
+from worldmodel.data.source import open_source
+from worldmodel.experience import ACTION, LEROBOT, STATE, image_key
 from worldmodel.model import ModelConfig
 
 WEIGHTS, OURS, TRAINED = "model.safetensors", "worldmodel.json", "train_config.json"
@@ -118,10 +120,21 @@ def _card(source: Path, config: WorldModelConfig, tensors: Mapping[str, Tensor])
         "version": __version__,
         "lerobot": importlib.metadata.version("lerobot"),
         "steps": int(tensors["updates"]) if "updates" in tensors else None,
-        "data": [],
+        "data": _data((trained or {}).get("dataset") or {}),
         "lerobot_train": trained,
     }
     return {"format": checkpoint.FORMAT, "config": asdict(config.model), "made": made}
+
+
+def _data(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Where the data set lies that LeRobot trained on, its fingerprint, provenance and card; else nothing is known."""
+    root = dataset.get("root")
+    if not root or not Path(root).is_dir():
+        return []
+    try:
+        return [origin(open_source(f"{LEROBOT}{root}"))]
+    except (ValueError, OSError):  # changed since, or spoiled
+        return []
 
 
 def _sha256(path: Path) -> str:
