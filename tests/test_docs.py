@@ -58,7 +58,7 @@ def test_paths_exist(path: Path) -> None:
     tree = re.findall(r"^(\.?[\w]+/[\w./-]*)  +", "\n".join(code(path)), flags=re.MULTILINE)
     for name in {*linked, *named, *tree}:
         if not name.startswith(MADE_BY_RUNNING) and name not in ("utils.py",):
-            places = (ROOT / name, ROOT / "worldmodel" / name)
+            places = (ROOT / name, ROOT / "worldmodel" / name, path.parent / name)
             assert any(place.exists() for place in places), f"{path.name} names {name}"
 
 

@@ -30,7 +30,8 @@ def open_source(name: str, size: int = 0) -> EpisodeStore:
 def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:
     """Several to learn from, separated by commas.
 
-    Raises ValueError where their control rates or their conventions for actions differ, or state or action is missing or no vector.
+    Raises ValueError where their control rates or their conventions for actions differ, or state or action is missing
+    or no vector.
     """
     stores = [open_source(name, size) for name in names.split(",")]
     for store in stores:
