@@ -122,6 +122,12 @@ def card(name: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"checkpoint {folder}: {CARD} is not JSON; copy it again or train again") from None
 
 
+def taught(name: str | Path) -> tuple[str, ...] | None:
+    """The modes that a checkpoint's last training had a share for; None where its card does not say."""
+    shares = card(name).get("made", {}).get("train", {}).get("modes", {})
+    return tuple(mode for mode, share in shares.items() if share) if shares else None
+
+
 def load(name: str | Path) -> WorldModel:
     """The model of a checkpoint, float32, in evaluation mode.
 

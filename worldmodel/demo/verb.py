@@ -90,8 +90,8 @@ def demo(config: DemoConfig) -> int:
     path = find("test", config.task)
     starts = Starts.load(path)
     candidate = open_candidate(config.checkpoint, config.task, config.execute, config.steps, config.device)
-    shares = checkpoint.card(config.checkpoint).get("made", {}).get("train", {}).get("modes", {})
-    if shares and not shares.get("forward"):
+    taught = checkpoint.taught(config.checkpoint)
+    if taught is not None and "forward" not in taught:
         raise UserError(
             f"checkpoint={config.checkpoint}: it never learned to imagine (modes.forward=0), which a demo shows; for "
             f"videos alone: worldmodel evaluate checkpoint={config.checkpoint} task={config.task} episodes=6"

@@ -78,9 +78,9 @@ def open_candidate(
         raise UserError(
             f"execute={execute}: the chunk of checkpoint {name} has {model.config.horizon} steps; use fewer"
         )
-    shares = card.get("made", {}).get("train", {}).get("modes", {})
-    if must_act and shares and not shares.get("policy") and not shares.get("joint"):
-        able = ", ".join(mode for mode, share in shares.items() if share)
+    taught = checkpoint.taught(name)
+    if must_act and taught is not None and not {"policy", "joint"} & set(taught):
+        able = ", ".join(taught)
         raise UserError(f"checkpoint={name}: it was not trained to act (modes.policy=0); it was for: {able}")
     options = {} if steps is None else {"steps": steps}
     policy = ModelPolicy(model, task=task, execute=execute, device=device, sentence=instruction, **options)

@@ -131,10 +131,9 @@ def _head(config: ImagineConfig) -> dict[str, Any]:
 
 def trained(name: str, mode: str) -> None:
     """Raises UserError where a checkpoint's card says that it never trained a mode."""
-    shares = checkpoint.card(name).get("made", {}).get("train", {}).get("modes", {})
-    if shares and not shares.get(mode):
-        able = ", ".join(known for known, share in shares.items() if share)
-        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{mode}=0); it was for: {able}")
+    taught = checkpoint.taught(name)
+    if taught is not None and mode not in taught:
+        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{mode}=0); it was for: {', '.join(taught)}")
 
 
 def moments(mode: str, horizon: int) -> list[int]:

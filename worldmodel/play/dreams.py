@@ -112,15 +112,14 @@ def open_imagination(name: str, task: str, execute: int, steps: int, device: str
     candidate = open_candidate(name, task, execute, device=device, must_act=False)
     config = candidate.policy.model.config  # type: ignore[attr-defined]  # a ModelPolicy
     check_fit(name, config)
-    shares = checkpoint.card(name).get("made", {}).get("train", {}).get("modes", {})
+    taught = checkpoint.taught(name)
     kind = "streaming" if config.window > 0 else "chained"
-    if kind == "chained" and shares and not shares.get("forward"):
-        able = ", ".join(mode for mode, share in shares.items() if share) or "none"
+    if kind == "chained" and taught is not None and "forward" not in taught:
         raise UserError(
             f"checkpoint={name}: it imagines nothing from actions (modes.forward=0, modes.stream=0; it was trained "
-            f"for: {able}); train one with modes.forward above 0, or use checkpoint=shipped"
+            f"for: {', '.join(taught) or 'none'}); train one with modes.forward above 0, or use checkpoint=shipped"
         )
-    return Imagination(candidate, kind, not shares or bool(shares.get("policy")), steps)
+    return Imagination(candidate, kind, taught is None or "policy" in taught, steps)
 
 
 def check_fit(name: str, config: ModelConfig) -> None:

@@ -39,8 +39,8 @@ def open_clips(shape: ModelConfig, config: ScoreConfig) -> Clips:
 
 def modes_of(name: str) -> tuple[str, ...]:
     """The modes that a checkpoint was trained for; all where its card does not say."""
-    shares = checkpoint.card(name).get("made", {}).get("train", {}).get("modes", {})
-    return tuple(mode for mode in MODES if not shares or shares.get(mode))
+    taught = checkpoint.taught(name)
+    return tuple(mode for mode in MODES if taught is None or mode in taught)
 
 
 @dataclass(frozen=True)
