@@ -84,6 +84,13 @@ def test_into_a_store_and_back_nothing_is_lost(kind: str, request: pytest.Fixtur
     direct, store = LeRobotStore(str(root)), to_store(f"lerobot:{root}", tmp_path / "store")
     assert verify(store.path) == [] and store.rate == direct.rate
     assert store.meta["provenance"]["converted"]["fingerprint"] == direct.fingerprint
+    for kept in sorted(path for path in (store.path / "lerobot").rglob("*") if path.is_file()):
+        whole = kept.read_bytes()
+        for place in {0, len(whole) // 2, len(whole) - 1}:
+            kept.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            assert verify(store.path), f"a flipped byte of {kept.name} is found"
+        kept.write_bytes(whole)
+    assert verify(store.path) == []
     assert store.keys == direct.keys and store.ends.tolist() == np.cumsum(LENGTHS).tolist()
     for key in store.keys:
         np.testing.assert_array_equal(store.array(key)[:], direct.array(key)[:], err_msg=key)

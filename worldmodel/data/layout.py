@@ -3,6 +3,7 @@
     DIR/zarr.json                          Zarr 3 group; attributes hold the provenance and, last of all, the seal
     DIR/<key>/zarr.json, <key>/c/<b>/0...  one array per key over concatenated time, block b = steps [b*N, (b+1)*N)
     DIR/episode.<name>/...                 one entry per episode: ends, seeds, task_index, success, checksums
+    DIR/lerobot/                           what LeRobot's description of the data said that has no place above; hashed
     DIR/unsealed/                          only while collecting: journal, lock, episodes that wait for their turn
 
 Blocks are stored without a codec, so a block file *is* the C-order array (the last one padded with zeros).
@@ -25,6 +26,8 @@ BLOCK_STEPS = 1024
 """Time steps per block file: 28 MB for a 96 px camera, 16 KB for an action."""
 
 GROUP = "zarr.json"
+KEPT, SUMS = "lerobot", "checksums.json"
+"""What was kept of a LeRobot data set for the way back, and the file in it with the others' SHA-256."""
 UNSEALED = "unsealed"
 JOURNAL = f"{UNSEALED}/journal.jsonl"
 LOCK = f"{UNSEALED}/lock"
@@ -195,3 +198,9 @@ def explained(error: OSError, path: Path) -> OSError:
     line = OSError(f"{what} while writing {path}; finished episodes are kept: make room and run the same command again")
     line.errno = error.errno
     return line
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below ``folder`` by its relative path, but of `SUMS` itself."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUMS)
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -17,7 +17,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worldmodel.data.card import asked_of, pass_on
-from worldmodel.data.layout import BLOCK_STEPS, StoreError
+from worldmodel.data.layout import BLOCK_STEPS, KEPT, SUMS, StoreError, hashes, write_atomically
 from worldmodel.data.lerobot_data import H264, REGULAR, DatasetWriter, Kept, Plan, encoder_of
 from worldmodel.data.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
 from worldmodel.data.source import LEROBOT
@@ -25,8 +25,6 @@ from worldmodel.data.store import EpisodeStore
 from worldmodel.data.writer import StoreWriter
 from worldmodel.experience import IMAGES, Episode
 
-KEPT = "lerobot"
-"""Folder in a store made from a LeRobot data set: that one's own description, for the way back."""
 BLOCK_BYTES = 2**25
 
 
@@ -51,6 +49,7 @@ def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStor
         for seed in store.meta["dropped_seeds"][len(writer.dropped) :]:
             writer.drop(seed)
         store.recording.keep(out / KEPT)
+        write_atomically(out / KEPT / SUMS, json.dumps(hashes(out / KEPT), indent=1).encode())
         writer.seal()
     made_of = EpisodeStore.open(out)
     pass_on(asked, out, made_of.fingerprint)

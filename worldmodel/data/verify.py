@@ -40,7 +40,7 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
         StoreError, FileNotFoundError: no sealed store there, or its metadata or episode index is damaged.
     """
     store = EpisodeStore.open(path, check=False)
-    damage = list(_verify_metadata(store))
+    damage = [*_verify_metadata(store), *_verify_kept(store.path / layout.KEPT)]
     for done, key in enumerate(store.keys):
         damage += _verify_array(store, key)
         if progress is not None:
@@ -67,6 +67,24 @@ def _verify_metadata(store: EpisodeStore) -> Iterator[Damage]:
             content = b""
         if not archived and content != layout.array_json(shape, dtype, block, key):
             yield Damage(key, None, "metadata differs from what was sealed")
+
+
+def _verify_kept(folder: Path) -> Iterator[Damage]:
+    """What was kept for the way back to LeRobot; stores converted before it was hashed have nothing to compare with."""
+    sums = folder / layout.SUMS
+    if not sums.is_file():
+        return
+    found = layout.hashes(folder)
+    try:
+        text = sums.read_text()
+        sealed = dict(json.loads(text))
+    except (ValueError, TypeError):
+        text, sealed = "", {}
+    if json.dumps(sealed, indent=1) != text:
+        yield Damage(f"{layout.KEPT}/{layout.SUMS}", None, "differs from what was sealed")
+    for name in sorted({*sealed, *found}):
+        if sealed.get(name) != found.get(name):
+            yield Damage(f"{layout.KEPT}/{name}", None, "does not match its checksum")
 
 
 def _verify_array(store: EpisodeStore, key: str) -> Iterator[Damage]:
