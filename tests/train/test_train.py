@@ -65,6 +65,16 @@ def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path,
     assert steps == sorted(steps) and steps[:3] == [1, 3, 4]
 
 
+def test_batches_made_ahead_change_nothing(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(config)
+    monkeypatch.setattr(loop, "ahead_of", lambda device: 3)
+    ahead = replace(config, out=str(tmp_path / "ahead"))
+    train(ahead)
+    assert all(torch.equal(value, last(ahead)[name]) for name, value in last(config).items())
+
+
 def test_a_regression_is_known_to_its_checkpoint(config: TrainConfig) -> None:
     train(replace(config, objective=ObjectiveConfig(kind="mip"), modes=ModesConfig(1, 0, 0, 0, 0)))
     assert checkpoint.load(config.out).config.sampler == "mip"

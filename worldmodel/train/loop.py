@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from worldmodel.model import ModelConfig
 from worldmodel.revision import revision
 from worldmodel.tokens.audio import AudioConfig
 from worldmodel.tokens.sentences import vocabulary
+from worldmodel.train.ahead import ahead_of, upcoming
 from worldmodel.train.config import TrainConfig, ValidationConfig
 from worldmodel.train.diagnostics import diagnose, saturation
 from worldmodel.train.log import Log, say, tracker
@@ -46,10 +47,11 @@ def train(config: TrainConfig) -> None:
     run = prepare(config)
     learner, batches, log = run.learner, run.batches, run.log
     fast, plain = losses(learner.model, learner.ema, config)
-    with run.progress() as progress, interruptible() as asked_to_stop:
+    draws = upcoming(batches.draw, learner.step, config.steps, ahead_of(batches.device))
+    with closing(draws), run.progress() as progress, interruptible() as asked_to_stop:
         bar = progress.add_task("train", total=config.steps, completed=learner.step, note="compiling the first step")
         while learner.step < config.steps:
-            mode, clip, noise = batches.draw(learner.step)
+            mode, clip, noise = next(draws)
             if learner.step == 0:
                 draw_batch(clip, run.out / "first_batch.png", learner.model.config.cameras)
 
