@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, l1_loss
 
 from worldmodel.backbone import Memory
 from worldmodel.experience import STATE, Clip
@@ -37,6 +37,10 @@ def stream_loss(
     for ``own.frames`` and ``own.body`` the last moments looked back on, as many as these have, are the model's own,
     imagined without gradient over the levels that come with these draws; with draws for ``drift`` real ones are off as
     `stray` says. The truth stays the truth.
+
+    Where ``objective.plain`` is above 0, ``plain`` is the mean absolute error of the frames found, in model units. Next
+    to what is unsure the squared error hardly sees what is nearly right: plain surfaces come out mottled, by two or
+    three grey levels, and patches leave seams.
     """
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
@@ -59,6 +63,9 @@ def stream_loss(
         name: flow_loss(found[name], clean, noise[name].noise(), valid[name], getattr(objective, f"{name}_floor"))
         for name, clean in truth.items()
     }
+    if objective.plain:
+        off = l1_loss(found["frames"].float(), truth["frames"], reduction="none").mean(-1)
+        losses["plain"] = (off * valid["frames"]).sum() / valid["frames"].sum().clamp(min=1)
     return {"loss": sum((getattr(objective, n) * v for n, v in losses.items()), torch.zeros(()).to(state)), **losses}
 
 
