@@ -236,6 +236,23 @@ def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
         assert (images.int() - mine.int()).abs().float().mean() < 0.5
 
 
+def test_absolute_error_is_added_where_asked_for_and_only_of_frames_that_were_recorded() -> None:
+    model, clip = dreaming_model(), long_clip(3)
+    plain, more = (
+        model.loss(clip, "stream", noise_of(model, 0.0), ObjectiveConfig(plain=weight)) for weight in (0.0, 2.0)
+    )
+    assert "plain" not in plain and 0 < more["plain"] < 2
+    torch.testing.assert_close(more["loss"], plain["loss"] + 2 * more["plain"])
+    over = torch.tensor([[True, True, False]] * 2)
+    cut, other = (
+        model.loss(
+            replace(clip, future=future, future_valid=over), "stream", noise_of(model, 0.0), ObjectiveConfig(plain=2)
+        )
+        for future in (clip.future, clip.future.index_fill(1, torch.tensor([2]), 255))
+    )
+    assert torch.equal(cut["plain"], other["plain"]) and not torch.equal(cut["plain"], more["plain"])
+
+
 def test_draws_are_reproducible_and_as_often_own_as_asked() -> None:
     model = dreaming_model()
     one, again = noise_of(model, 0.5, 3), noise_of(model, 0.5, 3)

@@ -65,6 +65,14 @@ def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path,
     assert steps == sorted(steps) and steps[:3] == [1, 3, 4]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_trains_every_mode_and_resumes(config: TrainConfig) -> None:
+    every = replace(config, modes=ModesConfig(*[1] * 6), device="cuda", steps=8)
+    train(replace(every, steps=4))
+    train(every)
+    assert checkpoint.load(config.out) is not None
+
+
 def test_batches_made_ahead_change_nothing(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
