@@ -3,7 +3,7 @@
 from worldmodel.flow.arms import ARMS, Arm
 from worldmodel.flow.modes import MODES, STREAM, Mode
 from worldmodel.flow.noise import NoiseConfig, NoiseDraw, NoiseLaw, draw_noise
-from worldmodel.flow.objective import ObjectiveConfig, alignment, flow_loss
+from worldmodel.flow.objective import ObjectiveConfig, absolute_loss, alignment, flow_loss
 from worldmodel.flow.path import mix, velocity
 from worldmodel.flow.sampler import sample
 
@@ -17,6 +17,7 @@ __all__ = [
     "NoiseDraw",
     "NoiseLaw",
     "ObjectiveConfig",
+    "absolute_loss",
     "alignment",
     "draw_noise",
     "flow_loss",

@@ -83,8 +83,14 @@ def flow_loss(
     floor: float,
 ) -> Float[Tensor, ""]:
     """Flow-matching loss in velocity space: mean over the valid tokens of one modality (never pooled over several)."""
-    error = velocity_error(predicted.float(), clean, noise, floor).mean(-1)
-    return (error * valid).sum() / valid.sum().clamp(min=1)
+    return _mean(velocity_error(predicted.float(), clean, noise, floor), valid)
+
+
+def absolute_loss(
+    predicted: Float[Tensor, "B N d"], clean: Float[Tensor, "B N d"], valid: Bool[Tensor, "B N"]
+) -> Float[Tensor, ""]:
+    """Mean absolute error over the valid tokens, model units: beside what is unsure it sees what is nearly right."""
+    return _mean((predicted.float() - clean).abs(), valid)
 
 
 def regression_loss(
@@ -95,8 +101,12 @@ def regression_loss(
     A single regression has only the first, and is thereby scaled alone.
     """
     scale = torch.where(noise >= 1, 1 - REFINE, noise)
-    error = ((predicted.float() - clean) / scale).square().mean(-1)
-    return (error * valid).sum() / valid.sum().clamp(min=1)
+    return _mean(((predicted.float() - clean) / scale).square(), valid)
+
+
+def _mean(error: Float[Tensor, "B N d"], valid: Tensor) -> Float[Tensor, ""]:
+    """Over the valid tokens alone, 0 where there are none."""
+    return (error.mean(-1) * valid).sum() / valid.sum().clamp(min=1)
 
 
 def alignment(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, l1_loss
+from torch.nn.functional import interpolate
 
 from worldmodel.backbone import Memory
 from worldmodel.experience import STATE, Clip
-from worldmodel.flow import NoiseDraw, ObjectiveConfig, flow_loss, mix
+from worldmodel.flow import NoiseDraw, ObjectiveConfig, absolute_loss, flow_loss, mix
 from worldmodel.flow.sampler import sample
 from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, look_back, per_moment, read
 
@@ -38,9 +38,8 @@ def stream_loss(
     imagined without gradient over the levels that come with these draws; with draws for ``drift`` real ones are off as
     `stray` says. The truth stays the truth.
 
-    Where ``objective.plain`` is above 0, ``plain`` is the mean absolute error of the frames found, in model units. Next
-    to what is unsure the squared error hardly sees what is nearly right: plain surfaces come out mottled, by two or
-    three grey levels, and patches leave seams.
+    Where ``objective.plain`` is above 0, ``plain`` is the mean absolute error of the frames found (model units). With
+    the squared one alone plain surfaces come out mottled, by two or three grey levels, and patches leave seams.
     """
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
@@ -64,8 +63,7 @@ def stream_loss(
         for name, clean in truth.items()
     }
     if objective.plain:
-        off = l1_loss(found["frames"].float(), truth["frames"], reduction="none").mean(-1)
-        losses["plain"] = (off * valid["frames"]).sum() / valid["frames"].sum().clamp(min=1)
+        losses["plain"] = absolute_loss(found["frames"], truth["frames"], valid["frames"])
     return {"loss": sum((getattr(objective, n) * v for n, v in losses.items()), torch.zeros(()).to(state)), **losses}
 
 

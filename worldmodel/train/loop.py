@@ -170,13 +170,12 @@ def prepare(config: TrainConfig) -> Run:
         learner.restore(states[-1])
         say(f"resuming {out} at step {learner.step} of {config.steps}")
     else:
-        actions, state = clips.sample(20_000, config.seed)
-        learner.fit(torch.as_tensor(actions), torch.as_tensor(state))
+        learner.fit(*(torch.as_tensor(some).to(device) for some in clips.sample(20_000, config.seed)))
         learner.fit_language()
         if shape.window:
-            learner.fit_body(torch.as_tensor(clips.changes(20_000, config.seed)))
+            learner.fit_body(torch.as_tensor(clips.changes(20_000, config.seed)).to(device))
         if heard:
-            learner.fit_audio(torch.as_tensor(clips.sounds(20_000, config.seed)))
+            learner.fit_audio(torch.as_tensor(clips.sounds(20_000, config.seed)).to(device))
         if config.init:
             learner.begin_from(config.init)
     out.mkdir(parents=True, exist_ok=True)

@@ -38,10 +38,8 @@ class Learner:
     def fit(self, actions: Float[Tensor, "n H A"], state: Float[Tensor, "n S"]) -> None:
         """Fit the scaling ranges of actions (physical units) and state, in the model and its average."""
         for model in (self.model, self.ema):
-            device = model.actions.scaling.low.device
-            there, body = actions.to(device), state.to(device)
-            model.actions.scaling.fit(there - model.actions.origin(body.to(there)))
-            model.proprioception.scaling.fit(body)
+            model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
+            model.proprioception.scaling.fit(state)
 
     def begin_from(self, name: str) -> None:
         """Take over a checkpoint's averaged weights, of every part that both have. Ranges stay as they were fitted.
@@ -62,7 +60,7 @@ class Learner:
         """Fit the scaling ranges of a model that streams to how far states move in a control step."""
         for model in (self.model, self.ema):
             if model.body is not None:
-                model.body.scaling.fit(changes.to(model.body.scaling.low.device))
+                model.body.scaling.fit(changes)
 
     def fit_language(self) -> None:
         """Tell a model that reads how each of its tasks is usually asked for."""
