@@ -10,6 +10,9 @@ from jaxtyping import Float, UInt8
 VITALS = ("brightness", "contrast", "sharpness")
 """Mean grey level; its standard deviation over the frame; mean difference between neighbouring pixels."""
 
+USUAL = 0.99
+"""The share of real frames that counts as usual; as much may be asked of imagined ones."""
+
 
 def vitals(frames: UInt8[np.ndarray, "*b H W 3"]) -> Float[np.ndarray, "*b 3"]:
     """`VITALS` of every frame, in grey levels. A dream that fades, burns out or blurs leaves the range of real ones."""
@@ -23,13 +26,13 @@ def within(
     imagined: Float[np.ndarray, "B T C 3"],
     real: Float[np.ndarray, "N C 3"],
     cameras: tuple[str, ...],
-    others: Float[np.ndarray, "M C 3"],
 ) -> dict[str, Any]:
     """By camera and number: the range of N real frames, the imagined one at some times, and the share that lies within.
 
     ``mean_within``: the share of the T times at which the mean over dreams does: what all dreams drift to shows there.
-    The same share of ``others``, real frames that had no say in the range, stands beside it (None without any). Times
-    are the 1st, 10th, 100th, ... imagined frame and the last; values are means over B dreams.
+    Smallest and largest are those of a few odd frames, so ``usual``, the middle `USUAL` of real ones, stands beside
+    the range, and the share of imagined frames that lies in it. Times are the 1st, 10th, 100th, ... imagined frame
+    and the last; values are means over B dreams.
     """
     last = imagined.shape[1]
     times = sorted({time for time in (1, 10, 100, 1000, 10_000) if time < last} | {last})
@@ -37,16 +40,18 @@ def within(
     for c, camera in enumerate(cameras):
         for n, name in enumerate(VITALS):
             low, high = float(real[:, c, n].min()), float(real[:, c, n].max())
-            values = imagined[:, :, c, n]
+            values, tail = imagined[:, :, c, n], 100 * (1 - USUAL) / 2
+            least, most = (float(value) for value in np.percentile(real[:, c, n], (tail, 100 - tail)))
             found.setdefault(camera, {})[name] = {
                 "real": [round(low, 2), round(high, 2)],
+                "usual": [round(least, 2), round(most, 2)],
                 "imagined": {str(time): round(float(values[:, time - 1].mean()), 2) for time in times},
                 "within": _share(values, low, high),
                 "mean_within": _share(values.mean(0), low, high),
-                "real_within": _share(others[:, c, n], low, high),
+                "usual_within": _share(values, least, most),
             }
     return found
 
 
-def _share(values: np.ndarray, low: float, high: float) -> float | None:
-    return round(float(((values >= low) & (values <= high)).mean()), 4) if values.size else None
+def _share(values: np.ndarray, low: float, high: float) -> float:
+    return round(float(((values >= low) & (values <= high)).mean()), 4)

@@ -20,8 +20,8 @@ from worldmodel.model import Stream, WorldModel
 if TYPE_CHECKING:
     from worldmodel.imagine.verb import ImagineConfig
 
-BATCH, REAL = 16, 500
-"""Dreams in one forward pass; real frames of each recording whose range is the yardstick of long dreams."""
+BATCH, READ = 16, 500
+"""Dreams in one forward pass; recorded frames read at once."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def measure(yards: Sequence[Clips], parts: list[Dreams], config: ImagineConfig) 
     """PSNR by steps ahead beside the first frame again, and the vitals of frames beside those of ``yards``' real ones.
 
     Under actions that are walked backwards the hand soon holds nothing, which demonstrations never show: what else can
-    be seen in the same place, recordings of other behaviour have. A range of some frames does not hold all others of
-    their kind, so that of other real ones is told as well (``real_within``): as much can be asked of a dream.
+    be seen in the same place, recordings of other behaviour have. All of their frames have a say: the range of some
+    hangs on whether the odd one is among them.
     """
     errors, count = sum(part.errors for part in parts), sum(part.count for part in parts)
     imagined, copied = decibels(errors / np.maximum(count, 1)).round(2).tolist()
@@ -108,14 +108,11 @@ def measure(yards: Sequence[Clips], parts: list[Dreams], config: ImagineConfig) 
         for t, n in enumerate(np.asarray(count))
         if n
     ]
-    some = [np.random.default_rng(config.seed).permutation(yard.time)[: 2 * REAL] for yard in yards]
-    real, others = (
-        np.concatenate([vitals(real_frames(yard, steps[part])) for yard, steps in zip(yards, some, strict=True)])
-        for part in (slice(REAL), slice(REAL, None))
-    )
+    some = [(yard, yard.time[n : n + READ]) for yard in yards for n in range(0, len(yard.time), READ)]
+    real = np.concatenate([vitals(real_frames(*each)) for each in track(some, "real frames", transient=True)])
     lives = np.concatenate([part.vitals for part in parts])
-    ranges = within(lives, real, yards[0].spec.cameras, others)
-    return {"dreams": len(lives), "length": config.frames, "frames": rows, "vitals": ranges}
+    about = {"dreams": len(lives), "length": config.frames, "real_frames": len(real)}
+    return about | {"frames": rows, "vitals": within(lives, real, yards[0].spec.cameras)}
 
 
 def stream(

@@ -22,17 +22,18 @@ from worldmodel.eval.score.acting import READING, position_error
 from worldmodel.eval.stats import decibels
 from worldmodel.experience import Clip
 from worldmodel.flow import MODES, STREAM
+from worldmodel.imagine.collapse import USUAL
 from worldmodel.imagine.film import AHEAD, show
 from worldmodel.imagine.picture import draw
 from worldmodel.imagine.streaming import stream
 from worldmodel.model import Given, Want, WorldModel
 
 WITHIN = (
-    ("within", "imagined frames"),
-    ("mean_within", "means over all dreams"),
-    ("real_within", "real frames left out"),
+    ("within", "imagined frames within the range of real ones"),
+    ("mean_within", "means over all dreams within it"),
+    ("usual_within", f"imagined frames within the middle {USUAL:.0%} of real ones"),
 )
-"""What is said to lie within the range of real frames, by its name in the record."""
+"""What is said of the share that lies within, by its name in the record."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,8 @@ def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
     lines = [*tell({"frames": told})]
     for camera, numbers in found["vitals"].items():
         for key, what in WITHIN:
-            each = [f"{name} {100 * n[key]:.1f} %" for name, n in numbers.items() if n[key] is not None]
-            if each:
-                lines.append(f"{camera}: {what} within the range of real ones: {', '.join(each)}")
+            each = [f"{name} {100 * number[key]:.1f} %" for name, number in numbers.items()]
+            lines.append(f"{camera}: {what}: {', '.join(each)}")
     written = show(clips, windows, frames, out)
     print("\n".join([*lines, f"{written[-1]} and films beside it show {len(frames)} of {found['dreams']} dreams"]))
     return 0
