@@ -66,9 +66,9 @@ def uncached(model: WorldModel, clip: Clip, seeds: list[int]) -> tuple[torch.Ten
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("window", [1, 3, 4])
-def test_cached_equals_uncached(window: int) -> None:
-    model, clip = dreaming_model(window), long_clip()
+@pytest.mark.parametrize(("window", "warp"), [(1, False), (3, False), (3, True), (4, True)])
+def test_cached_equals_uncached(window: int, warp: bool) -> None:
+    model, clip = dreaming_model(window, warp), long_clip()
     images, states = uncached(model, clip, [0, 1])
     stream = Stream(model, 2, steps=1)
     stream.begin(clip.images, clip.state)

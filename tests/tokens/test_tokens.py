@@ -5,6 +5,7 @@ import torch
 
 from worldmodel.tokens import Actions, Frames, Instruction, Scaling, TokenStream
 from worldmodel.tokens.stream import join
+from worldmodel.tokens.warp import UNIT
 
 
 def test_frames_survive_patching_and_bytes() -> None:
@@ -37,6 +38,24 @@ def test_frames_start_as_a_copy_of_the_last_ones() -> None:
     last = torch.rand(1, 4, 768)
     painted = frames.read(torch.randn(1, 8, 32), last)
     assert torch.allclose(painted, torch.sigmoid(torch.tensor(2.0)) * last.repeat(1, 2, 1))
+
+
+def test_a_warp_starts_as_nothing_and_moves_pixels_as_it_says() -> None:
+    frames = Frames(("scene", "wrist"), size=32, patch=16, width=32, warp=True)
+    plain = Frames(("scene", "wrist"), size=32, patch=16, width=32)
+    last, features = torch.rand(2, 8, 768), torch.randn(2, 16, 32)
+    torch.testing.assert_close(frames.read(features, last), plain.read(features, last), atol=1e-5, rtol=0)
+    assert frames.warp is not None
+    bias = frames.warp.head.bias.data.view(256, 3)
+    bias[:] = torch.tensor([3 / UNIT, -1 / UNIT, 20.0])  # from three pixels right of it and one above, gate open
+    found = frames.assemble(frames.warp(features[:, :8].reshape(4, 4, 32), _images(frames, last)).view(2, 8, 768), 1)
+    seen = frames.assemble(last, 1)
+    torch.testing.assert_close(found[:, :, :, 1:, :-3], seen[:, :, :, :-1, 3:], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[..., 1:, -1, :], seen[..., :-1, -1, :], atol=1e-4, rtol=0)
+
+
+def _images(frames: Frames, last: torch.Tensor) -> torch.Tensor:
+    return frames.assemble(last, 1).flatten(0, 2)
 
 
 @pytest.mark.parametrize(("size", "patch"), [(30, 16), (96, 10), (96, 12)])

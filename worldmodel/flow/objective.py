@@ -22,6 +22,7 @@ class ObjectiveConfig:
     kind: the arm: flow, dual, sra, self_flow, separated, dispersive, repa, frame, regression or mip.
     frames, actions, audio, body: weights of the modalities' means.
     plain: weight of the mean absolute error of a stream's frames beside the squared one (see `stream_loss`).
+    carried: weight of that of the warped last frame alone, before anything is painted over it.
     align: weight of the representation loss towards the teacher (gamma, 0.8). student, teacher: blocks where it is read
     and where its target comes from, as shares of the depth. centre: subtract the batch mean of the teacher's features.
     external: weight of REPA's loss (0.5). disperse: weight of the dispersive loss (0.5). temperature: its own (0.5).
@@ -47,6 +48,7 @@ class ObjectiveConfig:
     body: float = 0.1
     body_floor: float = 0.25
     plain: float = 0.0
+    carried: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in ARMS:

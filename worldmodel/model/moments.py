@@ -114,6 +114,7 @@ def foresee(
 ) -> dict[str, Tensor]:
     """The clean ``frames`` and ``body`` that noisy ones turn out to be, in model units, after what is remembered.
 
+    Also ``carried``, what these frames are painted over: those before them, warped where the model warps.
     ``there``: which of the memory's tokens may be read; all of them where absent.
     """
     if model.body is None:
@@ -125,10 +126,9 @@ def foresee(
     if there is not None:
         allowed = torch.cat([there, there.new_ones(len(there), tokens.shape[1])], dim=1)[:, None]
     features, _ = model.backbone(TokenStream(tokens, places, sought.levels, which), memory, allowed)
-    return {
-        "body": model.body.read(features[:, :1]),
-        "frames": model.frames.read(features[:, 1:], sought.last),
-    }
+    carried = model.frames.carry(features[:, 1:], sought.last)
+    frames = model.frames.paint(features[:, 1:], carried)
+    return {"body": model.body.read(features[:, :1]), "frames": frames, "carried": carried}
 
 
 def _instants(when: Float[Tensor, " T"]) -> Float[Tensor, "T 1 3"]:

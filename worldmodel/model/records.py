@@ -26,6 +26,7 @@ class ModelConfig:
     audio: how a model with ears hears, or None. words: vocabulary of a model that reads its instruction as a sentence
     (``more["instruction"]``, the task's usual one where absent, see `Language`); empty for one told the task's number.
     window: moments that a model which streams looks back on, the present one included (0: it does not stream).
+    warp: whether frames are painted over the last ones warped to where things have moved, or as they are.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -44,6 +45,7 @@ class ModelConfig:
     audio: AudioConfig | None = None
     words: tuple[str, ...] = ()
     window: int = 0
+    warp: bool = False
 
 
 @dataclass(frozen=True)

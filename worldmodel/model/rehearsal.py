@@ -39,7 +39,8 @@ def stream_loss(
     `stray` says. The truth stays the truth.
 
     Where ``objective.plain`` is above 0, ``plain`` is the mean absolute error of the frames found (model units). With
-    the squared one alone plain surfaces come out mottled, by two or three grey levels, and patches leave seams.
+    the squared one alone plain surfaces come out mottled, by two or three grey levels, and patches leave seams. With
+    ``objective.carried`` so is ``carried``, of the warped frames alone: what is painted over teaches its warp nothing.
     """
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
@@ -64,13 +65,15 @@ def stream_loss(
     }
     if objective.plain:
         losses["plain"] = absolute_loss(found["frames"], truth["frames"], valid["frames"])
+    if objective.carried:
+        losses["carried"] = absolute_loss(found["carried"], truth["frames"], valid["frames"])
     return {"loss": sum((getattr(objective, n) * v for n, v in losses.items()), torch.zeros(()).to(state)), **losses}
 
 
 def foresee_each(
     model: WorldModel, seen: Moments, last: Tensor, noisy: dict[str, Tensor], levels: Tensor
 ) -> dict[str, Tensor]:
-    """The clean ``body`` (B, T, S) and ``frames`` (B, T * M, P) after each of T moments, all at once, nothing cached.
+    """The clean ``body`` (B, T, S), ``frames`` and ``carried`` (B, T * M, P) after each of T moments, nothing cached.
 
     ``last`` (B, T, M, P): what frames are painted over. ``noisy``: as the answer, at ``levels`` (B, T). Whatever is
     known of later moments, none of it is read.
@@ -81,7 +84,8 @@ def foresee_each(
     frames, body = noisy["frames"].unflatten(1, (times, -1)).flatten(0, 1), noisy["body"].flatten(0, 1)[:, None]
     sought = Sought(frames, body, last.flatten(0, 1), when, levels.reshape(-1, 1))
     found = foresee(model, memory, sought, there.repeat(batch, 1))
-    return {"body": found["body"].reshape(batch, times, -1), "frames": found["frames"].reshape(noisy["frames"].shape)}
+    whole = {name: found[name].reshape(noisy["frames"].shape) for name in ("frames", "carried")}
+    return {"body": found["body"].reshape(batch, times, -1), **whole}
 
 
 def lay_out(model: WorldModel, clip: Clip) -> tuple[Moments, Tensor, Tensor]:

@@ -35,7 +35,7 @@ class WorldModel(nn.Module):
         super().__init__()
         self.config = config
         width = config.backbone.width
-        self.frames = Frames(config.cameras, config.size, config.patch, width)
+        self.frames = Frames(config.cameras, config.size, config.patch, width, config.warp)
         self.actions = Actions(config.horizon, config.action_dim, config.relative, width, config.rate)
         self.proprioception = Proprioception(config.state_dim, width)
         self.instruction = (

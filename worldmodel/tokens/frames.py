@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from worldmodel.experience import Clip
+from worldmodel.tokens.warp import Warp
 
 
 class Frames(nn.Module):
@@ -17,12 +18,13 @@ class Frames(nn.Module):
 
     The stem is a patch embedding, not an encoder: space-to-depth and two strided convolutions, learned with the rest,
     the same for clean and for noisy frames. Values are pixels in [-1, 1]. On the way out each token paints its own
-    patch over the last observed one: ``x = keep * last + (1 - keep) * paint``, so what rests is free.
+    patch over the last observed one: ``x = keep * last + (1 - keep) * paint``, so what rests is free. With ``warp``
+    the last frame is first warped to where things have moved (see `Warp`).
     """
 
     role: Literal["actions", "frames"] = "frames"
 
-    def __init__(self, cameras: tuple[str, ...], size: int, patch: int, width: int) -> None:
+    def __init__(self, cameras: tuple[str, ...], size: int, patch: int, width: int, warp: bool = False) -> None:
         super().__init__()
         if size % patch or patch % 4:
             raise ValueError(f"frame size {size} must be a multiple of the patch size {patch}, itself a multiple of 4")
@@ -38,6 +40,7 @@ class Frames(nn.Module):
         self.head = nn.Linear(width, patch * patch * 4)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        self.warp = Warp(width, patch) if warp else None
 
     @property
     def per_time(self) -> int:
@@ -103,7 +106,21 @@ class Frames(nn.Module):
 
     def read(self, features: Float[Tensor, "B N D"], last: Float[Tensor, "B M P"]) -> Float[Tensor, "B N P"]:
         """The clean patches that the features predict, in model units; ``last`` are the observed frames' patches."""
+        return self.paint(features, self.carry(features, last))
+
+    def carry(self, features: Float[Tensor, "B N D"], last: Float[Tensor, "B M P"]) -> Float[Tensor, "B N P"]:
+        """What is painted over: the last observed patches, for every moment that the features are of; warped, if so."""
+        times = features.shape[1] // last.shape[1]
+        last = last.repeat(1, times, 1)
+        if self.warp is None:
+            return last
+        sizes = {"f": times, "c": len(self.cameras), "r": self.grid}
+        each = rearrange(features, "b (f c r k) d -> (b f c) (r k) d", **sizes)
+        warped = self.warp(each, self.assemble(last, times).flatten(0, 2))
+        return rearrange(warped, "(b m) n d -> b (m n) d", b=len(last))
+
+    def paint(self, features: Float[Tensor, "B N D"], over: Float[Tensor, "B N P"]) -> Float[Tensor, "B N P"]:
+        """Each token's own patch, painted over another as far as it says, in model units."""
         out = rearrange(self.head(features).float(), "b n (x e) -> b n x e", e=4)
         keep = torch.sigmoid(out[..., 3:] + 2)
-        last = last.repeat(1, out.shape[1] // last.shape[1], 1)
-        return (keep * rearrange(last, "b n (x d) -> b n x d", d=3) + (1 - keep) * out[..., :3]).flatten(-2)
+        return (keep * rearrange(over, "b n (x d) -> b n x d", d=3) + (1 - keep) * out[..., :3]).flatten(-2)

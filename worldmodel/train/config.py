@@ -110,6 +110,7 @@ class TrainConfig:
     size: int = option("side of the frames; others are cropped to their middle square and resized; 0 as recorded", 0)
     audio: bool = option("hear contact sound (stores collected with microphone=true), and predict it", False)
     language: bool = option("read the instruction as a sentence (envs/instructions.yaml), not as a number", False)
+    warp: bool = option("imagine frames by warping the last one to where things move, and painting over that", False)
     future: int = option("future frames per clip in the modes that have them", 2)
     holdout: float = option("share of each store's episodes kept for the held-out loss", 0.02)
     demonstrations: int = option("learn from the first so many episodes of each store only; 0 for all", 0)
