@@ -202,6 +202,22 @@ def noise_of(model: WorldModel, own: float, seed: int = 0) -> dict[str, NoiseDra
     return stream_noise(model, config, 2, lambda purpose: torch.Generator().manual_seed(10 * seed + purpose))
 
 
+def test_a_warp_is_taught_beside_what_is_painted_over_it() -> None:
+    """The loss of the warped frames alone: as far off as the last ones at first, and it reaches the warp's own head."""
+    model, clip = dreaming_model(warp=True), long_clip(3)
+    warp = model.frames.warp
+    assert warp is not None
+    warp.head.weight.data.zero_()
+    warp.head.bias.data.zero_()
+    found = model.loss(clip, "stream", noise_of(model, own=0.0), ObjectiveConfig(frames=0, body=0, carried=2.0))
+    moments, after, _ = lay_out(model, clip)
+    torch.testing.assert_close(found["carried"], (moments.frames - after).abs().mean(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found["loss"], 2 * found["carried"])
+    found["loss"].backward()
+    assert warp.head.weight.grad is not None and warp.head.weight.grad.any()
+    assert not model.frames.head.weight.grad.any(), "what is painted over it has no say"
+
+
 @pytest.mark.parametrize("own", [0.0, 1.0])
 def test_gradient_flows_where_it_should(own: float) -> None:
     model, clip = dreaming_model(), long_clip(3)

@@ -126,6 +126,7 @@ def test_clips_know_later_states_and_changes(config: TrainConfig) -> None:
         ("stream.noise=0.05", "stream.noise=0.05: expected 0.1 to 1"),
         ("stream.own=2", "expected a share"),
         ("stream.lead=13", "stream.lead=13: expected 0 to 12"),
+        ("objective.carried=1", "objective.carried=1.0 teaches a warp: set warp=true"),
     ],
 )
 def test_bad_values_are_named(override: str, message: str) -> None:

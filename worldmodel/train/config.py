@@ -142,10 +142,9 @@ class TrainConfig:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
         if self.inputs not in ("pixels", "state"):
             raise ValueError(f"inputs={self.inputs!r}: expected pixels or state")
-        modes = self.modes
-        frames = modes.joint + modes.forward + modes.inverse + modes.video + modes.stream
-        if self.inputs == "state" and frames > 0:
-            raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse, video and stream to 0")
+        self._check_sightless()
+        if self.objective.carried and not self.warp:
+            raise ValueError(f"objective.carried={self.objective.carried} teaches a warp: set warp=true, or carried=0")
         if self.objective.arm.external and not self.features:
             make = f"worldmodel encode data={self.data} out=FOLDER"
             raise ValueError(f"objective.kind={self.objective.kind} needs features=FOLDER; make them with `{make}`")
@@ -155,3 +154,12 @@ class TrainConfig:
             raise ValueError(f"device={self.device!r}: expected auto, cpu or cuda")
         if self.save_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"save_dtype={self.save_dtype!r}: expected float32 or bfloat16")
+
+    def _check_sightless(self) -> None:
+        """A control that reads the simulator's own state has no frames, and nothing that needs them."""
+        modes = self.modes
+        frames = modes.joint + modes.forward + modes.inverse + modes.video + modes.stream
+        if self.inputs == "state" and frames > 0:
+            raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse, video and stream to 0")
+        if self.inputs == "state" and self.warp:
+            raise ValueError("inputs=state has no frames: set warp=false")
