@@ -13,7 +13,7 @@ from worldmodel.model import WorldModel
 from worldmodel.model.rehearsal import COARSE, DRIFT, OWN
 from worldmodel.train.config import TrainConfig
 
-STEPS = 3
+STEPS = 4
 """Sampling steps in which the model imagines what it then looks back on, at most."""
 
 
