@@ -43,7 +43,7 @@ def stream_speed(threads: int, frames: int = 40) -> dict[str, Any]:
 def _model(size: str, device: str) -> WorldModel:
     backbone = load("train", TrainConfig, ["data=x", "out=x", f"model={size}"]).backbone
     torch.manual_seed(0)
-    model = WorldModel(ModelConfig(backbone=backbone, size=FRAME, window=WINDOW, warp=True)).eval()
+    model = WorldModel(ModelConfig(backbone=backbone, size=FRAME, window=WINDOW)).eval()
     return model.to(device).compute_in(fast_dtype(device))
 
 
