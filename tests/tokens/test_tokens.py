@@ -48,14 +48,10 @@ def test_a_warp_starts_as_nothing_and_moves_pixels_as_it_says() -> None:
     assert frames.warp is not None
     bias = frames.warp.head.bias.data.view(256, 3)
     bias[:] = torch.tensor([3 / UNIT, -1 / UNIT, 20.0])  # from three pixels right of it and one above, gate open
-    found = frames.assemble(frames.warp(features[:, :8].reshape(4, 4, 32), _images(frames, last)).view(2, 8, 768), 1)
+    found = frames.assemble(frames.carry(features[:, :8], last), 1)
     seen = frames.assemble(last, 1)
     torch.testing.assert_close(found[:, :, :, 1:, :-3], seen[:, :, :, :-1, 3:], atol=1e-4, rtol=0)
     torch.testing.assert_close(found[..., 1:, -1, :], seen[..., :-1, -1, :], atol=1e-4, rtol=0)
-
-
-def _images(frames: Frames, last: torch.Tensor) -> torch.Tensor:
-    return frames.assemble(last, 1).flatten(0, 2)
 
 
 @pytest.mark.parametrize(("size", "patch"), [(30, 16), (96, 10), (96, 12)])
