@@ -129,5 +129,9 @@ def test_one_odd_frame_widens_the_range_and_not_what_is_usual() -> None:
     low = np.full((1, 5, 1, 3), 50.0)
     for number in within(low, odd, ("scene",))["scene"].values():
         assert (number["within"], number["usual_within"]) == (1, 0)
+    mixed = np.concatenate([low, low, low, real[None, :5]])
+    number = within(mixed, odd, ("scene",))["scene"]["contrast"]
+    assert number["usual_within"] == 0.25 and number["usual_interval"][0] < 0.25 < number["usual_interval"][1] <= 1
+    assert number["within_interval"] == [1, 1], "all dreams alike"
     kept = within(real[None], real, ("scene",))["scene"]
     assert all(number["within"] == 1 and number["usual_within"] == 0.99 for number in kept.values())
