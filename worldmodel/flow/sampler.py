@@ -26,6 +26,14 @@ def grid(steps: int, shift: float = 1.0) -> Tensor:
     return shift * t / (1 + (shift - 1) * t)
 
 
+def stream_grid(steps: int) -> Tensor:
+    """Noise levels in which streams imagine: with two steps 1, 1/3 and 0, with four 1, 0.6, 0.33, 0.14 and 0.
+
+    The last step tells the mean of what may still come, so the lower the noise that it begins at, the sharper the frame.
+    """
+    return grid(steps, shift=0.5)
+
+
 def regression_grid(sampler: str) -> Tensor:
     """Noise levels of a regression's passes: one from 1, or MIP's two (1, then `REFINE`). They start from zeros."""
     return torch.tensor([1.0, 0.0] if sampler == "regression" else [1.0, REFINE, 0.0])
