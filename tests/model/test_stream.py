@@ -12,7 +12,7 @@ from small import CONFIG, dreaming_model, small_model
 from worldmodel.experience import STATE, Clip
 from worldmodel.flow import ObjectiveConfig
 from worldmodel.flow.noise import NoiseDraw
-from worldmodel.flow.sampler import grid
+from worldmodel.flow.sampler import stream_grid
 from worldmodel.model import Stream, WorldModel
 from worldmodel.model.moments import DOUBT
 from worldmodel.model.rehearsal import foresee_each, lay_out, rehearse
@@ -238,7 +238,7 @@ def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
     (body, frames), own = (noise[name].eps for name in ("own.body", "own.frames")), 2
     assert frames.shape == (2, own * 8, 768)
     moments, _, _ = lay_out(model, clip)
-    found = rehearse(model, moments, frames, body, grid(steps))
+    found = rehearse(model, moments, frames, body, stream_grid(steps))
     assert torch.equal(found.frames[:, :1], moments.frames[:, :1]) and not found.state.requires_grad
     assert found.levels.tolist() == [[0.0, pytest.approx(DOUBT), pytest.approx(DOUBT)]] * 2
     stream = Stream(model, 2, steps)

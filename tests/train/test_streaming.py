@@ -94,7 +94,7 @@ def test_it_learns_how_the_state_moves(config: TrainConfig) -> None:
     train(replace(config, steps=40, batch=16, save_every=40, modes=alone, optimiser=optimiser, log=LogConfig(every=8)))
     rows = [json.loads(line) for line in (Path(config.out) / "metrics.jsonl").read_text().splitlines()]
     losses = [row["stream/body"] for row in rows if "stream/body" in row]
-    assert losses[-1] < 0.5 * losses[0]
+    assert np.mean(losses[-3:]) < 0.5 * losses[0]
 
 
 def test_without_streams_nothing_is_drawn_or_built_otherwise(config: TrainConfig) -> None:

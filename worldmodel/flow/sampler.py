@@ -29,7 +29,7 @@ def grid(steps: int, shift: float = 1.0) -> Tensor:
 def stream_grid(steps: int) -> Tensor:
     """Noise levels in which streams imagine: with two steps 1, 1/3 and 0, with four 1, 0.6, 0.33, 0.14 and 0.
 
-    The last step tells the mean of what may still come, so the lower the noise that it begins at, the sharper the frame.
+    The last step tells the mean of what may still come: the less noise it begins at, the sharper the frame.
     """
     return grid(steps, shift=0.5)
 
