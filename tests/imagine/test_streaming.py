@@ -17,7 +17,7 @@ from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.experience import EXECUTED
 from worldmodel.imagine import ImagineConfig, imagine
-from worldmodel.imagine.collapse import vitals, within
+from worldmodel.imagine.collapse import kept, shows_can, vitals, within
 from worldmodel.imagine.streaming import choose, dream, plan
 from worldmodel.model import Stream
 from worldmodel.train.config import ModesConfig
@@ -131,7 +131,22 @@ def test_one_odd_frame_widens_the_range_and_not_what_is_usual() -> None:
         assert (number["within"], number["usual_within"]) == (1, 0)
     mixed = np.concatenate([low, low, low, real[None, :5]])
     number = within(mixed, odd, ("scene",))["scene"]["contrast"]
-    assert number["usual_within"] == 0.25 and number["usual_interval"][0] < 0.25 < number["usual_interval"][1] <= 1
+    assert (
+        number["usual_within"] == 0.25
+        and number["usual_within_interval"][0] < 0.25 < number["usual_within_interval"][1] <= 1
+    )
     assert number["within_interval"] == [1, 1], "all dreams alike"
     kept = within(real[None], real, ("scene",))["scene"]
     assert all(number["within"] == 1 and number["usual_within"] == 0.99 for number in kept.values())
+
+
+def test_a_dream_that_loses_the_can_is_found_out() -> None:
+    bare = np.random.default_rng(0).integers(90, 110, (2, 200, 2, 32, 32, 3), np.uint8)
+    held = bare.copy()
+    held[:, :, 1, 4:8, 4:8] = (200, 30, 30)  # in one view alone
+    assert shows_can(held).all() and not shows_can(bare).any() and shows_can(held).shape == (2, 200)
+    lost = np.concatenate([held[:, :100], bare[:, 100:]], axis=1)
+    found = kept(shows_can(lost), shows_can(held[0]))
+    assert (found["real"], found["imagined"], found["by_hundred"]) == (1, 0.5, [1, 0])
+    one = kept(shows_can(np.concatenate([held[:1], bare[:1]])), shows_can(held[0]))
+    assert one["imagined"] == 0.5 and one["imagined_interval"] == [0, 1]

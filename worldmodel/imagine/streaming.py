@@ -14,7 +14,7 @@ from rich.progress import track
 from worldmodel.data.clips import Clips
 from worldmodel.eval.stats import decibels
 from worldmodel.experience import ACTION, EXECUTED, image_key
-from worldmodel.imagine.collapse import vitals, within
+from worldmodel.imagine.collapse import kept, shows_can, vitals, within
 from worldmodel.model import Stream, WorldModel
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Dreams:
     errors: Float[np.ndarray, "2 T"]
     count: Int[np.ndarray, " T"]
     vitals: Float[np.ndarray, "B T C 3"]
+    can: Bool[np.ndarray, "B T"]
     frames: UInt8[np.ndarray, "S T C H W 3"]
 
 
@@ -82,7 +83,7 @@ def dream(model: WorldModel, clips: Clips, windows: np.ndarray, config: ImagineC
     first, seen = clips.gather(windows).map(torch.as_tensor), real_frames(clips, course.begins)
     stream = Stream(model, len(windows), config.steps)
     stream.begin(first.images, first.state, seeds=[config.seed + int(window) for window in windows])
-    errors, lives, kept = np.zeros((2, config.frames)), [], []
+    errors, lives, can, shown = np.zeros((2, config.frames)), [], [], []
     for t in track(range(config.frames), f"{len(windows)} dreams", transient=True):
         frames, there = stream.step(actions[:, t])[0].numpy(), course.recorded[:, t]
         if there.any():
@@ -90,8 +91,9 @@ def dream(model: WorldModel, clips: Clips, windows: np.ndarray, config: ImagineC
             wrong = [((guess[there] - after) ** 2).mean((1, 2, 3, 4)).sum() for guess in (frames, seen)]
             errors[:, t] = wrong
         lives.append(vitals(frames))
-        kept.append(frames[:show])
-    return Dreams(errors, course.recorded.sum(0), np.stack(lives, axis=1), np.stack(kept, axis=1))
+        can.append(shows_can(frames))
+        shown.append(frames[:show])
+    return Dreams(errors, course.recorded.sum(0), *(np.stack(each, axis=1) for each in (lives, can, shown)))
 
 
 def measure(yards: Sequence[Clips], parts: list[Dreams], config: ImagineConfig) -> dict[str, Any]:
@@ -109,10 +111,12 @@ def measure(yards: Sequence[Clips], parts: list[Dreams], config: ImagineConfig) 
         if n
     ]
     some = [(yard, yard.time[n : n + READ]) for yard in yards for n in range(0, len(yard.time), READ)]
-    real = np.concatenate([vitals(real_frames(*each)) for each in track(some, "real frames", transient=True)])
-    lives = np.concatenate([part.vitals for part in parts])
+    recorded = (real_frames(*each) for each in track(some, "real frames", transient=True))
+    real, there = map(np.concatenate, zip(*((vitals(frames), shows_can(frames)) for frames in recorded), strict=True))
+    lives, can = np.concatenate([part.vitals for part in parts]), np.concatenate([part.can for part in parts])
     about = {"dreams": len(lives), "length": config.frames, "real_frames": len(real)}
-    return about | {"frames": rows, "vitals": within(lives, real, yards[0].spec.cameras)}
+    object_kept = kept(can, there) if there.mean() > 0.5 else None  # other people's scenes have no can
+    return about | {"can": object_kept, "frames": rows, "vitals": within(lives, real, yards[0].spec.cameras)}
 
 
 def stream(

@@ -117,6 +117,8 @@ def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
         for key, what in WITHIN:
             each = [_share(number, name, key) for name, number in numbers.items()]
             lines.append(f"{camera}: {what}: {', '.join(each)}")
+    if found["can"] is not None:
+        lines.append(_share(found["can"], "the can is in view, in either camera: imagined moments", "imagined"))
     written = show(clips, windows, frames, out)
     print("\n".join([*lines, f"{written[-1]} and films beside it show {len(frames)} of {found['dreams']} dreams"]))
     return 0
@@ -124,7 +126,7 @@ def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
 
 def _share(number: dict[str, Any], name: str, key: str) -> str:
     """``contrast 99.4 % (98.7 to 99.9)``: in brackets the interval over dreams of a share of frames."""
-    pair = number.get(f"{key.removesuffix('_within')}_interval")
+    pair = number.get(f"{key}_interval")
     span = f" ({' to '.join(f'{100 * end:.1f}' for end in pair)})" if pair else ""
     return f"{name} {100 * number[key]:.1f} %{span}"
 
