@@ -8,7 +8,7 @@ from worldmodel.flow import ARMS, NoiseLaw, alignment, draw_noise, flow_loss, mi
 from worldmodel.flow.noise import no_noise
 from worldmodel.flow.objective import ObjectiveConfig
 from worldmodel.flow.path import step, velocity_error
-from worldmodel.flow.sampler import Method, grid, stream_grid
+from worldmodel.flow.sampler import Method, grid
 
 
 def test_noise_zero_is_clean_and_one_is_noise() -> None:
@@ -101,8 +101,8 @@ def test_one_step_is_the_prediction_and_a_constant_prediction_is_exact() -> None
 def test_the_grid_walks_from_noise_to_data() -> None:
     assert grid(4).tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]
     assert (grid(4, shift=3.0)[1:-1] > grid(4)[1:-1]).all()
-    assert stream_grid(1).tolist() == [1, 0]
-    assert stream_grid(4).tolist() == pytest.approx([1, 3 / 5, 1 / 3, 1 / 7, 0])
+    assert grid(1, shift=0.5).tolist() == [1, 0]
+    assert grid(4, shift=0.5).tolist() == pytest.approx([1, 3 / 5, 1 / 3, 1 / 7, 0])
     with pytest.raises(ValueError, match="at least 1 step"):
         grid(0)
 

@@ -12,7 +12,7 @@ from small import CONFIG, dreaming_model, small_model
 from worldmodel.experience import STATE, Clip
 from worldmodel.flow import ObjectiveConfig
 from worldmodel.flow.noise import NoiseDraw
-from worldmodel.flow.sampler import stream_grid
+from worldmodel.flow.sampler import grid
 from worldmodel.model import Stream, WorldModel
 from worldmodel.model.moments import DOUBT
 from worldmodel.model.rehearsal import foresee_each, lay_out, rehearse
@@ -230,6 +230,13 @@ def test_gradient_flows_where_it_should(own: float) -> None:
     assert model.actions.head.weight.grad is None, "actions are given, not wanted"
 
 
+def test_a_model_is_streamed_in_the_levels_that_it_learned() -> None:
+    even = dreaming_model()
+    shifted = WorldModel(replace(even.config, shift=0.5)).eval()
+    assert Stream(even, 1, 2).levels.tolist() == [1, 0.5, 0]
+    assert Stream(shifted, 1, 2).levels.tolist() == pytest.approx([1, 1 / 3, 0])
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
     model, clip = dreaming_model(), long_clip(3)
@@ -238,7 +245,7 @@ def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
     (body, frames), own = (noise[name].eps for name in ("own.body", "own.frames")), 2
     assert frames.shape == (2, own * 8, 768)
     moments, _, _ = lay_out(model, clip)
-    found = rehearse(model, moments, frames, body, stream_grid(steps))
+    found = rehearse(model, moments, frames, body, grid(steps))
     assert torch.equal(found.frames[:, :1], moments.frames[:, :1]) and not found.state.requires_grad
     assert found.levels.tolist() == [[0.0, pytest.approx(DOUBT), pytest.approx(DOUBT)]] * 2
     stream = Stream(model, 2, steps)

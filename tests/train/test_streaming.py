@@ -122,6 +122,7 @@ def test_clips_know_later_states_and_changes(config: TrainConfig) -> None:
     [
         ("stream.drift=-1", "expected a standard deviation"),
         ("stream.fade=2", "stream.fade=2.0: expected a share"),
+        ("stream.shift=0", "stream.shift=0.0: expected 0.1 to 10"),
         ("stream.window=0", "stream.window=0: expected 1 to 16"),
         ("stream.noise=0.05", "stream.noise=0.05: expected 0.1 to 1"),
         ("stream.own=2", "expected a share"),

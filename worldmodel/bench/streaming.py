@@ -22,8 +22,8 @@ FRAME = 96
 def stream_speed(threads: int, frames: int = 40) -> dict[str, Any]:
     """Frames per second (all cameras of a moment are one frame) with 1 and ``threads`` threads, and on a GPU if any.
 
-    One dream of a model with a warp; what comes of the median of ``frames`` steps, each until its frames are in the
-    host's memory. Weights are random, their values cannot matter.
+    One dream; what comes of the median of ``frames`` steps, each until its frames are in the host's memory. Weights are
+    random, their values cannot matter.
     """
     before, rows = torch.get_num_threads(), []
     counts = sorted({1, threads})
@@ -43,7 +43,7 @@ def stream_speed(threads: int, frames: int = 40) -> dict[str, Any]:
 def _model(size: str, device: str) -> WorldModel:
     backbone = load("train", TrainConfig, ["data=x", "out=x", f"model={size}"]).backbone
     torch.manual_seed(0)
-    model = WorldModel(ModelConfig(backbone=backbone, size=FRAME, window=WINDOW, warp=True)).eval()
+    model = WorldModel(ModelConfig(backbone=backbone, size=FRAME, window=WINDOW)).eval()
     return model.to(device).compute_in(fast_dtype(device))
 
 

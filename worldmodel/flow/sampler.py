@@ -18,20 +18,12 @@ Method = Literal["euler", "heun"]
 def grid(steps: int, shift: float = 1.0) -> Tensor:
     """Noise levels from 1 to 0 in ``steps`` steps, float32 (steps + 1,).
 
-    ``shift`` > 1 spends more steps at high noise: t -> shift t / (1 + (shift - 1) t).
+    ``shift`` > 1 spends more steps at high noise, < 1 at low noise: t -> shift t / (1 + (shift - 1) t).
     """
     if steps < 1:
         raise ValueError(f"a sampler needs at least 1 step, got {steps}")
     t = torch.linspace(1, 0, steps + 1)
     return shift * t / (1 + (shift - 1) * t)
-
-
-def stream_grid(steps: int) -> Tensor:
-    """Noise levels in which streams imagine: with two steps 1, 1/3 and 0, with four 1, 0.6, 0.33, 0.14 and 0.
-
-    The last step tells the mean of what may still come: the less noise it begins at, the sharper the frame.
-    """
-    return grid(steps, shift=0.5)
 
 
 def regression_grid(sampler: str) -> Tensor:

@@ -27,6 +27,7 @@ class ModelConfig:
     (``more["instruction"]``, the task's usual one where absent, see `Language`); empty for one told the task's number.
     window: moments that a model which streams looks back on, the present one included (0: it does not stream).
     warp: whether frames are painted over the last ones warped to where things have moved, or as they are.
+    shift: of the noise levels in which streams are sampled (`flow.sampler.grid`).
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -46,6 +47,7 @@ class ModelConfig:
     words: tuple[str, ...] = ()
     window: int = 0
     warp: bool = False
+    shift: float = 1.0
 
 
 @dataclass(frozen=True)

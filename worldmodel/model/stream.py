@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from worldmodel.flow.sampler import sample, stream_grid
+from worldmodel.flow.sampler import grid, sample
 from worldmodel.model.moments import DOUBT, Moments, Sought, earlier, foresee, per_moment, read
 from worldmodel.model.world import WorldModel
 
@@ -34,7 +34,7 @@ class Stream:
             )
         if batch < 1 or steps < 1:
             raise ValueError(f"batch={batch}, steps={steps}: expected at least 1")
-        self.model, self.batch, self.levels = model, batch, stream_grid(steps)
+        self.model, self.batch, self.levels = model, batch, grid(steps, config.shift)
         some = next(model.parameters())
         self.device = some.device
         heads = config.backbone.heads

@@ -45,7 +45,8 @@ class StreamConfig:
     error of this size at most (standard deviation, frames being in [-1, 1]), and the truth is not: so the model learns
     to come back from where colours have wandered off to in a thousand steps, more than rollouts in training can show.
     fade: likewise, they are mixed with another clip's by this share at most, so that what moves is faint there and must
-    be painted again from the robot's state and what was done.
+    be painted again from the robot's state and what was done. shift: of the noise levels that streams are sampled and
+    rehearsed in; below 1 they are finer where noise is low, which makes frames sharper.
     """
 
     window: int = 4
@@ -54,6 +55,7 @@ class StreamConfig:
     lead: int = 0
     drift: float = 0.0
     fade: float = 0.0
+    shift: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.window <= 16:
@@ -70,6 +72,8 @@ class StreamConfig:
             raise ValueError(f"stream.drift={self.drift}: expected a standard deviation in [0, 1]")
         if not 0 <= self.fade <= 1:
             raise ValueError(f"stream.fade={self.fade}: expected a share in [0, 1]")
+        if not 0.1 <= self.shift <= 10:
+            raise ValueError(f"stream.shift={self.shift}: expected 0.1 to 10; 1 is even steps")
 
 
 @dataclass(frozen=True)

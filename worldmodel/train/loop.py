@@ -213,6 +213,7 @@ def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfi
         words=vocabulary(tasks) if config.language else (),
         window=config.stream.window if config.modes.stream > 0 else 0,
         warp=config.warp,
+        shift=config.stream.shift,
     )
 
 

@@ -8,7 +8,7 @@ import torch
 
 from worldmodel.flow import NoiseDraw
 from worldmodel.flow.noise import draw_moments
-from worldmodel.flow.sampler import stream_grid
+from worldmodel.flow.sampler import grid
 from worldmodel.model import WorldModel
 from worldmodel.model.rehearsal import COARSE, DRIFT, OWN
 from worldmodel.train.config import TrainConfig
@@ -37,7 +37,7 @@ def stream_noise(
     if before and torch.rand((), generator=chance) < config.stream.own:
         own = int(torch.randint(1, before + 1, (), generator=chance))
         which = torch.zeros(1, 1, dtype=torch.int64)
-        levels = stream_grid(1 + int(torch.randint(STEPS, (), generator=chance)))[None]
+        levels = grid(1 + int(torch.randint(STEPS, (), generator=chance)), config.stream.shift)[None]
         for name, shape in (("frames", (batch, own * patches // times, pixels)), ("body", (batch, own, dim))):
             draws[OWN + name] = NoiseDraw(torch.randn(shape, generator=chance), levels, which.expand(1, shape[1]))
     if config.stream.drift or config.stream.fade:
