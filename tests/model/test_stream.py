@@ -276,23 +276,6 @@ def test_absolute_error_is_added_where_asked_for_and_only_of_frames_that_were_re
     assert torch.equal(cut["plain"], other["plain"]) and not torch.equal(cut["plain"], more["plain"])
 
 
-def test_absolute_error_can_be_kept_to_low_noise() -> None:
-    """Only tokens below the level count; what it asks of them is their mean error, however few they are."""
-    model, clip = dreaming_model(), long_clip(3)
-    noise = noise_of(model, 0.0)
-    noise["frames"] = replace(noise["frames"], levels=torch.tensor([[0.2, 0.5, 1.0], [1.0, 1.0, 1.0]]))
-    low, all_ = (
-        model.loss(clip, "stream", noise, ObjectiveConfig(frames=0, body=0, plain=1.0, plain_below=below))
-        for below in (0.3, 1.0)
-    )
-    alone = replace(clip, future_valid=torch.tensor([[True, False, False], [False, False, False]]))
-    first = model.loss(alone, "stream", noise, ObjectiveConfig(frames=0, body=0, plain=1.0))
-    torch.testing.assert_close(low["loss"], first["plain"])
-    assert not torch.equal(low["plain"], all_["plain"])
-    with pytest.raises(ValueError, match=r"objective.plain_below=0: expected a noise level in \(0, 1\]"):
-        ObjectiveConfig(plain_below=0)
-
-
 def test_draws_are_reproducible_and_as_often_own_as_asked() -> None:
     model = dreaming_model()
     one, again = noise_of(model, 0.5, 3), noise_of(model, 0.5, 3)

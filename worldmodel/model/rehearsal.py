@@ -40,8 +40,7 @@ def stream_loss(
 
     Where ``objective.plain`` is above 0, ``plain`` is the mean absolute error of the frames found (model units), at
     noise up to ``objective.plain_below``. With the squared one alone plain surfaces come out mottled, by two or three
-    grey levels, and patches leave seams. With ``objective.carried`` so is ``carried``, of the warped frames alone: what
-    is painted over teaches its warp nothing.
+    grey levels, and patches leave seams. With ``objective.carried`` so is ``carried``, of the warped frames alone: what is painted over teaches its warp nothing.
     """
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
