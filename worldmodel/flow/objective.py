@@ -22,8 +22,6 @@ class ObjectiveConfig:
     kind: the arm: flow, dual, sra, self_flow, separated, dispersive, repa, frame, regression or mip.
     frames, actions, audio, body: weights of the modalities' means.
     plain: weight of the mean absolute error of a stream's frames beside the squared one (see `stream_loss`).
-    plain_below: noise up to which it counts. What it teaches is the median of what may be, and a small thing that may
-    be in many places is in no median: at high noise, where all is open, it teaches to leave it out.
     carried: weight of that of the warped last frame alone, before anything is painted over it.
     align: weight of the representation loss towards the teacher (gamma, 0.8). student, teacher: blocks where it is read
     and where its target comes from, as shares of the depth. centre: subtract the batch mean of the teacher's features.
@@ -50,7 +48,6 @@ class ObjectiveConfig:
     body: float = 0.1
     body_floor: float = 0.25
     plain: float = 0.0
-    plain_below: float = 1.0
     carried: float = 0.0
 
     def __post_init__(self) -> None:
@@ -62,8 +59,6 @@ class ObjectiveConfig:
             raise ValueError(
                 f"objective.student={self.student}, teacher={self.teacher}: expected 0 < student < teacher"
             )
-        if not 0 < self.plain_below <= 1:
-            raise ValueError(f"objective.plain_below={self.plain_below}: expected a noise level in (0, 1]")
         if self.draws < 1:
             raise ValueError(f"objective.draws={self.draws}: expected at least 1")
 

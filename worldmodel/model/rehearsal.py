@@ -38,9 +38,9 @@ def stream_loss(
     imagined without gradient over the levels that come with these draws; with draws for ``drift`` real ones are off as
     `stray` says. The truth stays the truth.
 
-    Where ``objective.plain`` is above 0, ``plain`` is the mean absolute error of the frames found (model units), at
-    noise up to ``objective.plain_below``. With the squared one alone plain surfaces come out mottled, by two or three
-    grey levels, and patches leave seams. With ``objective.carried`` so is ``carried``, of the warped frames alone: what is painted over teaches its warp nothing.
+    Where ``objective.plain`` is above 0, ``plain`` is the mean absolute error of the frames found (model units). With
+    the squared one alone plain surfaces come out mottled, by two or three grey levels, and patches leave seams. With
+    ``objective.carried`` so is ``carried``, of the warped frames alone: what is painted over teaches its warp nothing.
     """
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
@@ -64,8 +64,7 @@ def stream_loss(
         for name, clean in truth.items()
     }
     if objective.plain:
-        sure = valid["frames"] & (noise["frames"].noise()[..., 0] <= objective.plain_below)
-        losses["plain"] = absolute_loss(found["frames"], truth["frames"], sure)
+        losses["plain"] = absolute_loss(found["frames"], truth["frames"], valid["frames"])
     if objective.carried:
         losses["carried"] = absolute_loss(found["carried"], truth["frames"], valid["frames"])
     return {"loss": sum((getattr(objective, n) * v for n, v in losses.items()), torch.zeros(()).to(state)), **losses}
