@@ -1,15 +1,15 @@
-"""Who moves the arm while recording: the expert, the expert pushed about, a player, random motion, or all in turn."""
+"""Who moves the arm while recording: the expert, pushed about or there and back, a player, random motion, or a mix."""
 
 from __future__ import annotations
 
 from typing import Any
 
-EXPERT, NOISY, PLAY, RANDOM, MIXED = "expert", "noisy", "play", "random", "mixed"
-BEHAVIOURS = (EXPERT, NOISY, PLAY, RANDOM, MIXED)
+EXPERT, NOISY, PLAY, RANDOM, RETRACE, MIXED = "expert", "noisy", "play", "random", "retrace", "mixed"
+BEHAVIOURS = (EXPERT, NOISY, PLAY, RANDOM, RETRACE, MIXED)
 MIXTURE = (PLAY, EXPERT, PLAY, NOISY, RANDOM)
 """What ``mixed`` does, in turns over the seeds of each task: two fifths play, a fifth of each of the others."""
-STEPS = {PLAY: 160, RANDOM: 120}
-"""Control steps of an episode that has no goal: 8 and 6 seconds."""
+STEPS = {PLAY: 160, RANDOM: 120, RETRACE: 300}
+"""Control steps of an episode that does not end with a goal: 8, 6 and 15 seconds."""
 
 
 def turn(behaviour: str, number: int, tasks: int) -> str:
@@ -21,6 +21,7 @@ def actor(behaviour: str, env: Any, seed: int, noise: float) -> Any:
     """Whoever acts in ``env``; has ``reset()`` and ``act()``, as `worldmodel.envs.expert.Expert`."""
     from worldmodel.envs.expert import Expert  # here: only workers may load a simulator
     from worldmodel.envs.play import Play, Rough, Wander
+    from worldmodel.envs.retrace import Retrace
 
-    kinds = {EXPERT: Expert, NOISY: Rough, PLAY: Play, RANDOM: Wander}
+    kinds = {EXPERT: Expert, NOISY: Rough, PLAY: Play, RANDOM: Wander, RETRACE: Retrace}
     return kinds[behaviour](env, seed, noise=noise)

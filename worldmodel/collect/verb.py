@@ -40,8 +40,8 @@ class CollectConfig:
     )
     behaviour: str = option(
         "who moves the arm: expert; noisy: the expert, pushed about hard; play: pushes, knocks over, drops and throws "
-        "the can; random: smooth motion; mixed: 2 play, 1 expert, 1 noisy, 1 random in turn. Failures of all but the "
-        "expert are kept",
+        "the can; random: smooth motion; retrace: the expert, then what it did backwards and forwards again; mixed: 2 "
+        "play, 1 expert, 1 noisy, 1 random in turn. Failures of all but the expert are kept",
         EXPERT,
     )
     expert: str = option("for gym:ID: scripted, random, or the folder of a checkpoint", "scripted")

@@ -28,6 +28,7 @@ ACTORS = {
     "noisy": "scripted expert pushed about, failures kept",
     "play": "scripted play and failures",
     "random": "random actions",
+    "retrace": "scripted expert, then its actions backwards and forwards again, failures kept",
     "mixed": "scripted play, scripted expert and random actions, failures kept",
 }
 """Who acted in a simulation, by the ``behaviour`` of its recipe."""

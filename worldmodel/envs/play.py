@@ -33,6 +33,7 @@ class Activity(IntEnum):
     MISS = 22
     FINGERS = 23
     WANDER = 24
+    RETRACE = 25
 
 
 type Moves = Iterator[tuple[Activity, np.ndarray, float, float]]
