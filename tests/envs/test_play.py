@@ -6,6 +6,7 @@ import pytest
 from worldmodel.envs import make
 from worldmodel.envs.expert import Expert, Phase
 from worldmodel.envs.play import SHARES, Activity, Play, Rough, Wander
+from worldmodel.envs.retrace import LATEST, TAIL, Retrace
 from worldmodel.envs.tasks import REST
 
 
@@ -59,7 +60,35 @@ def test_the_rough_expert_is_pushed_more_and_fails_more(env):
     assert any(row[1][3] != row[2][3] for row in rows), "and made to let go"
 
 
-@pytest.mark.parametrize("who", [Play, Wander, Rough])
+def test_the_expert_walks_back_what_it_did_and_there_again(env):
+    """As a long dream is led: there to a little after the success, back to the first step, and there again."""
+    demonstrated, rows = trace(env, Expert, 3, 80), trace(env, Retrace, 3, 300)
+    there = next(n for n, row in enumerate(rows) if row[0] == Activity.RETRACE)
+    assert TAIL < there < LATEST
+    assert all(np.array_equal(a[2], b[2]) for a, b in zip(demonstrated[: there - TAIL], rows, strict=False))
+    sent = np.array([row[2] for row in rows])
+    cycle = np.concatenate([np.arange(there), np.arange(there - 2, 0, -1)])
+    assert np.array_equal(sent, sent[np.resize(cycle, len(sent))])
+    assert all(np.array_equal(row[1], row[2]) for row in rows[there:]), "the way back is nobody's demonstration"
+
+
+def test_on_its_way_back_the_can_is_mostly_taken_up_again(env):
+    again = 0
+    for seed in range(6):
+        rows = trace(env, Retrace, seed, 200)
+        there = next(n for n, row in enumerate(rows) if row[0] == Activity.RETRACE)
+        again += any(row[5] == 2 and row[3][2] > REST + 0.05 for row in rows[there:])
+    assert again >= 3
+
+
+def test_an_expert_that_never_succeeds_turns_back_too(env):
+    env.reset(seed=0)
+    player = Retrace(env, 0, 0.0)
+    acts = [player.act() for _ in range(LATEST + 2)]  # nothing moves
+    assert [act.phase == Activity.RETRACE for act in acts[-3:]] == [False, True, True]
+
+
+@pytest.mark.parametrize("who", [Play, Wander, Rough, Retrace])
 def test_the_same_seed_plays_the_same_game(env, who):
     first, second = trace(env, who, 3, 60), trace(env, who, 3, 60)
     assert all(np.array_equal(a[2], b[2]) for a, b in zip(first, second, strict=True))
