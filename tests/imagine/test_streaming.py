@@ -12,13 +12,15 @@ from PIL import Image
 from small import CONFIG, dreaming_model, small_model, small_store
 
 from worldmodel import checkpoint
+from worldmodel.collect import CollectConfig, collect
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.experience import EXECUTED
 from worldmodel.imagine import ImagineConfig, imagine
 from worldmodel.imagine.collapse import kept, shows_can, vitals, within
-from worldmodel.imagine.streaming import choose, dream, plan
+from worldmodel.imagine.simulated import simulate
+from worldmodel.imagine.streaming import choose, dream, plan, real_frames
 from worldmodel.model import Stream
 from worldmodel.train.config import ModesConfig
 
@@ -148,5 +150,52 @@ def test_a_dream_that_loses_the_can_is_found_out() -> None:
     lost = np.concatenate([held[:, :100], bare[:, 100:]], axis=1)
     found = kept(shows_can(lost), shows_can(held[0]))
     assert (found["real"], found["imagined"], found["by_hundred"]) == (1, 0.5, [1, 0])
+    beside = kept(shows_can(lost), shows_can(held[0]), shows_can(held))
+    assert beside["simulated"] == 1 and beside["simulated_by_hundred"] == [1, 1] and beside["agree"] == 0.5
     one = kept(shows_can(np.concatenate([held[:1], bare[:1]])), shows_can(held[0]))
     assert one["imagined"] == 0.5 and one["imagined_interval"] == [0, 1]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One real demonstration as large as the small model's frames are, with the simulator's state."""
+    path = tmp_path_factory.mktemp("recorded") / "store"
+    assert collect(CollectConfig(out=str(path), episodes=1, size=32, workers="1", seed=3)) == 0
+    return path
+
+
+def test_the_simulator_shows_what_was_recorded_and_goes_on_after_it(recorded: Path) -> None:
+    clips = Clips([EpisodeStore.open(recorded)], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
+    last = len(clips.time) - 1
+    course = plan(clips, np.array([last - 5, 2]), 12)
+    actions = clips.stores[0].array(EXECUTED).take(course.steps)
+    found = simulate(clips, course.begins, actions)
+    assert found.shape == (2, 12, 2, 32, 32, 3) and course.recorded.sum(1).tolist() == [5, 12]
+    for frames, begin, there in zip(found, course.begins, course.recorded.sum(1), strict=True):
+        assert np.array_equal(frames[:there], real_frames(clips, begin + 1 + np.arange(there)))
+    assert (found[0, 5:] != found[0, 4]).any((1, 2, 3, 4)).all(), "and on, when the recording is over"
+
+
+def test_a_dream_beside_the_simulator_is_measured_to_its_end(
+    ground: tuple[str, Path], recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shared = {"mode": "stream", "checkpoint": str(ground[1] / "model"), "windows": 2, "frames": 120, "show": 1}
+    config = ImagineConfig(**shared, data=str(recorded), out=str(tmp_path), simulate=True, threads=1)
+    assert imagine(config) == 0
+    found = json.loads((tmp_path / "stream.json").read_text())
+    assert [row["dreams"] for row in found["frames"]] == [2] * 120, "recordings alone are over by then"
+    can = found["can"]
+    assert can["simulated"] > 0.9 and len(can["simulated_by_hundred"]) == 2 and 0 <= can["agree"] <= 1
+    assert "under the same actions in the simulator" in capsys.readouterr().out
+    with av.open(str(tmp_path / "stream_0.mp4")) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert min(frame[40:140].std() for frame in frames) > 10, "a picture above to the end"
+
+
+def test_what_cannot_be_simulated_is_refused(ground: tuple[str, Path], tmp_path: Path) -> None:
+    data, root = ground
+    config = ImagineConfig("stream", data, str(root / "model"), str(tmp_path), 2, simulate=True, threads=1)
+    with pytest.raises(UserError, match=f"simulate=true, data={data}: keeps no 'simulator_state'"):
+        imagine(config)
+    with pytest.raises(ValueError, match="simulate=true with mode=forward: expected mode=stream"):
+        ImagineConfig("forward", data, simulate=True)

@@ -39,18 +39,28 @@ def shows_can(frames: UInt8[np.ndarray, "*b C H W 3"]) -> Bool[np.ndarray, "*b"]
     return (red.mean((-1, -2)) >= ENOUGH).any(-1)
 
 
-def kept(imagined: Bool[np.ndarray, "B T"], real: Bool[np.ndarray, " N"]) -> dict[str, Any]:
+def kept(
+    imagined: Bool[np.ndarray, "B T"],
+    real: Bool[np.ndarray, " N"],
+    simulated: Bool[np.ndarray, "B T"] | None = None,
+) -> dict[str, Any]:
     """The share of imagined moments that show the can, with a 95 % interval over dreams, beside that of real ones.
 
-    ``by_hundred``: the same for each hundred of the T steps, so that one sees when it is lost.
+    ``by_hundred``: the same for each hundred of the T steps, so that one sees when it is lost. ``simulated`` is what
+    the simulator shows under the same actions, which may knock a real can out of view as well; with it goes ``agree``,
+    the share of moments at which dream and simulator both show the can or both do not.
     """
     again = Resampled(np.arange(len(imagined)), RESAMPLES, seed=0)
-    parts = [imagined[:, first : first + 100] for first in range(0, imagined.shape[1], 100)]
-    return (
-        {"real": round(float(real.mean()), 4)}
-        | _share("imagined", imagined, again)
-        | {"by_hundred": [round(float(part.mean()), 3) for part in parts]}
-    )
+    found = {"real": round(float(real.mean()), 4)} | _share("imagined", imagined, again)
+    found["by_hundred"] = _by_hundred(imagined)
+    if simulated is not None:
+        found |= _share("simulated", simulated, again) | {"simulated_by_hundred": _by_hundred(simulated)}
+        found |= _share("agree", imagined == simulated, again)
+    return found
+
+
+def _by_hundred(holds: Bool[np.ndarray, "B T"]) -> list[float]:
+    return [round(float(holds[:, first : first + 100].mean()), 3) for first in range(0, holds.shape[1], 100)]
 
 
 def within(

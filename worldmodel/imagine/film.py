@@ -17,14 +17,18 @@ AHEAD = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Steps ahead that the strip shows, as far as the dream goes, and that are told on the screen."""
 
 
-def show(clips: Clips, windows: np.ndarray, frames: np.ndarray, out: Path) -> list[Path]:
+def show(
+    clips: Clips, windows: np.ndarray, frames: np.ndarray, out: Path, truth: np.ndarray | None = None
+) -> list[Path]:
     """Write ``stream_<n>.mp4`` for each of S dreams, ``frames`` uint8 (S, T, C, H, W, 3), and ``stream.png`` of all.
+
+    ``truth``: simulated frames of the same shape to show above them instead of the recorded ones.
 
     Both say in their metadata that they show generated frames. Returns what was written.
     """
     written, rows = [], []
     for number, (window, dreamt) in enumerate(zip(windows, frames, strict=True)):
-        pictures = list(_pictures(clips, int(window), dreamt))
+        pictures = list(_pictures(clips, int(window), dreamt, None if truth is None else truth[number]))
         path = out / f"stream_{number}.mp4"
         write_mp4(path, pictures, round(clips.stores[0].rate), GENERATED)
         written.append(path)
@@ -35,13 +39,13 @@ def show(clips: Clips, windows: np.ndarray, frames: np.ndarray, out: Path) -> li
     return written
 
 
-def _pictures(clips: Clips, window: int, dreamt: np.ndarray) -> Iterator[np.ndarray]:
+def _pictures(clips: Clips, window: int, dreamt: np.ndarray, truth: np.ndarray | None) -> Iterator[np.ndarray]:
     """Step by step what was really seen, cameras side by side, and below it what was imagined."""
     course, cameras = plan(clips, np.array([window]), len(dreamt)), clips.spec.cameras
     for t, frames in enumerate(dreamt):
-        there, names = bool(course.recorded[0, t]), [f"real, step {t + 1}", *cameras[1:]]
-        real = real_frames(clips, course.begins + t + 1)[0] if there else np.zeros_like(frames)
-        if not there:
-            names = ["episode over", *cameras[1:]]
-        above = side_by_side(list(real), names, EDGE)
+        there = truth is not None or bool(course.recorded[0, t])
+        real = np.zeros_like(frames) if truth is None else truth[t]
+        if truth is None and there:
+            real = real_frames(clips, course.begins + t + 1)[0]
+        above = side_by_side(list(real), [f"real, step {t + 1}" if there else "episode over", *cameras[1:]], EDGE)
         yield in_column([above, side_by_side(list(frames), ["imagined", *cameras[1:]], EDGE)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from worldmodel.data.clips import Clips
 from worldmodel.eval.stats import decibels
 from worldmodel.experience import ACTION, EXECUTED, image_key
 from worldmodel.imagine.collapse import kept, shows_can, vitals, within
+from worldmodel.imagine.simulated import simulate
 from worldmodel.model import Stream, WorldModel
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Course:
 class Dreams:
     """What B dreams of T steps were like. errors: of imagined frames and of the first again, summed over dreams.
 
-    frames: those of the first few dreams, which are shown.
+    frames: those of the first few dreams, which are shown. With a simulator beside them, ``truth`` are its frames of
+    these, and ``really`` whether the can was in view there.
     """
 
     errors: Float[np.ndarray, "2 T"]
@@ -49,6 +51,8 @@ class Dreams:
     vitals: Float[np.ndarray, "B T C 3"]
     can: Bool[np.ndarray, "B T"]
     frames: UInt8[np.ndarray, "S T C H W 3"]
+    truth: UInt8[np.ndarray, "S T C H W 3"] | None = None
+    really: Bool[np.ndarray, "B T"] | None = None
 
 
 def choose(clips: Clips, config: ImagineConfig) -> np.ndarray:
@@ -76,24 +80,31 @@ def real_frames(clips: Clips, steps: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def dream(model: WorldModel, clips: Clips, windows: np.ndarray, config: ImagineConfig, show: int) -> Dreams:
-    """Dream from each of these windows, all at once; keep the frames of the first ``show``."""
+    """Dream from each of these windows, all at once; keep the frames of the first ``show``.
+
+    The truth is what was recorded, as far as that goes; with ``config.simulate`` what the simulator does, to the end.
+    """
     store, course = clips.stores[0], plan(clips, windows, config.frames)
     key = EXECUTED if EXECUTED in store.keys else ACTION
     actions = torch.as_tensor(np.asarray(store.array(key).take(course.steps), np.float32))
     first, seen = clips.gather(windows).map(torch.as_tensor), real_frames(clips, course.begins)
     stream = Stream(model, len(windows), config.steps)
     stream.begin(first.images, first.state, seeds=[config.seed + int(window) for window in windows])
+    truth = simulate(clips, course.begins, actions.numpy()) if config.simulate else None
+    known = course.recorded if truth is None else np.ones_like(course.recorded)
     errors, lives, can, shown = np.zeros((2, config.frames)), [], [], []
     for t in track(range(config.frames), f"{len(windows)} dreams", transient=True):
-        frames, there = stream.step(actions[:, t])[0].numpy(), course.recorded[:, t]
+        frames, there = stream.step(actions[:, t])[0].numpy(), known[:, t]
         if there.any():
-            after = real_frames(clips, course.begins[there] + t + 1).astype(np.float32)
-            wrong = [((guess[there] - after) ** 2).mean((1, 2, 3, 4)).sum() for guess in (frames, seen)]
+            after = real_frames(clips, course.begins[there] + t + 1) if truth is None else truth[:, t]
+            off = (guess[there] - after.astype(np.float32) for guess in (frames, seen))
+            wrong = [(error**2).mean((1, 2, 3, 4)).sum() for error in off]
             errors[:, t] = wrong
         lives.append(vitals(frames))
         can.append(shows_can(frames))
         shown.append(frames[:show])
-    return Dreams(errors, course.recorded.sum(0), *(np.stack(each, axis=1) for each in (lives, can, shown)))
+    found = Dreams(errors, known.sum(0), *(np.stack(each, axis=1) for each in (lives, can, shown)))
+    return found if truth is None else replace(found, truth=truth[:show], really=shows_can(truth))
 
 
 def measure(yards: Sequence[Clips], parts: list[Dreams], config: ImagineConfig) -> dict[str, Any]:
@@ -115,14 +126,16 @@ def measure(yards: Sequence[Clips], parts: list[Dreams], config: ImagineConfig) 
     real, there = map(np.concatenate, zip(*((vitals(frames), shows_can(frames)) for frames in recorded), strict=True))
     lives, can = np.concatenate([part.vitals for part in parts]), np.concatenate([part.can for part in parts])
     about = {"dreams": len(lives), "length": config.frames, "real_frames": len(real)}
-    object_kept = kept(can, there) if there.mean() > 0.5 else None  # other people's scenes have no can
+    really = [part.really for part in parts if part.really is not None]
+    besides = np.concatenate(really) if really else None
+    object_kept = kept(can, there, besides) if there.mean() > 0.5 else None  # other people's scenes have no can
     return about | {"can": object_kept, "frames": rows, "vitals": within(lives, real, yards[0].spec.cameras)}
 
 
 def stream(
     model: WorldModel, clips: Clips, config: ImagineConfig, yards: Sequence[Clips]
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """What ``config.windows`` dreams were like, and of the first few: their windows, and their frames (S, T, ...).
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray | None]:
+    """What ``config.windows`` dreams were like, and of the first few: windows, frames (S, T, ...), simulated ones.
 
     ``yards``: recordings whose frames' range is the yardstick of long dreams.
     """
@@ -132,4 +145,5 @@ def stream(
         for first in range(0, len(chosen), BATCH)
     ]
     frames = np.concatenate([part.frames for part in parts])[: config.show]
-    return measure(yards, parts, config), chosen[: len(frames)], frames
+    truth = [part.truth for part in parts if part.truth is not None]
+    return measure(yards, parts, config), chosen[: len(frames)], frames, np.concatenate(truth) if truth else None

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from worldmodel import checkpoint
 from worldmodel.backbone import fast_dtype
+from worldmodel.collect.restore import check_restorable
 from worldmodel.config import UserError, closest, option
 from worldmodel.data.clips import Clips
 from worldmodel.eval.candidate import use_threads
@@ -50,6 +51,9 @@ class ImagineConfig:
     real: str | None = option(
         "mode=stream: recordings, by commas, whose frames' range dreams should keep to; else data", None
     )
+    simulate: bool = option(
+        "mode=stream: carry the same actions out in MuJoCo too: the truth to the dream's end", False
+    )
     holdout: float = option("use the last episodes only: the share that training kept out; 0 for all", 0.0)
     steps: int = option("sampling steps; dreams (mode=stream) look sharper in 4, 2 are faster", 2)
     seed: int = option("of the moments and of the sampling noise", 0)
@@ -64,6 +68,8 @@ class ImagineConfig:
             raise ValueError(f"mode={self.mode}: no such mode; {closest(self.mode, known)}")
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
+        if self.simulate and self.mode not in ("???", STREAM):
+            raise ValueError(f"simulate=true with mode={self.mode}: expected mode={STREAM}; others compare recordings")
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,9 @@ def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
     """Dream frame by frame from recorded moments, under recorded actions; measure and film it."""
     names = config.real.strip("[]").split(",") if config.real else []
     yards = [open_clips(model.config, ScoreConfig(data=name.strip())) for name in names] or [clips]
-    found, windows, frames = stream(model, clips, config, yards)
+    if config.simulate:
+        check_restorable(clips.stores[0], f"simulate=true, data={config.data}")
+    found, windows, frames, truth = stream(model, clips, config, yards)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     head = _head(config) | {"real": config.real or config.data}
@@ -119,7 +127,10 @@ def _stream(model: WorldModel, clips: Clips, config: ImagineConfig) -> int:
             lines.append(f"{camera}: {what}: {', '.join(each)}")
     if found["can"] is not None:
         lines.append(_share(found["can"], "the can is in view, in either camera: imagined moments", "imagined"))
-    written = show(clips, windows, frames, out)
+        if "simulated" in found["can"]:
+            lines.append(_share(found["can"], "under the same actions in the simulator", "simulated"))
+            lines.append(_share(found["can"], "dream and simulator agree on that", "agree"))
+    written = show(clips, windows, frames, out, truth)
     print("\n".join([*lines, f"{written[-1]} and films beside it show {len(frames)} of {found['dreams']} dreams"]))
     return 0
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from worldmodel.collect.demonstrate import SIMULATOR_STATE
+from worldmodel.collect.restore import check_restorable
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.envs import TASKS, get_task
 from worldmodel.envs.scene import load_scene
 from worldmodel.eval.frozen import SPLITS, Starts, StartsError, Trial, digest, find
-from worldmodel.experience import CONTROL_HZ, cameras_of
+from worldmodel.experience import cameras_of
 from worldmodel.play.messages import Place
 
 SEEDED = np.empty(0, np.float64)
@@ -74,25 +75,13 @@ class Places:
 
     def _check(self, store: EpisodeStore, cameras: tuple[str, ...]) -> None:
         name = f"data={self.name}"
-        if store.rate != CONTROL_HZ:
-            raise UserError(f"{name}: recorded at {store.rate:g} Hz, play runs at {CONTROL_HZ}; give data of that rate")
         if lacking := [camera for camera in cameras if camera not in (there := cameras_of(dict.fromkeys(store.keys)))]:
             seen = ", ".join(there) or "none"
             raise UserError(f"{name}: lacks camera {lacking[0]!r}, which the checkpoint sees; it has: {seen}")
-        if SIMULATOR_STATE not in store.keys:
-            raise UserError(
-                f"{name}: keeps no {SIMULATOR_STATE!r}, so MuJoCo cannot be put at its frames; `worldmodel collect` "
-                "records it"
-            )
+        check_restorable(store, name)
         for task in store.tasks:
-            if task not in TASKS or TASKS[task].scene != self.task.scene:
+            if TASKS[task].scene != self.task.scene:
                 raise UserError(f"{name}: task {task!r} plays in another scene than {self.task.name}")
-        for task, made in dict(store.meta["provenance"].get("environment") or {}).items():
-            theirs = made.get("scene_sha256", self.scene) if isinstance(made, dict) else self.scene
-            if theirs != self.scene:
-                raise UserError(
-                    f"{name}: {task} was recorded in scene {theirs[:12]}, this is {self.scene[:12]}; collect it again"
-                )
 
 
 def _shipped(split: str, task: str) -> Path | None:
