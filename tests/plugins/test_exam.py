@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,11 @@ def test_a_policy_with_a_memory_sees_what_it_would_see_in_lerobots_loop(tmp_path
         torch.testing.assert_close(asked[0][key], asked[2][key], rtol=0, atol=0)
 
 
+def _pictures(path: Path) -> Iterator[np.ndarray]:
+    with av.open(str(path)) as film:
+        yield from (frame.to_ndarray(format="rgb24") for frame in film.decode(video=0))
+
+
 def test_a_stage_shows_the_looks_of_the_last_control_steps(tmp_path: Path) -> None:
     trial = Starts.load(find("validation", "lift_can")).trials(1)[0]
     actions = np.tile(np.array([0.5, 0.0, 0.2, -1.0], np.float32), (5, 1))
@@ -125,7 +132,8 @@ def test_a_stage_shows_the_looks_of_the_last_control_steps(tmp_path: Path) -> No
     films = [tmp_path / f"{looks}.mp4" for looks in (1, 3)]
     for stage, film in zip((alone, together), films, strict=True):
         assert stage.film(trial, actions, str(film)).steps == 5
-    assert films[0].read_bytes() == films[1].read_bytes(), "films show one look at a time"
+    one, other = (np.stack(list(_pictures(film))).astype(float) for film in films)  # an encoder's bytes may differ
+    assert one.shape == other.shape and np.abs(one - other).mean() < 1, "films show one look at a time"
 
 
 def test_who_cannot_sit_it_is_told_in_one_line(tmp_path: Path) -> None:
