@@ -169,7 +169,7 @@ def test_the_simulator_shows_what_was_recorded_and_goes_on_after_it(recorded: Pa
     last = len(clips.time) - 1
     course = plan(clips, np.array([last - 5, 2]), 12)
     actions = clips.stores[0].array(EXECUTED).take(course.steps)
-    found = simulate(clips, course.begins, actions)
+    found = np.stack(list(simulate(clips, course.begins, actions)), axis=1)
     assert found.shape == (2, 12, 2, 32, 32, 3) and course.recorded.sum(1).tolist() == [5, 12]
     for frames, begin, there in zip(found, course.begins, course.recorded.sum(1), strict=True):
         assert np.array_equal(frames[:there], real_frames(clips, begin + 1 + np.arange(there)))

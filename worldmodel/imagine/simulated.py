@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from rich.progress import track
 
 from worldmodel import envs
 from worldmodel.collect.demonstrate import SIMULATOR_STATE
@@ -15,26 +16,26 @@ from worldmodel.experience import image_key
 
 def simulate(
     clips: Clips, begins: Int[np.ndarray, " B"], actions: Float[np.ndarray, "B T A"]
-) -> UInt8[np.ndarray, "B T C H W 3"]:
-    """Frames of all cameras after each of these actions, begun at these steps of the store, as large as its own.
+) -> Generator[UInt8[np.ndarray, "B C H W 3"]]:
+    """Step by step the frames of all cameras after each of these actions, begun at these steps of the store.
 
-    It goes on after success and past a task's time. Raises UserError where the states do not fit the simulator; see
-    `check_restorable` for what can be known before.
+    They are as large as its own. It goes on after success and past a task's time. Raises UserError where the states do
+    not fit the simulator; see `check_restorable` for what can be known before.
     """
     store, cameras = clips.stores[0], clips.spec.cameras
-    size = store.row(image_key(cameras[0]))[0]
-    tasks = [store.tasks[kind] for kind in store.task_index[np.searchsorted(store.ends, begins, side="right")]]
-    frames = np.zeros((*actions.shape[:2], len(cameras), size, size, 3), np.uint8)
-    worlds = {task: envs.make(task, cameras=cameras, size=size) for task in sorted(set(tasks))}
-    for b in track(range(len(begins)), f"{len(begins)} times in the simulator", transient=True):
-        world, state = worlds[tasks[b]], np.asarray(store.array(SIMULATOR_STATE)[int(begins[b])], np.float64)
-        try:
-            world.reset(seed=0, options={"state": state})
-        except ValueError as error:
-            raise UserError(f"{store.path}: {' '.join(str(error).split())}") from error
-        for t, action in enumerate(actions[b]):
-            seen = world.step(action)[0]
-            frames[b, t] = [seen[image_key(camera)] for camera in cameras]
-    for world in worlds.values():
-        world.close()
-    return frames
+    size, worlds = store.row(image_key(cameras[0]))[0], []
+    try:
+        for begin, episode in zip(begins, np.searchsorted(store.ends, begins, side="right"), strict=True):
+            task = store.tasks[store.task_index[episode]]
+            worlds.append(envs.make(task, cameras=cameras, size=size))
+            state = np.asarray(store.array(SIMULATOR_STATE)[int(begin)], np.float64)
+            try:
+                worlds[-1].reset(seed=0, options={"state": state})
+            except ValueError as error:
+                raise UserError(f"{store.path}: {' '.join(str(error).split())}") from error
+        for t in range(actions.shape[1]):
+            seen = [world.step(actions[b, t])[0] for b, world in enumerate(worlds)]
+            yield np.stack([[one[image_key(camera)] for camera in cameras] for one in seen])
+    finally:
+        for world in worlds:
+            world.close()

@@ -92,19 +92,25 @@ def dream(model: WorldModel, clips: Clips, windows: np.ndarray, config: ImagineC
     stream.begin(first.images, first.state, seeds=[config.seed + int(window) for window in windows])
     truth = simulate(clips, course.begins, actions.numpy()) if config.simulate else None
     known = course.recorded if truth is None else np.ones_like(course.recorded)
-    errors, lives, can, shown = np.zeros((2, config.frames)), [], [], []
+    errors, lives, can, shown, real = np.zeros((2, config.frames)), [], [], [], []
     for t in track(range(config.frames), f"{len(windows)} dreams", transient=True):
         frames, there = stream.step(actions[:, t])[0].numpy(), known[:, t]
         if there.any():
-            after = real_frames(clips, course.begins[there] + t + 1) if truth is None else truth[:, t]
+            after = next(truth) if truth else real_frames(clips, course.begins[there] + t + 1)
             off = (guess[there] - after.astype(np.float32) for guess in (frames, seen))
             wrong = [(error**2).mean((1, 2, 3, 4)).sum() for error in off]
             errors[:, t] = wrong
+            if truth:
+                real.append((shows_can(after), after[:show].copy()))
         lives.append(vitals(frames))
         can.append(shows_can(frames))
         shown.append(frames[:show])
     found = Dreams(errors, known.sum(0), *(np.stack(each, axis=1) for each in (lives, can, shown)))
-    return found if truth is None else replace(found, truth=truth[:show], really=shows_can(truth))
+    if truth is None:
+        return found
+    truth.close()
+    really, above = (np.stack(each, axis=1) for each in zip(*real, strict=True))
+    return replace(found, really=really, truth=above)
 
 
 def measure(yards: Sequence[Clips], parts: list[Dreams], config: ImagineConfig) -> dict[str, Any]:
