@@ -47,5 +47,6 @@ def _pictures(clips: Clips, window: int, dreamt: np.ndarray, truth: np.ndarray |
         real = np.zeros_like(frames) if truth is None else truth[t]
         if truth is None and there:
             real = real_frames(clips, course.begins + t + 1)[0]
-        above = side_by_side(list(real), [f"real, step {t + 1}" if there else "episode over", *cameras[1:]], EDGE)
+        named = f"{'real' if truth is None else 'MuJoCo'}, step {t + 1}" if there else "episode over"
+        above = side_by_side(list(real), [named, *cameras[1:]], EDGE)
         yield in_column([above, side_by_side(list(frames), ["imagined", *cameras[1:]], EDGE)])
