@@ -44,15 +44,15 @@ class Rotary(nn.Module):
 
 
 def rotate(
-    x: Float[Tensor, "B h N d"], turn: tuple[Float[Tensor, "*b N P"], Float[Tensor, "*b N P"]]
-) -> Float[Tensor, "B h N d"]:
+    x: Float[Tensor, "*lead N d"], turn: tuple[Float[Tensor, "*b N P"], Float[Tensor, "*b N P"]]
+) -> Float[Tensor, "*lead N d"]:
     """Rotate the two halves of every head by the places' angles."""
     cos, sin = (t.unsqueeze(-3).to(x.dtype) for t in turn)
     left, right = x.chunk(2, dim=-1)
     return torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
 
 
-def unit(x: Float[Tensor, "B h N d"]) -> Float[Tensor, "B h N d"]:
+def unit(x: Float[Tensor, "*lead d"]) -> Float[Tensor, "*lead d"]:
     """Every head's vector at unit root mean square, computed in float32."""
     return (x.float() * torch.rsqrt(x.float().square().mean(-1, keepdim=True) + 1e-6)).to(x.dtype)
 
@@ -70,9 +70,10 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, (B, heads, N, head_dim) each, rotated to their places."""
-        q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
-        q, k = unit(q) * self.scale_q.to(q.dtype), unit(k) * self.scale_k.to(k.dtype)
-        return rotate(q, turn), rotate(k, turn), v
+        each = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        scales = torch.stack([self.scale_q, self.scale_k]).to(each.dtype)[:, None, None, None]
+        both = rotate(unit(each[:2]) * scales, turn)
+        return both[0], both[1], each[2]
 
     def attend(
         self,
