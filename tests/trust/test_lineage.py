@@ -232,7 +232,7 @@ def test_what_weights_were_begun_from(store_of, checkpoint_of, capsys):
 
 def test_the_shipped_checkpoint_has_a_lineage():
     record = trace("shipped")
-    assert record["weights"]["intact"] and len(record["data"]) == 3
+    assert record["weights"]["intact"] and len(record["data"]) == 4
     assert {simulator["mujoco"] for data in record["data"] for simulator in data["simulators"]} == {"3.17.0"}
     assert {data["card"]["licence"]["value"] for data in record["data"]} == {"Apache-2.0"}
 
