@@ -70,10 +70,10 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, (B, heads, N, head_dim) each, rotated to their places."""
-        each = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        scales = torch.stack([self.scale_q, self.scale_k]).to(each.dtype)[:, None, None, None]
-        both = rotate(unit(each[:2]) * scales, turn)
-        return both[0], both[1], each[2]
+        qkv = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        scales = torch.stack([self.scale_q, self.scale_k]).to(qkv.dtype)[:, None, None, None]
+        q, k = rotate(unit(qkv[:2]) * scales, turn)  # both at once: fewer, larger operations
+        return q, k, qkv[2]
 
     def attend(
         self,

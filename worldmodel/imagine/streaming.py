@@ -98,8 +98,7 @@ def dream(model: WorldModel, clips: Clips, windows: np.ndarray, config: ImagineC
         if there.any():
             after = next(truth) if truth else real_frames(clips, course.begins[there] + t + 1)
             off = (guess[there] - after.astype(np.float32) for guess in (frames, seen))
-            wrong = [(error**2).mean((1, 2, 3, 4)).sum() for error in off]
-            errors[:, t] = wrong
+            errors[:, t] = [(error**2).mean((1, 2, 3, 4)).sum() for error in off]
             if truth:
                 real.append((shows_can(after), after[:show].copy()))
         lives.append(vitals(frames))
