@@ -18,7 +18,7 @@ here = pathlib.Path(worldmodel.__file__).resolve().parents[1]
 assert here == pathlib.Path.cwd().resolve(), f"imported {here}, not the wheel"
 for folder in ("configs", "envs", "eval", "checkpoints"):
     assert "_assets" in assets.asset(folder).parts, assets.asset(folder)
-import gymnasium, worldmodel.envs
+import gymnasium, worldmodel.sims.can
 
 observation, _ = gymnasium.make("worldmodel/PlaceCan-v0", size=32).reset(seed=0)
 assert observation["observation.images.scene"].shape == (32, 32, 3)

@@ -17,18 +17,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
-    "experience assets spawned",
-    "data envs config revision",
-    "tokens external",
-    "backbone",
+    "schema assets processes",
+    "config data revision report",
+    "sims tokens",
+    "backbone envs",
     "flow",
     "model",
     "checkpoint",
-    "policies dream",
+    "policies",
     "rollout",
-    "train eval collect encode",
-    "demo bench doctor trust probe imagine play",
-    "study",
+    "collect evaluate train",
+    "imagine",
+    "bench demo doctor dream play quality",
     "cli",
 )
 RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms.split()}
@@ -91,9 +91,9 @@ def test_imports_point_down(path: Path) -> None:
 
 def test_the_ladder_test_sees_lazy_and_relative_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     module = PACKAGE / "data" / "invented.py"
-    text = 'def f():\n    from ..envs import make\n    import_module("worldmodel.cli")\n'
+    text = 'def f():\n    from ..evaluate import make\n    import_module("worldmodel.cli")\n'
     monkeypatch.setattr(Path, "read_text", lambda self, *a, **k: text)
-    assert {room(name) for name in imported(module)} == {"envs", "cli"}
+    assert {room(name) for name in imported(module)} == {"evaluate", "cli"}
 
 
 def test_content_folders_are_not_packages() -> None:

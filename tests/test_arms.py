@@ -8,13 +8,13 @@ from torch.nn import functional as F
 
 from tests.fakes.small import small_clip, small_model
 from tests.test_model import noise_for
-from worldmodel.experience import Clip
 from worldmodel.flow import ARMS, NoiseConfig, NoiseDraw, NoiseLaw, ObjectiveConfig, draw_noise, mix
 from worldmodel.flow.noise import ObservedLaw, draw_observed, draw_regression
 from worldmodel.flow.objective import dispersion, regression_loss
 from worldmodel.flow.sampler import regression_grid, sample
 from worldmodel.model import Given, Want, WorldModel
 from worldmodel.model.loss import groups_apart, present
+from worldmodel.schema import Clip
 
 TEACHING = ("sra", "self_flow", "separated")
 

@@ -21,7 +21,8 @@ from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreError, lay
 from worldmodel.data.describe import summary
 from worldmodel.data.inspect import InspectConfig, info
 from worldmodel.data.journal import read_journal
-from worldmodel.experience import (
+from worldmodel.rollout import rollout
+from worldmodel.schema import (
     ACTION,
     AUDIO,
     ENVIRONMENT_STATE,
@@ -31,7 +32,6 @@ from worldmodel.experience import (
     image_key,
     segmentation_key,
 )
-from worldmodel.rollout import rollout
 
 FAKES = Path(counting.__file__).parent
 TAIL = 3

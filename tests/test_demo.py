@@ -17,11 +17,11 @@ from worldmodel.config import UserError
 from worldmodel.demo import DemoConfig, demo
 from worldmodel.demo.film import Film, Surprise
 from worldmodel.demo.verb import choose, show
-from worldmodel.eval.candidate import Candidate
-from worldmodel.eval.evaluate import settle
-from worldmodel.eval.frozen import Starts, find
-from worldmodel.experience import image_key
+from worldmodel.evaluate.candidate import Candidate
+from worldmodel.evaluate.evaluate import settle
+from worldmodel.evaluate.frozen import Starts, find
 from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.schema import image_key
 
 SCENE, WRIST = image_key("scene"), image_key("wrist")
 
@@ -135,7 +135,7 @@ def test_bad_input(tmp_path: Path) -> None:
 
 def test_a_model_acts_and_imagines(tmp_path: Path) -> None:
     """Untrained weights, one real chunk: the demo's calls fit the model's policy."""
-    from worldmodel.eval.candidate import open_candidate
+    from worldmodel.evaluate.candidate import open_candidate
 
     model = WorldModel(ModelConfig(backbone=BackboneConfig(width=48, depth=2, heads=2)))
     candidate = open_candidate(str(checkpoint.save(model, tmp_path / "model", {})), "place_can", 8, device="cpu")

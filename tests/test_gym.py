@@ -13,14 +13,14 @@ from worldmodel.collect.gym_stage import decider
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, verify
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.eval.candidate import Candidate
-from worldmodel.eval.evaluate import EvaluateConfig, evaluate, examine, settle
-from worldmodel.eval.frozen import SEED, Starts, StartsError
-from worldmodel.eval.gym_stage import FIRST_SEED, GymStage, GymStages, freeze_seeds
-from worldmodel.eval.starts import StartsConfig, starts
-from worldmodel.experience import ACTION, EXECUTED, STATE, image_key
-from worldmodel.external.gym_env import open_env
-from worldmodel.external.gym_experts import Chance
+from worldmodel.evaluate.candidate import Candidate
+from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate, examine, settle
+from worldmodel.evaluate.frozen import SEED, Starts, StartsError
+from worldmodel.evaluate.gym_stage import FIRST_SEED, GymStage, GymStages, freeze_seeds
+from worldmodel.evaluate.starts import StartsConfig, starts
+from worldmodel.schema import ACTION, EXECUTED, STATE, image_key
+from worldmodel.sims.gymnasium.env import open_env
+from worldmodel.sims.gymnasium.experts import Chance
 
 EYE = image_key("eyes.left")
 

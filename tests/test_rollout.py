@@ -4,8 +4,8 @@ import counting
 import numpy as np
 import pytest
 
-from worldmodel.experience import ACTION
 from worldmodel.rollout import rollout
+from worldmodel.schema import ACTION
 
 
 @pytest.mark.parametrize("execute", [1, 3, 6])

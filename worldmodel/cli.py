@@ -40,7 +40,7 @@ VERBS = (
          "worldmodel collect 'task=gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos' out=datasets/local/pusht"),
     ),
     Verb(
-        "encode", "worldmodel.encode", "encode", "EncodeConfig",
+        "encode", "research.encode", "encode", "EncodeConfig",
         "Precompute a frozen encoder's features of a store's frames, for objective.kind=repa. Run it again to resume.",
         ("worldmodel encode data=datasets/local/place_can encoder=dinov2_s out=datasets/local/place_can.dinov2_s",),
     ),
@@ -52,19 +52,19 @@ VERBS = (
          "worldmodel train model=tiny data=datasets/local/place_can out=outputs/try"),
     ),
     Verb(
-        "starts", "worldmodel.eval.starts", "starts", "StartsConfig",
+        "starts", "worldmodel.evaluate.starts", "starts", "StartsConfig",
         "Freeze start states (full simulator state and a hash) into one file.",
         ("worldmodel starts task=place_can episodes=200 seed=7 out=outputs/starts.npz",),
     ),
     Verb(
-        "evaluate", "worldmodel.eval.evaluate", "evaluate", "EvaluateConfig",
+        "evaluate", "worldmodel.evaluate.evaluate", "evaluate", "EvaluateConfig",
         "Score a checkpoint closed loop on frozen start states; write report.json, episodes.jsonl and index.html.",
         ("worldmodel evaluate checkpoint=shipped task=place_can episodes=200 starts=test out=outputs/test",
          "worldmodel evaluate checkpoint=outputs/place_can task=place_can perturb=light out=outputs/light",
          "worldmodel evaluate checkpoint=outputs/robosuite_can task=robosuite:PickPlaceCan batch=4 out=outputs/can"),
     ),
     Verb(
-        "probe", "worldmodel.probe", "probe", "ProbeConfig",
+        "probe", "research.probe", "probe", "ProbeConfig",
         "Linear probes of a checkpoint's frozen features, by layer and noise level: can, gripper, grasp, phase.",
         ("worldmodel probe checkpoint=shipped data=datasets/local/place_can out=outputs/probe",
          "worldmodel probe checkpoint=outputs/place_can data=datasets/local/place_can out=outputs/probe quick=true"),
@@ -82,7 +82,7 @@ VERBS = (
         ("worldmodel play", "worldmodel play task=lift_can data=datasets/local/lift_can port=0"),
     ),
     Verb(
-        "score", "worldmodel.eval.score", "score", "ScoreConfig",
+        "score", "worldmodel.imagine.score", "score", "ScoreConfig",
         "Compare a checkpoint's imagined frames and actions with recordings, open loop: figures, and a page.",
         ("worldmodel score checkpoint=shipped data=datasets/local/mixed out=outputs/score",
          "worldmodel score checkpoint=outputs/theirs data=lerobot:OWNER/NAME holdout=0.02 out=outputs/theirs"),
@@ -98,25 +98,25 @@ VERBS = (
         ("worldmodel data verify datasets/local/place_can",), "store",
     ),
     Verb(
-        "data health", "worldmodel.trust.health", "health", "HealthConfig",
+        "data health", "worldmodel.quality.health", "health", "HealthConfig",
         "Examine an EpisodeStore: idle, repeated and dark frames, jumps, camera timing, train/test leakage.",
         ("worldmodel data health datasets/local/place_can out=outputs/health",
          "worldmodel data health datasets/local/place_can against=datasets/local/held_out"), "store",
     ),
     Verb(
-        "data view", "worldmodel.trust.view", "view", "ViewConfig",
+        "data view", "worldmodel.quality.view", "view", "ViewConfig",
         "Show episodes of an EpisodeStore: one HTML file with strips and plots, and a recording for the Rerun viewer.",
         ("worldmodel data view datasets/local/place_can out=outputs/view",
          "worldmodel data view datasets/local/place_can episodes=0,7 rerun=true"), "store",
     ),
     Verb(
-        "data card", "worldmodel.trust.card", "card", "CardConfig",
+        "data card", "worldmodel.quality.card", "card", "CardConfig",
         "Write the card of an EpisodeStore: licence, source, consent, how it was collected, and its health.",
         ("worldmodel data card datasets/local/place_can",
          "worldmodel data card datasets/local/mine licence=CC-BY-4.0 source=... consent=..."), "store",
     ),
     Verb(
-        "lineage", "worldmodel.trust.lineage", "lineage", "LineageConfig",
+        "lineage", "worldmodel.quality.lineage", "lineage", "LineageConfig",
         "Say which data, which code and which simulator made a checkpoint's weights, and what nobody knows.",
         ("worldmodel lineage checkpoint=shipped", "worldmodel lineage checkpoint=outputs/place_can json=true"),
     ),
@@ -135,7 +135,7 @@ VERBS = (
          "worldmodel policy convert outputs/lerobot_train out=outputs/from_lerobot"), "source",
     ),
     Verb(
-        "env install", "worldmodel.external.install", "install", "InstallConfig",
+        "env install", "worldmodel.sims.remote.install", "install", "InstallConfig",
         "Make a pinned environment of its own for a simulator whose needs clash with ours: robosuite, metaworld.",
         ("worldmodel env install robosuite", "worldmodel env install metaworld"), "name",
     ),
@@ -145,7 +145,7 @@ VERBS = (
         ("worldmodel doctor", "worldmodel doctor json=true"),
     ),
     Verb(
-        "study selfflow", "worldmodel.study", "selfflow", "StudyConfig",
+        "study selfflow", "research.study", "selfflow", "StudyConfig",
         "Compare training objectives over seeds and data sizes; write rows and a report. Run it again to resume.",
         ("worldmodel study selfflow study=smoke data=datasets/local/place_can",
          "worldmodel study selfflow plan=place_can report_only=true"),

@@ -25,7 +25,7 @@ GIB = 2**30
 
 DRAW = """
 import json, time
-from worldmodel.envs import make
+from worldmodel.sims.can import make
 env = make("lift_can")
 env.reset(seed=0)
 start = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from worldmodel.experience import ACTION, AUDIO, AUDIO_HZ, CONTROL_HZ, Arrays, Episode, Policy
+from worldmodel.schema import ACTION, AUDIO, AUDIO_HZ, CONTROL_HZ, Arrays, Episode, Policy
 
 
 @runtime_checkable

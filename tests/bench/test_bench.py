@@ -11,7 +11,7 @@ from small import small_store
 from worldmodel.bench import BenchConfig
 from worldmodel.bench.imagining import imagine
 from worldmodel.bench.simulating import simulate
-from worldmodel.experience import ACTION, EXECUTED, STATE, Episode, image_key
+from worldmodel.schema import ACTION, EXECUTED, STATE, Episode, image_key
 
 CAMERAS, SIZE, STEPS = ("scene", "wrist"), 8, 30
 

@@ -8,7 +8,7 @@ from small import small_store
 
 from worldmodel.data.clips import Clips, ClipSpec, tolerance
 from worldmodel.data.store import EpisodeStore
-from worldmodel.experience import ACTION, EXECUTED, STATE, Episode
+from worldmodel.schema import ACTION, EXECUTED, STATE, Episode
 
 SPEC = ClipSpec(("scene", "wrist"), 16, ("place_can", "lift_can"))
 

@@ -20,7 +20,7 @@ from worldmodel.data.lerobot_convert import from_store, to_store  # noqa: E402
 from worldmodel.data.lerobot_data import Recording  # noqa: E402
 from worldmodel.data.lerobot_store import LeRobotStore, relative_dimensions  # noqa: E402
 from worldmodel.data.source import open_source  # noqa: E402
-from worldmodel.experience import ACTION, EXECUTED, STATE, image_key  # noqa: E402
+from worldmodel.schema import ACTION, EXECUTED, STATE, image_key  # noqa: E402
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 NAMES = {"observation.image": "observation.images.image"}

@@ -9,7 +9,7 @@ from worldmodel.data import EpisodeStore, StoreError, verify
 from worldmodel.data.card import origin, pass_on
 from worldmodel.data.conventions import matrix_from_axis_angle, matrix_from_six, matrix_from_xyzw, xyzw_from_matrix
 from worldmodel.data.convert import ConvertConfig, convert, kind_of
-from worldmodel.experience import ACTION, EXECUTED, STATE, Episode, image_key
+from worldmodel.schema import ACTION, EXECUTED, STATE, Episode, image_key
 
 h5py = pytest.importorskip("h5py")
 

@@ -10,7 +10,7 @@ import zarr
 
 from worldmodel.data import DamagedStoreError, EpisodeStore, InterruptedStoreError, StoreError, StoreWriter, layout
 from worldmodel.data.views import MappedView, ResidentView, ZarrView
-from worldmodel.experience import ACTION, Episode, image_key
+from worldmodel.schema import ACTION, Episode, image_key
 
 SCENE = image_key("scene")
 PROVENANCE = {"recipe": {"episodes": 5}, "command": "worldmodel collect out=here"}

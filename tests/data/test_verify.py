@@ -9,7 +9,7 @@ import pytest
 
 from worldmodel.data import DamagedStoreError, EpisodeStore, StoreError, layout, verify
 from worldmodel.data import inspect as verbs
-from worldmodel.experience import ACTION, EXECUTED, Episode, image_key
+from worldmodel.schema import ACTION, EXECUTED, Episode, image_key
 
 SCENE = image_key("scene")
 BLOCK = 8

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.eval.actor import noise_seed
-from worldmodel.eval.frozen import Starts, Trial
-from worldmodel.eval.stage import Moment
-from worldmodel.experience import STATE, image_key
+from worldmodel.evaluate.actor import noise_seed
+from worldmodel.evaluate.frozen import Starts, Trial
+from worldmodel.evaluate.stage import Moment
+from worldmodel.schema import STATE, image_key
 
 SCENE, WRIST = image_key("scene"), image_key("wrist")
 EXECUTE = 4

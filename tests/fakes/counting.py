@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.collect.demonstrate import Recipe, record
-from worldmodel.experience import ACTION, ENVIRONMENT_STATE, EXECUTED, STATE, Episode, image_key
+from worldmodel.schema import ACTION, ENVIRONMENT_STATE, EXECUTED, STATE, Episode, image_key
 
 SCENE, WRIST = image_key("scene"), image_key("wrist")
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from worldmodel import envs
-from worldmodel.envs.expert import Expert
-from worldmodel.eval.actor import noise_seed
-from worldmodel.eval.frozen import Trial
-from worldmodel.experience import STATE
+from worldmodel.evaluate.actor import noise_seed
+from worldmodel.evaluate.frozen import Trial
+from worldmodel.schema import STATE
+from worldmodel.sims.can.expert import Expert
 
 
 class ExpertPolicy:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldmodel.spawned import fair
+from worldmodel.processes import fair
 
 TASKS = ("push the T to the goal", "open the drawer")
 LENGTHS = (11, 7, 9)

@@ -8,8 +8,8 @@ import torch
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data import EpisodeStore
-from worldmodel.experience import ACTION, AUDIO, EXECUTED, STATE, Clip, Episode, image_key, segmentation_key
 from worldmodel.model import Given, ModelConfig, WorldModel
+from worldmodel.schema import ACTION, AUDIO, EXECUTED, STATE, Clip, Episode, image_key, segmentation_key
 
 CONFIG = ModelConfig(backbone=BackboneConfig(width=32, depth=2, heads=2), size=32)
 

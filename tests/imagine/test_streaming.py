@@ -16,12 +16,12 @@ from worldmodel.collect import CollectConfig, collect
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.experience import EXECUTED
 from worldmodel.imagine import ImagineConfig, imagine
 from worldmodel.imagine.collapse import kept, shows_can, vitals, within
 from worldmodel.imagine.simulated import simulate
 from worldmodel.imagine.streaming import choose, dream, plan, real_frames
 from worldmodel.model import Stream
+from worldmodel.schema import EXECUTED
 from worldmodel.train.config import ModesConfig
 
 

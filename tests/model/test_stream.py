@@ -9,13 +9,13 @@ import pytest
 import torch
 from small import CONFIG, dreaming_model, small_model
 
-from worldmodel.experience import STATE, Clip
 from worldmodel.flow import ObjectiveConfig
 from worldmodel.flow.noise import NoiseDraw
 from worldmodel.flow.sampler import grid
 from worldmodel.model import Stream, WorldModel
 from worldmodel.model.moments import DOUBT
 from worldmodel.model.rehearsal import foresee_each, lay_out, rehearse
+from worldmodel.schema import STATE, Clip
 from worldmodel.train import TrainConfig
 from worldmodel.train.config import StreamConfig
 from worldmodel.train.streaming import stream_noise

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from worldmodel import envs
-from worldmodel.experience import STATE
 from worldmodel.play.drive import DEAD, SPEED, Hand, LaggedBody
+from worldmodel.schema import STATE
 
 
 def hand() -> Hand:

@@ -7,9 +7,9 @@ import pytest
 
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
-from worldmodel.experience import ACTION, STATE, Episode, image_key
 from worldmodel.play.messages import Place
 from worldmodel.play.places import Places
+from worldmodel.schema import ACTION, STATE, Episode, image_key
 
 CAMERAS = ("scene", "wrist")
 

@@ -13,7 +13,7 @@ import pytest
 
 from worldmodel import checkpoint
 from worldmodel.data.source import open_source
-from worldmodel.eval.video import BAR
+from worldmodel.report.video import BAR
 
 pytest.importorskip("lerobot")
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]

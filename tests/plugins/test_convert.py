@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from small import CONFIG, small_given, small_model
 
 from worldmodel import checkpoint, cli
-from worldmodel.experience import STATE, image_key
 from worldmodel.policies import ModelPolicy
+from worldmodel.schema import STATE, image_key
 
 lerobot = pytest.importorskip("lerobot")
 pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]

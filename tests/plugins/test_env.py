@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldmodel.envs.expert import Expert
-from worldmodel.experience import ACTION, STATE, image_key
+from worldmodel.schema import ACTION, STATE, image_key
+from worldmodel.sims.can.expert import Expert
 
 lerobot = pytest.importorskip("lerobot")
 

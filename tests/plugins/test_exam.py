@@ -14,10 +14,10 @@ import torch
 
 from worldmodel import cli
 from worldmodel.config import UserError
-from worldmodel.eval.candidate import open_lerobot
-from worldmodel.eval.frozen import Starts, find
-from worldmodel.eval.stage import RobotStages
-from worldmodel.experience import ACTION, ENVIRONMENT_STATE, STATE, image_key
+from worldmodel.evaluate.candidate import open_lerobot
+from worldmodel.evaluate.frozen import Starts, find
+from worldmodel.evaluate.stage import RobotStages
+from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, image_key
 
 lerobot = pytest.importorskip("lerobot")
 

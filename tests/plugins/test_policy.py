@@ -14,8 +14,8 @@ from small import small_model
 
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.experience import ACTION, EXECUTED, STATE, image_key
 from worldmodel.flow import MODES
+from worldmodel.schema import ACTION, EXECUTED, STATE, image_key
 
 lerobot = pytest.importorskip("lerobot")
 

@@ -34,7 +34,7 @@ def test_a_client_gets_the_policys_chunk(tmp_path: Path, monkeypatch: pytest.Mon
     from small import small_given, small_model
 
     from worldmodel import checkpoint
-    from worldmodel.experience import STATE, image_key
+    from worldmodel.schema import STATE, image_key
 
     checkpoint.save(small_model(), tmp_path / "native", {})
     to_lerobot(str(tmp_path / "native"), tmp_path / "lerobot")

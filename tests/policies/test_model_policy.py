@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small import small_given, small_model
 
-from worldmodel.experience import STATE, Policy, image_key
 from worldmodel.policies import ModelPolicy
+from worldmodel.schema import STATE, Policy, image_key
 
 
 def observations(batch: int = 3) -> dict[str, np.ndarray]:

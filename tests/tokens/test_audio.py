@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.experience import AUDIO, AUDIO_HZ, Clip
+from worldmodel.schema import AUDIO, AUDIO_HZ, Clip
 from worldmodel.tokens.audio import FLOOR, LONG, Audio, AudioConfig, mel_filters
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.envs import TASKS
+from worldmodel.sims.can import TASKS
 from worldmodel.tokens.language import BUCKETS, LENGTH, Language, Paraphrases
 from worldmodel.tokens.sentences import sentences, vocabulary, words
 

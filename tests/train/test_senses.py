@@ -14,15 +14,15 @@ from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import load
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.envs import make
-from worldmodel.eval.evaluate import EvaluateConfig, evaluate
-from worldmodel.eval.frozen import Trial
-from worldmodel.eval.stage import RobotStages
-from worldmodel.experience import AUDIO, STATE, Arrays, image_key
+from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate
+from worldmodel.evaluate.frozen import Trial
+from worldmodel.evaluate.stage import RobotStages
 from worldmodel.flow import ObjectiveConfig
 from worldmodel.model import Want
 from worldmodel.policies import ModelPolicy
 from worldmodel.rollout import Hearing, rollout
+from worldmodel.schema import AUDIO, STATE, Arrays, image_key
+from worldmodel.sims.can import make
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
 from worldmodel.train.loop import prepare

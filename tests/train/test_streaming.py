@@ -14,11 +14,11 @@ from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import load
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.experience import STATE
 from worldmodel.flow import MODES
 from worldmodel.model import Stream
 from worldmodel.model.moments import DOUBT
 from worldmodel.model.rehearsal import DRIFT, lay_out, stray
+from worldmodel.schema import STATE
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, StreamConfig, ValidationConfig
 from worldmodel.train.loop import prepare

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.eval.stats import decibels
-from worldmodel.experience import AUDIO, EXECUTED, STATE, Arrays, Episode, image_key
+from worldmodel.report.stats import decibels
+from worldmodel.schema import AUDIO, EXECUTED, STATE, Arrays, Episode, image_key
 
 BATCH, STRIDE = 16, 8
 

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from worldmodel.data import EpisodeStore, StoreError
-from worldmodel.experience import ACTION, STATE, cameras_of, image_key
+from worldmodel.schema import ACTION, STATE, cameras_of, image_key
 
 FRAMES, BATCH, WORKERS = 8, 16, 2
 """Frames of each camera in a window, windows in a batch, processes that load them."""

@@ -44,7 +44,7 @@ def _receive(end: Connection, timeout: float) -> float:
 
 
 def _run(end: Connection, together: Any, task: str, size: int, seed: int, seconds: float) -> None:
-    from worldmodel.envs import make
+    from worldmodel.sims.can import make
 
     env = make(task, size=size)
     env.reset(seed=seed)

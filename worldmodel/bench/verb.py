@@ -24,9 +24,9 @@ from worldmodel.bench.training import train_speed
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.config import closest, option
 from worldmodel.data import EpisodeStore
-from worldmodel.eval.actor import Actor
-from worldmodel.eval.candidate import Candidate, open_candidate
-from worldmodel.experience import AUDIO, AUDIO_HZ, CONTROL_HZ, STATE, image_key
+from worldmodel.evaluate.actor import Actor
+from worldmodel.evaluate.candidate import Candidate, open_candidate
+from worldmodel.schema import AUDIO, AUDIO_HZ, CONTROL_HZ, STATE, image_key
 
 PARTS = ("act", "simulate", "collect", "load", "imagine", "streaming", "train", "arms")
 HELD_OUT = 2_000_000_000

@@ -18,10 +18,10 @@ def turn(behaviour: str, number: int, tasks: int) -> str:
 
 
 def actor(behaviour: str, env: Any, seed: int, noise: float) -> Any:
-    """Whoever acts in ``env``; has ``reset()`` and ``act()``, as `worldmodel.envs.expert.Expert`."""
-    from worldmodel.envs.expert import Expert  # here: only workers may load a simulator
-    from worldmodel.envs.play import Play, Rough, Wander
-    from worldmodel.envs.retrace import Retrace
+    """Whoever acts in ``env``; has ``reset()`` and ``act()``, as `worldmodel.sims.can.expert.Expert`."""
+    from worldmodel.sims.can.expert import Expert  # here: only workers may load a simulator
+    from worldmodel.sims.can.play import Play, Rough, Wander
+    from worldmodel.sims.can.retrace import Retrace
 
     kinds = {EXPERT: Expert, NOISY: Rough, PLAY: Play, RANDOM: Wander, RETRACE: Retrace}
     return kinds[behaviour](env, seed, noise=noise)

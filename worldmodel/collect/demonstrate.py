@@ -8,8 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from worldmodel.collect.behaviour import EXPERT, STEPS, actor, turn
-from worldmodel.experience import ACTION, EXECUTED, Episode
 from worldmodel.rollout import Recorder
+from worldmodel.schema import ACTION, EXECUTED, Episode
 
 PHASE = "phase"
 SIMULATOR_STATE = "simulator_state"
@@ -74,11 +74,11 @@ class ExpertStage:
     """The real thing: a task's simulator and its scripted expert, rendered at the recipe's size."""
 
     def __init__(self, recipe: Recipe, task: str) -> None:
-        import worldmodel.envs  # only workers may load a renderer
+        import worldmodel.sims.can  # only workers may load a renderer
 
         self.recipe, self.task = recipe, task
         options = {"cameras": recipe.cameras, "size": recipe.size, "microphone": recipe.microphone}
-        self.env = worldmodel.envs.make(task, privileged=True, segmentation=recipe.segmentation, **options)
+        self.env = worldmodel.sims.can.make(task, privileged=True, segmentation=recipe.segmentation, **options)
 
     def demonstrate(self, seed: int) -> Episode:
         """The episode of ``seed``, successful or not."""

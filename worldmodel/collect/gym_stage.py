@@ -14,11 +14,11 @@ from worldmodel.collect.robosuite_stage import OURS
 from worldmodel.config import UserError
 from worldmodel.data import StoreWriter
 from worldmodel.data.conventions import relative_dimensions
-from worldmodel.experience import ACTION, STATE, Episode
-from worldmodel.external.gym_discover import discover
-from worldmodel.external.gym_env import Face, GymEnv, open_env
-from worldmodel.external.gym_experts import RANDOM, SCRIPTED, Chance, Decider, Demonstrator, check_scripted, scripted
-from worldmodel.external.gym_name import is_foreign
+from worldmodel.schema import ACTION, STATE, Episode
+from worldmodel.sims.gymnasium.discover import discover
+from worldmodel.sims.gymnasium.env import Face, GymEnv, open_env
+from worldmodel.sims.gymnasium.experts import RANDOM, SCRIPTED, Chance, Decider, Demonstrator, check_scripted, scripted
+from worldmodel.sims.gymnasium.name import is_foreign
 
 
 class GymStage:

@@ -8,7 +8,7 @@ from collections import defaultdict
 import numpy as np
 
 from worldmodel.data import EpisodeStore
-from worldmodel.experience import ENVIRONMENT_STATE, STATE, Episode
+from worldmodel.schema import ENVIRONMENT_STATE, STATE, Episode
 
 KINDS = ("moved", "knocked over", "grasped", "dropped", "lost")
 SOON = 10

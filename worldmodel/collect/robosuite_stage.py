@@ -8,11 +8,11 @@ from typing import Any
 from worldmodel.collect.behaviour import EXPERT
 from worldmodel.collect.demonstrate import Recipe, record
 from worldmodel.config import UserError
-from worldmodel.experience import Episode
-from worldmodel.external.can_expert import CanExpert
-from worldmodel.external.install import python_of
-from worldmodel.external.robosuite import CAMERAS
-from worldmodel.external.robosuite_task import PREFIX, open_task
+from worldmodel.schema import Episode
+from worldmodel.sims.remote.install import python_of
+from worldmodel.sims.robosuite.client import CAMERAS
+from worldmodel.sims.robosuite.expert import CanExpert
+from worldmodel.sims.robosuite.task import PREFIX, open_task
 
 EXPERTS = {"robosuite:PickPlaceCan": CanExpert}
 OURS = ("scene", "wrist")

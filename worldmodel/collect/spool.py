@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.experience import Episode
+from worldmodel.schema import Episode
 
 _RECORD = "__episode__"
 

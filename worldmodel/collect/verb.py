@@ -22,8 +22,8 @@ from worldmodel.collect.worker import Job
 from worldmodel.collect.workers import Workers
 from worldmodel.config import UserError, closest, option
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
-from worldmodel.external.gym_name import is_foreign
 from worldmodel.revision import revision
+from worldmodel.sims.gymnasium.name import is_foreign
 
 INTERRUPTED = 130
 
@@ -128,7 +128,7 @@ def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
 
 def _check(recipe: Recipe) -> None:
     """An unknown task or camera is told before any process starts and any folder is made."""
-    from worldmodel.envs import TASKS, EnvConfig  # here, because importing MuJoCo takes half a second
+    from worldmodel.sims.can import TASKS, EnvConfig  # here, because importing MuJoCo takes half a second
 
     EnvConfig(cameras=recipe.cameras, size=recipe.size)
     for task in recipe.tasks:

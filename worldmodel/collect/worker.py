@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worldmodel.collect import spool
 from worldmodel.collect.demonstrate import Recipe, Stage
-from worldmodel.spawned import end_with_parent
+from worldmodel.processes import end_with_parent
 
 
 @dataclass(frozen=True)

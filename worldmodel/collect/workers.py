@@ -14,7 +14,7 @@ from worldmodel.collect.stop import deaf_children
 from worldmodel.collect.worker import Job, work
 from worldmodel.config import UserError
 from worldmodel.data import layout
-from worldmodel.spawned import isolated
+from worldmodel.processes import isolated
 
 ATTEMPTS = 3
 """A seed that hangs or kills its worker this often stops the collection."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from worldmodel.data.features import FEATURES, feature_key
 from worldmodel.data.store import EpisodeStore
-from worldmodel.experience import ACTION, AUDIO, EXECUTED, STATE, Clip, image_key
+from worldmodel.schema import ACTION, AUDIO, EXECUTED, STATE, Clip, image_key
 
 DEMONSTRATOR = "expert"
 """Whose actions are worth imitating, where recordings say who acted."""

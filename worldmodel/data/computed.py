@@ -11,7 +11,7 @@ from rich.progress import track
 
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.views import View
-from worldmodel.experience import IMAGES
+from worldmodel.schema import IMAGES
 
 PIECE = 256
 """Rows made at a time when many are wanted, so that only these are in memory at their full size."""

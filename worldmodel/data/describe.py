@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from worldmodel.data.clips import tolerance
 from worldmodel.data.store import EpisodeStore
-from worldmodel.experience import ACTION, AUDIO, AUDIO_HZ, EXECUTED, cameras_of, image_key
+from worldmodel.schema import ACTION, AUDIO, AUDIO_HZ, EXECUTED, cameras_of, image_key
 
 QUIET = 1e-3
 """Samples below this are silence, of 1."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from worldmodel.data.layout import StoreError
 from worldmodel.data.store import EpisodeStore
-from worldmodel.experience import image_key
+from worldmodel.schema import image_key
 
 FEATURES = "features."
 

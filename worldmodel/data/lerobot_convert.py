@@ -23,7 +23,7 @@ from worldmodel.data.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
 from worldmodel.data.source import LEROBOT
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.writer import StoreWriter
-from worldmodel.experience import IMAGES, Episode
+from worldmodel.schema import IMAGES, Episode
 
 BLOCK_BYTES = 2**25
 

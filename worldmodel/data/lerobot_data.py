@@ -19,7 +19,7 @@ import av
 import numpy as np
 
 from worldmodel.data.layout import StoreError
-from worldmodel.spawned import fair
+from worldmodel.processes import fair
 
 os.environ.setdefault("SVT_LOG", "1")  # the encoders' errors, not their every setting
 # Where torchcodec finds no FFmpeg, LeRobot says so in 80 lines and reads with PyAV, which brings its own

@@ -17,7 +17,7 @@ from worldmodel.data.layout import StoreError, digest
 from worldmodel.data.lerobot_data import REGULAR, Recording
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.views import ResidentView, View
-from worldmodel.experience import ACTION, CONTROL_HZ, IMAGES, STATE, Episode, image_key
+from worldmodel.schema import ACTION, CONTROL_HZ, IMAGES, STATE, Episode, image_key
 
 SIDECAR = "worldmodel.json"
 """In ``meta``: what a store knows and LeRobot has no place for (seeds, success, info, provenance)."""

@@ -27,7 +27,7 @@ from worldmodel.data.conventions import (
 )
 from worldmodel.data.hdf5 import Demo, Head, from_json, number_of, to_json
 from worldmodel.data.store import EpisodeStore
-from worldmodel.experience import ACTION, EXECUTED, IMAGES, STATE, Episode
+from worldmodel.schema import ACTION, EXECUTED, IMAGES, STATE, Episode
 
 ACTIONS, REWARDS, DONES, MODEL = "actions", "rewards", "dones", "model_file"
 OURS = "worldmodel"

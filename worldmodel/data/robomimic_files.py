@@ -17,7 +17,7 @@ from worldmodel.data.layout import StoreError
 from worldmodel.data.robomimic import Reader, demos_of, head_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.writer import StoreWriter
-from worldmodel.experience import ACTION, STATE
+from worldmodel.schema import ACTION, STATE
 
 
 class Wish(Protocol):

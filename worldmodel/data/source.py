@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from worldmodel.data.computed import FittedStore
 from worldmodel.data.store import EpisodeStore
-from worldmodel.experience import ACTION, LEROBOT, STATE, image_key
+from worldmodel.schema import ACTION, LEROBOT, STATE, image_key
 
 
 def open_source(name: str, size: int = 0) -> EpisodeStore:

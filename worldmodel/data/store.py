@@ -13,7 +13,7 @@ from worldmodel.data.layout import BLOCK_STEPS, DamagedStoreError
 from worldmodel.data.seal import fingerprint
 from worldmodel.data.views import View, open_view
 from worldmodel.data.writer import StoreWriter
-from worldmodel.experience import CONTROL_HZ, Episode
+from worldmodel.schema import CONTROL_HZ, Episode
 
 
 class EpisodeStore:

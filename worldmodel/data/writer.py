@@ -19,7 +19,7 @@ from worldmodel.data.blocks import BlockReader, BlockWriter
 from worldmodel.data.journal import Journal, read_journal
 from worldmodel.data.layout import StoreError, checksum, explained
 from worldmodel.data.seal import write_seal
-from worldmodel.experience import Episode
+from worldmodel.schema import Episode
 
 
 class StoreWriter:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.eval.stats import decibels
-from worldmodel.eval.video import (
+from worldmodel.report.stats import decibels
+from worldmodel.report.video import (
     DIGITAL_SOURCE,
     GENERATED,
     caption,
@@ -21,7 +21,7 @@ from worldmodel.eval.video import (
     write_image,
     write_mp4,
 )
-from worldmodel.experience import CONTROL_HZ, Arrays, image_key
+from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 
 STRIP_EDGE, STRIP_LABEL, STRIP_COLUMNS = 96, 72, 14
 """Side in pixels of a picture in the film strip, width of its labels, and how many columns it has at most."""

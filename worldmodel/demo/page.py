@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worldmodel.eval import page
-from worldmodel.eval.report import heading
-from worldmodel.experience import CONTROL_HZ
+from worldmodel.evaluate.report import heading
+from worldmodel.report import page
+from worldmodel.schema import CONTROL_HZ
 
 DOES = {
     "place_can": "moves the can into the green bin",

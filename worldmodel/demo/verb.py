@@ -16,15 +16,15 @@ from worldmodel import checkpoint
 from worldmodel.config import UserError, option
 from worldmodel.demo import page
 from worldmodel.demo.film import Film, Surprise
-from worldmodel.eval.actor import crowded, noise_seed, stack
-from worldmodel.eval.candidate import open_candidate, use_threads
-from worldmodel.eval.evaluate import INTERRUPTED, EvaluateConfig, Exam, check_names, machine, settle
-from worldmodel.eval.frozen import Starts, Trial, find
-from worldmodel.eval.journal import write_atomically
-from worldmodel.eval.simulators import ATTEMPTS, Simulators
-from worldmodel.eval.stage import Moment
-from worldmodel.eval.stats import quantiles, wilson
-from worldmodel.experience import CONTROL_HZ
+from worldmodel.evaluate.actor import crowded, noise_seed, stack
+from worldmodel.evaluate.candidate import open_candidate, use_threads
+from worldmodel.evaluate.evaluate import INTERRUPTED, EvaluateConfig, Exam, check_names, machine, settle
+from worldmodel.evaluate.frozen import Starts, Trial, find
+from worldmodel.evaluate.journal import write_atomically
+from worldmodel.evaluate.simulators import ATTEMPTS, Simulators
+from worldmodel.evaluate.stage import Moment
+from worldmodel.report.stats import quantiles, wilson
+from worldmodel.schema import CONTROL_HZ
 
 WARM_UP = 3
 """Chunks asked for before the first episode: the first ones pay for allocations that no later one does."""

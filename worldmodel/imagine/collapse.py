@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from worldmodel.eval.score.resample import Resampled
+from worldmodel.imagine.score.resample import Resampled
 
 VITALS = ("brightness", "contrast", "sharpness")
 """Mean grey level; its standard deviation over the frame; mean difference between neighbouring pixels."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel.data.clips import Clips
-from worldmodel.eval.video import GENERATED, caption, in_column, in_row, side_by_side, write_image, write_mp4
 from worldmodel.imagine.streaming import plan, real_frames
+from worldmodel.report.video import GENERATED, caption, in_column, in_row, side_by_side, write_image, write_mp4
 
 EDGE = 144
 """Pixels of a side of one camera's picture."""

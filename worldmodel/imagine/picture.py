@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from worldmodel.eval.video import GENERATED
-from worldmodel.experience import Clip
 from worldmodel.flow import MODES
 from worldmodel.model import ModelConfig
+from worldmodel.report.video import GENERATED
+from worldmodel.schema import Clip
 
 if TYPE_CHECKING:
     from worldmodel.imagine.verb import Answer

@@ -11,7 +11,7 @@ from worldmodel import envs
 from worldmodel.collect.demonstrate import SIMULATOR_STATE
 from worldmodel.config import UserError
 from worldmodel.data.clips import Clips
-from worldmodel.experience import image_key
+from worldmodel.schema import image_key
 
 
 def simulate(

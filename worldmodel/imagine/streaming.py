@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float, Int, UInt8
 from rich.progress import track
 
 from worldmodel.data.clips import Clips
-from worldmodel.eval.stats import decibels
-from worldmodel.experience import ACTION, EXECUTED, image_key
 from worldmodel.imagine.collapse import kept, shows_can, vitals, within
 from worldmodel.imagine.simulated import simulate
 from worldmodel.model import Stream, WorldModel
+from worldmodel.report.stats import decibels
+from worldmodel.schema import ACTION, EXECUTED, image_key
 
 if TYPE_CHECKING:
     from worldmodel.imagine.verb import ImagineConfig

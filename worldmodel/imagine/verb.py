@@ -17,17 +17,17 @@ from worldmodel.backbone import fast_dtype
 from worldmodel.collect.restore import check_restorable
 from worldmodel.config import UserError, closest, option
 from worldmodel.data.clips import Clips
-from worldmodel.eval.candidate import use_threads
-from worldmodel.eval.score import ScoreConfig, open_clips
-from worldmodel.eval.score.acting import READING, position_error
-from worldmodel.eval.stats import decibels
-from worldmodel.experience import Clip
+from worldmodel.evaluate.candidate import use_threads
 from worldmodel.flow import MODES, STREAM
 from worldmodel.imagine.collapse import USUAL
 from worldmodel.imagine.film import AHEAD, show
 from worldmodel.imagine.picture import draw
+from worldmodel.imagine.score import ScoreConfig, open_clips
+from worldmodel.imagine.score.acting import READING, position_error
 from worldmodel.imagine.streaming import stream
 from worldmodel.model import Given, Want, WorldModel
+from worldmodel.report.stats import decibels
+from worldmodel.schema import Clip
 
 WITHIN = (
     ("within", "imagined frames within the range of real ones"),

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.experience import Clip
 from worldmodel.flow import MODES, NoiseDraw, ObjectiveConfig, alignment, flow_loss, mix
 from worldmodel.flow.objective import asymmetry, dispersion, mean_direction, regression_loss
+from worldmodel.schema import Clip
 
 if TYPE_CHECKING:
     from worldmodel.model.world import WorldModel

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from worldmodel.backbone import BackboneConfig, Memory
-from worldmodel.experience import CONTROL_HZ, STATE
 from worldmodel.flow import NoiseDraw
+from worldmodel.schema import CONTROL_HZ, STATE
 from worldmodel.tokens.audio import AudioConfig
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from worldmodel.backbone import Memory
-from worldmodel.experience import STATE, Clip
 from worldmodel.flow import NoiseDraw, ObjectiveConfig, absolute_loss, flow_loss, mix
 from worldmodel.flow.sampler import sample
 from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, look_back, per_moment, read
+from worldmodel.schema import STATE, Clip
 
 if TYPE_CHECKING:
     from worldmodel.model.world import WorldModel

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.backbone import Backbone
-from worldmodel.experience import AUDIO, Clip
 from worldmodel.flow import STREAM, NoiseDraw, ObjectiveConfig, mix
 from worldmodel.flow.sampler import grid, regression_grid, sample
 from worldmodel.model.loss import later, present, training_loss, without_absent
 from worldmodel.model.records import Given, Layers, ModelConfig, Prediction, Seen, Want, clean_draw, committed_draw
 from worldmodel.model.rehearsal import stream_loss
+from worldmodel.schema import AUDIO, Clip
 from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream
 from worldmodel.tokens.audio import Audio
 from worldmodel.tokens.body import Body

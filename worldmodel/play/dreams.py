@@ -10,11 +10,11 @@ import numpy as np
 from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.dream import DreamEnv
-from worldmodel.envs.scene import CAMERAS
-from worldmodel.eval.candidate import Candidate, open_candidate
-from worldmodel.experience import CONTROL_HZ, STATE, Arrays, image_key
+from worldmodel.evaluate.candidate import Candidate, open_candidate
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.play.drive import LaggedBody
+from worldmodel.schema import CONTROL_HZ, STATE, Arrays, image_key
+from worldmodel.sims.can.scene import CAMERAS
 
 ANCHOR = 8
 """Control steps that a chained dream imagines from one observation before what it imagined becomes the next one.

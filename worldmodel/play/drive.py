@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldmodel.envs.arm import MAX_GRIP_STEP
-from worldmodel.envs.scene import MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW
-from worldmodel.experience import CONTROL_HZ, STATE, Arrays
+from worldmodel.schema import CONTROL_HZ, STATE, Arrays
+from worldmodel.sims.can.arm import MAX_GRIP_STEP
+from worldmodel.sims.can.scene import MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW
 
 SPEED = 0.25
 """Metres a second at full deflection: below the 0.6 at which the arm's own limit begins."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worldmodel.config import closest
-from worldmodel.eval.frozen import SPLITS
+from worldmodel.evaluate.frozen import SPLITS
 
 MAX_BYTES = 2048
 """Longest message that a page may send; the longest that ours sends has about 100 bytes."""

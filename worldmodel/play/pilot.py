@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.experience import Arrays
 from worldmodel.play.dreams import Imagination
 from worldmodel.play.messages import EYES
+from worldmodel.schema import Arrays
 
 
 class Pilot:

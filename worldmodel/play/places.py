@@ -12,11 +12,11 @@ from worldmodel.collect.restore import check_restorable
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
-from worldmodel.envs import TASKS, get_task
-from worldmodel.envs.scene import load_scene
-from worldmodel.eval.frozen import SPLITS, Starts, StartsError, Trial, digest, find
-from worldmodel.experience import cameras_of
+from worldmodel.evaluate.frozen import SPLITS, Starts, StartsError, Trial, digest, find
 from worldmodel.play.messages import Place
+from worldmodel.schema import cameras_of
+from worldmodel.sims.can import TASKS, get_task
+from worldmodel.sims.can.scene import load_scene
 
 SEEDED = np.empty(0, np.float64)
 """The state of a start that its seed draws."""

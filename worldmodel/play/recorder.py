@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.eval.video import DIGITAL_SOURCE, GENERATED, caption, in_column, side_by_side, write_mp4
-from worldmodel.experience import CONTROL_HZ, Arrays, image_key
+from worldmodel.report.video import DIGITAL_SOURCE, GENERATED, caption, in_column, side_by_side, write_mp4
+from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 
 LONGEST = 10 * 60 * CONTROL_HZ
 """Control steps after which a clip ends by itself: ten minutes."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worldmodel.config import UserError
-from worldmodel.eval.simulators import Simulators
-from worldmodel.experience import CONTROL_HZ, Arrays
+from worldmodel.evaluate.simulators import Simulators
 from worldmodel.play.dreams import Dream
 from worldmodel.play.drive import Hand
 from worldmodel.play.messages import Drive, LetPolicy, Message, Pause, Place, Record, Reset, Seen, Step
@@ -20,6 +19,7 @@ from worldmodel.play.recorder import Recorder
 from worldmodel.play.stage import REFUSED
 from worldmodel.play.table import Table
 from worldmodel.play.watch import Stopwatch, measure, packet
+from worldmodel.schema import CONTROL_HZ, Arrays
 
 SILENT = 10.0
 """Seconds without a word of a page after which its clock is held: nobody may be looking."""

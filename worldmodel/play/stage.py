@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldmodel.eval.frozen import Trial
-from worldmodel.eval.stage import Moment, RobotStage, RobotStages, Stage
+from worldmodel.evaluate.frozen import Trial
+from worldmodel.evaluate.stage import Moment, RobotStage, RobotStages, Stage
 
 REFUSED = "refused"
 """Key in a moment's ``course`` under which a start is refused, with the reason; the simulator has then not changed."""

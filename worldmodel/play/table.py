@@ -12,7 +12,7 @@ from typing import Any
 
 from worldmodel.collect.stop import deaf_children
 from worldmodel.config import UserError
-from worldmodel.eval.simulators import Simulators
+from worldmodel.evaluate.simulators import Simulators
 from worldmodel.play.dreams import Imagination
 from worldmodel.play.messages import Place
 from worldmodel.play.places import Places

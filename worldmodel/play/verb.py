@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from worldmodel.collect.stop import StopSignal
 from worldmodel.config import UserError, option
-from worldmodel.eval.candidate import use_threads
-from worldmodel.eval.evaluate import check_names
+from worldmodel.evaluate.candidate import use_threads
+from worldmodel.evaluate.evaluate import check_names
 
 if TYPE_CHECKING:
     from worldmodel.play.table import Table

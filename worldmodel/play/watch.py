@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worldmodel.eval.stats import decibels
-from worldmodel.eval.video import GENERATED
-from worldmodel.experience import STATE, Arrays, image_key
 from worldmodel.play.messages import pack
+from worldmodel.report.stats import decibels
+from worldmodel.report.video import GENERATED
+from worldmodel.schema import STATE, Arrays, image_key
 
 QUALITY = 92
 ALIKE = 60.0

@@ -10,7 +10,7 @@ from typing import Any
 
 from worldmodel import checkpoint
 from worldmodel.config import UserError, option
-from worldmodel.experience import LEROBOT
+from worldmodel.schema import LEROBOT
 
 PLUGIN = "lerobot_policy_worldmodel"
 """The distribution in ``plugins/`` that teaches LeRobot our policy; it does the work."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.config import UserError
-from worldmodel.experience import ACTION, ENVIRONMENT_STATE, IMAGES, STATE, Arrays
+from worldmodel.schema import ACTION, ENVIRONMENT_STATE, IMAGES, STATE, Arrays
 
 try:
     from lerobot.configs import FeatureType

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from worldmodel.backbone import fast_dtype
-from worldmodel.experience import AUDIO, Arrays, cameras_of, image_key
 from worldmodel.model import Given, WorldModel
+from worldmodel.schema import AUDIO, Arrays, cameras_of, image_key
 from worldmodel.tokens.language import SENTENCE, Language
 from worldmodel.tokens.task import index_of
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from worldmodel.experience import Clip
+from worldmodel.schema import Clip
 from worldmodel.tokens.scaling import Scaling
 
 

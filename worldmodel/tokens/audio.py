@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from worldmodel.experience import AUDIO, AUDIO_HZ, CONTROL_HZ, Clip
+from worldmodel.schema import AUDIO, AUDIO_HZ, CONTROL_HZ, Clip
 from worldmodel.tokens.scaling import Scaling
 
 SAMPLES = AUDIO_HZ // CONTROL_HZ

@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
-from worldmodel.experience import Clip
+from worldmodel.schema import Clip
 from worldmodel.tokens.warp import Warp
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worldmodel.experience import Clip
+from worldmodel.schema import Clip
 
 
 class Modality(Protocol):

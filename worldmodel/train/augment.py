@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from worldmodel.experience import Clip
+from worldmodel.schema import Clip
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from worldmodel.data.card import origin
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.data.features import channels_of, open_features, recipe_of
 from worldmodel.data.source import frame_side, open_sources, tasks_of
-from worldmodel.experience import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.model import ModelConfig
 from worldmodel.revision import revision
+from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.tokens.audio import AudioConfig
 from worldmodel.tokens.sentences import vocabulary
 from worldmodel.train.ahead import ahead_of, upcoming

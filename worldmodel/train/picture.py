@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.experience import Clip
+from worldmodel.schema import Clip
 
 
 def draw_batch(clip: Clip, path: Path, cameras: tuple[str, ...], rows: int = 6) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from worldmodel.backbone import fast_dtype
 from worldmodel.data.clips import Clips
-from worldmodel.experience import Clip
 from worldmodel.flow import MODES, STREAM, NoiseDraw, ObjectiveConfig, draw_noise
 from worldmodel.flow.noise import draw_observed, draw_regression, no_noise
 from worldmodel.model import WorldModel
+from worldmodel.schema import Clip
 from worldmodel.tokens.language import SENTENCE, Language, Paraphrases
 from worldmodel.train.augment import augment
 from worldmodel.train.config import TrainConfig

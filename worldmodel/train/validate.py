@@ -14,10 +14,10 @@ import torch
 
 from worldmodel.assets import asset
 from worldmodel.data.clips import Clips
-from worldmodel.external.gym_name import slug
-from worldmodel.external.install import RECIPES, python_of
 from worldmodel.flow import MODES, STREAM
 from worldmodel.model import WorldModel
+from worldmodel.sims.gymnasium.name import slug
+from worldmodel.sims.remote.install import RECIPES, python_of
 from worldmodel.train.config import ValidationConfig
 from worldmodel.train.log import say
 from worldmodel.train.step import IMITATES, Batches

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from worldmodel.data.computed import fit
-from worldmodel.experience import ACTION, EXECUTED, Clip, image_key
 from worldmodel.model import Given, ModelConfig, WorldModel
+from worldmodel.schema import ACTION, EXECUTED, Clip, image_key
 from worldmodel.tokens.language import SENTENCE, Language
 from worldmodel.tokens.task import index_of
 

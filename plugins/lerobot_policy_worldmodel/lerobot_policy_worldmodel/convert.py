@@ -24,8 +24,8 @@ from worldmodel import __version__, checkpoint
 from worldmodel.checkpoint import CheckpointError
 from worldmodel.data.card import origin
 from worldmodel.data.source import open_source
-from worldmodel.experience import ACTION, LEROBOT, STATE, image_key
 from worldmodel.model import ModelConfig
+from worldmodel.schema import ACTION, LEROBOT, STATE, image_key
 
 WEIGHTS, OURS, TRAINED = "model.safetensors", "worldmodel.json", "train_config.json"
 """Files of a pretrained folder; `OURS` holds the model folder's own card, for the way back."""

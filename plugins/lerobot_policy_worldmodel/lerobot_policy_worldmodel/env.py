@@ -10,8 +10,8 @@ import numpy as np
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.envs.configs import EnvConfig
 
-from worldmodel.envs import TASKS, RobotEnv, get_task
-from worldmodel.experience import ACTION, CONTROL_HZ, STATE, image_key
+from worldmodel.schema import ACTION, CONTROL_HZ, STATE, image_key
+from worldmodel.sims.can import TASKS, RobotEnv, get_task
 
 NAMESPACE = "worldmodel_lerobot"
 """Gymnasium's ids of the envs that LeRobot makes begin with this: they show what LeRobot expects an env to show."""
@@ -26,7 +26,7 @@ class LeRobotEnv(gymnasium.ObservationWrapper):
     """
 
     def __init__(self, task: str, cameras: tuple[str, ...] = ("scene", "wrist"), **options: Any) -> None:
-        """``options`` are fields of `worldmodel.envs.EnvConfig`, and ``render_mode``."""
+        """``options`` are fields of `worldmodel.sims.can.EnvConfig`, and ``render_mode``."""
         self.robot = RobotEnv(task, cameras=tuple(cameras), **options)
         super().__init__(self.robot)
         self.task = self.task_description = task

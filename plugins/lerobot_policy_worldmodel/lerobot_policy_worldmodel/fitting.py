@@ -12,8 +12,8 @@ from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.data.source import LEROBOT, frame_side, open_sources, tasks_of
-from worldmodel.experience import ACTION, EXECUTED, IMAGES, STATE, cameras_of
 from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.schema import ACTION, EXECUTED, IMAGES, STATE, cameras_of
 
 SAMPLES = 20_000
 """Windows that ranges are fitted to, as in ``worldmodel train``."""

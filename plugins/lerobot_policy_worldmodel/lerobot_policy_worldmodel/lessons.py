@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lerobot_policy_worldmodel.batches import Batch, Pushes, clip, first_rows
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
-from worldmodel.experience import Clip
 from worldmodel.flow import MODES, NoiseDraw
 from worldmodel.model import WorldModel
+from worldmodel.schema import Clip
 from worldmodel.tokens.language import SENTENCE
 from worldmodel.train.augment import augment
 from worldmodel.train.step import Draws, losses

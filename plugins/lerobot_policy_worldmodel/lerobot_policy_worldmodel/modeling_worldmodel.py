@@ -17,8 +17,8 @@ from lerobot_policy_worldmodel.batches import Batch, Pushes, given
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from lerobot_policy_worldmodel.lessons import Lessons
 from worldmodel.backbone import fast_dtype
-from worldmodel.eval.video import text_bar
 from worldmodel.model import Given, WorldModel
+from worldmodel.report.video import text_bar
 from worldmodel.train.optimiser import average
 
 LEARNING, AVERAGE = "model.", "ema."

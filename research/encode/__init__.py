@@ -1,0 +1,17 @@
+"""``worldmodel encode``: a frozen encoder's features of every recorded frame, computed once, for the REPA objective."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from research.encode.verb import EncodeConfig, encode
+
+__all__ = ["EncodeConfig", "encode"]
+
+
+def __getattr__(name: str) -> Any:
+    """The verb, loaded when asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from research.encode import verb
+
+    return getattr(verb, name)

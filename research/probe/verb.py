@@ -1,0 +1,191 @@
+"""The verb ``probe``: linear probes of a checkpoint, by layer and noise level, beside their baselines."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from research.probe import report
+from research.probe.features import Collection, Reading, Source, collect_features
+from research.probe.linear import Score, score_probe
+from research.probe.targets import Moments, moments, targets
+from worldmodel import checkpoint
+from worldmodel.config import UserError, option
+from worldmodel.data import EpisodeStore
+from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.evaluate.candidate import use_threads
+from worldmodel.evaluate.journal import write_atomically
+from worldmodel.model import WorldModel
+
+ENOUGH = 12
+"""Held-out episodes that make it worth while to probe on these alone."""
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """What to probe, on which recordings, and how thoroughly."""
+
+    data: str = option("folder of an EpisodeStore with the can's pose or phases, best one that nobody trained on")
+    out: str = option("folder for probe.json, its plots and index.html")
+    checkpoint: str = option("shipped, or the folder of a training run or model", "shipped")
+    first: int = option("first episode to use; -1 for the first that was held out from the model's training", -1)
+    episodes: int = option("episodes to use, at most", 160)
+    frames: int = option("moments per episode, at random", 12)
+    noise: tuple[float, ...] = option("noise of the future frame; 0 is clean, 1 pure noise", (0.0, 0.2, 0.5, 0.8))
+    ahead: int = option("control steps from the observation to the future frame", 1)
+    components: int = option("principal components kept of each token in the grid pooling", 16)
+    resamples: int = option("bootstrap resamples of the test episodes", 1000)
+    batch: int = option("moments per forward pass; the first batch fits the poolings", 96)
+    threads: int = option("CPU threads; 0 for half of the cores", 0)
+    seed: int = option("of the split, the moments, the noise and the untrained model", 0)
+    quick: bool = option("a small size: 48 episodes, 10 moments, noise 0 and 0.5, 8 components, at most", False)
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "ahead", "components", "resamples", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
+        if self.episodes < 4:
+            raise ValueError(f"episodes={self.episodes}: expected at least 4, to fit, choose and test with")
+        if not self.noise or min(self.noise) < 0 or max(self.noise) > 1:
+            raise ValueError(f"noise={list(self.noise)}: expected levels from 0 (clean) to 1 (pure noise)")
+
+    def sized(self) -> ProbeConfig:
+        """The same, made small where ``quick`` asks for it."""
+        if not self.quick:
+            return self
+        small = {"episodes": 48, "frames": 10, "components": 8, "batch": 96}
+        least = {key: min(value, getattr(self, key)) for key, value in small.items()}
+        return replace(self, **least, noise=tuple(n for n in (0.0, 0.5) if n <= max(self.noise)))
+
+
+def probe(config: ProbeConfig) -> int:
+    """Measure, write ``probe.json``, two plots and ``index.html`` into ``out``, and say the best of it."""
+    out, console = Path(config.out), Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        found = measure(config, progress)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "probe.json", json.dumps(found) + "\n")
+    report.write(out, found)
+    for line in report.lines(found):
+        print(line)
+    print(f"{out / 'index.html'}: plots by layer and noise level; {found['seconds']:.0f} s")
+    return 0
+
+
+def measure(config: ProbeConfig, progress: Progress | None = None) -> dict[str, Any]:
+    """Everything that ``probe.json`` holds; see `research.probe.report` for how to read it.
+
+    Raises UserError for a model without cameras and for data that it cannot be asked about; CheckpointError.
+    """
+    config, began, threads = config.sized(), time.monotonic(), use_threads(config.threads)
+    model, card = checkpoint.load(config.checkpoint).requires_grad_(False), checkpoint.card(config.checkpoint)
+    store = EpisodeStore.open(config.data)
+    episodes, seen = choose_episodes(store, card, config)
+    clips = open_clips(store, model)
+    chosen = moments(store, episodes, config.frames, config.ahead, config.seed)
+    observed_too = trained_on_noisy_observations(card)
+    progress = progress or Progress(disable=True)
+    reading = Reading(config.noise, observed_too, config.ahead, config.components, config.batch, config.seed)
+    bar = progress.add_task("features", total=-(-len(chosen.time) // config.batch))
+    found = collect_features(model, clips, chosen, reading, lambda: progress.advance(bar))
+    results = _scores(found, store, chosen, config, progress)
+    parts = [int(np.unique(chosen.episode[chosen.part == part]).size) for part in range(3)]
+    asked = {
+        target.name: {"label": target.label, "kind": target.kind, "names": list(target.names)}
+        for target in targets(store, chosen.time)
+    }
+    return {
+        "format": 1,
+        "checkpoint": config.checkpoint,
+        "weights": card["sha256"],
+        "data": {
+            "store": config.data,
+            "fingerprint": store.fingerprint,
+            "episodes": dict(zip(("fit", "choose", "test"), parts, strict=True)),
+            "seen_in_training": seen,
+            "moments": len(chosen.time),
+        },
+        "computed": {"dtype": "float32", "mode": "evaluation, frozen", "threads": threads},
+        "config": asdict(config),
+        "targets": asked,
+        "results": [asdict(source) | _short(score, name) for source, name, score in results],
+        "best": [asdict(source) | {"target": name} | asdict(score) for source, name, score in _best(results)],
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def choose_episodes(store: EpisodeStore, card: dict[str, Any], config: ProbeConfig) -> tuple[np.ndarray, int]:
+    """Numbers of the episodes to use, and how many of them the model was trained on. Raises UserError for too few."""
+    made = card.get("made", {})
+    trained = made.get("train", {})
+    mine = store.fingerprint in [source.get("fingerprint") for source in made.get("data", [])]
+    cut = store.episodes - round(trained.get("holdout", 0.0) * store.episodes) if mine else 0
+    first = config.first if config.first >= 0 else cut if store.episodes - cut >= ENOUGH else 0
+    episodes = np.arange(first, min(first + config.episodes, store.episodes))
+    if len(episodes) < 4:
+        raise UserError(f"first={first}: leaves {len(episodes)} of {store.episodes} episodes, expected at least 4")
+    return episodes, int((episodes < min(cut, trained.get("demonstrations", 0) or cut)).sum())
+
+
+def open_clips(store: EpisodeStore, model: WorldModel) -> Clips:
+    """The store's windows as the model wants them, window i being recorded step i. Raises UserError for a misfit."""
+    shape = model.config
+    if not shape.cameras:
+        raise UserError("this checkpoint reads the simulator's state, not frames; probe one that was trained on pixels")
+    heard = shape.audio.steps if shape.audio else 0
+    clips = Clips([store], ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard))
+    size = store.row(f"observation.images.{shape.cameras[0]}")[0]
+    if size != shape.size:
+        raise UserError(
+            f"{store.path} has frames of {size} px, the checkpoint wants {shape.size}; collect size={shape.size}"
+        )
+    return clips
+
+
+def trained_on_noisy_observations(card: dict[str, Any]) -> bool:
+    """Whether the model saw noise on observed frames in training, so that it means something to it."""
+    law = card.get("made", {}).get("train", {}).get("noise", {}).get("observed", {})
+    return bool(law.get("high", 0) > 0 or law.get("masked", 0) > 0)
+
+
+type Results = list[tuple[Source, str, Score]]
+
+
+def _scores(
+    found: Collection, store: EpisodeStore, chosen: Moments, config: ProbeConfig, progress: Progress
+) -> Results:
+    """A probe of every set of features for every target; future frames are asked about their own moment."""
+    asked = {"observed": targets(store, chosen.time), "future": targets(store, chosen.time + config.ahead)}
+    bar = progress.add_task("probes", total=len(found.parts))
+    out: Results = []
+    for source, features in found.features():
+        out += [
+            (source, target.name, score_probe(features, target, chosen, config.resamples, config.seed))
+            for target in asked[source.tokens]
+        ]
+        progress.advance(bar)
+    return out
+
+
+def _best(results: Results) -> Results:
+    """The layer and pooling of every kind of features, tokens, noise and target that did best on choosing episodes."""
+    best: dict[tuple[str, str, float, str], tuple[Source, str, Score]] = {}
+    for source, name, score in results:
+        key = (name, source.tokens, source.noise, source.features)
+        if key not in best or score.validation > best[key][2].validation:
+            best[key] = (source, name, score)
+    return list(best.values())
+
+
+def _short(score: Score, target: str) -> dict[str, Any]:
+    """A score without its details, which only the best ones keep."""
+    kept = asdict(score)
+    return {"target": target} | {key: kept[key] for key in kept if key not in ("by_name", "by_episode")}

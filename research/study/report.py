@@ -1,0 +1,83 @@
+"""The report of a study, made from its rows alone: report.json, README.md and index.html with plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from research.study import rows
+from research.study.plan import StudyConfig
+from research.study.plots import draw
+from research.study.sections import Section, sections
+from research.study.summary import Table, summarize
+from research.study.verdicts import verdicts
+from worldmodel.config import UserError
+from worldmodel.evaluate.journal import write_atomically
+from worldmodel.report import page
+
+
+def report(config: StudyConfig) -> int:
+    """Write the report of a plan's rows and say the verdicts. UserError where there are no rows."""
+    folder, found = config.folder, rows.read_all(config)
+    if not any("checkpoints" in row for row in found):
+        raise UserError(f"{folder / 'rows'}: no rows; run the study first, or name another plan=")
+    summary = summarize(found, config.reach) | {"plan": config.plan}
+    summary["verdicts"] = [asdict(verdict) for verdict in verdicts(Table(found))]
+    parts = sections(summary, draw(summary, folder))
+    write_atomically(folder / "report.json", json.dumps(summary, indent=1) + "\n")
+    write_atomically(folder / "README.md", markdown(summary, parts))
+    write_atomically(folder / "index.html", html(summary, parts))
+    for verdict in summary["verdicts"]:
+        print(f"{verdict['name']:4} {verdict['verdict']:14} {verdict['claim']}: {verdict['numbers']}")
+    print(f"{folder / 'README.md'}, {folder / 'report.json'}; open {folder / 'index.html'} in a browser")
+    return 0
+
+
+def about(summary: Mapping[str, Any]) -> list[str]:
+    """What was run, in a few sentences."""
+    told, made = summary["settings"], summary["made"]
+    whole = len(summary["arms"]) * len(summary["demonstrations"]) * len(summary["seeds"])
+    model = f"a backbone of width {told['backbone.width']} and depth {told['backbone.depth']}"
+    lines = [
+        f"{summary['cells']} of {whole} cells: {len(summary['arms'])} arms x seeds "
+        f"{', '.join(map(str, summary['seeds']))} x {', '.join(map(str, summary['demonstrations']))} demonstrations; "
+        f"task {told['task']}, {told['steps']} steps of {told['batch']}, {model}, {told['episodes']} starts.",
+    ]
+    lines += [
+        f"Made with torch {one['torch']} on {one['device']} ({one['system']}, {one['cores']} cores), training code "
+        f"{one['code']}."
+        for one in made
+    ]
+    if len(made) > 1:
+        lines.append("Rows stand side by side that were made by several versions or machines: see `made` in each row.")
+    return lines
+
+
+def markdown(summary: Mapping[str, Any], parts: list[Section]) -> str:
+    """README.md."""
+    lines = [f"# Study `{summary['plan']}`", "", *(f"{text}  " for text in about(summary)), ""]
+    lines += ["Made from `rows/` by `worldmodel study selfflow`; do not edit.", ""]
+    for part in parts:
+        lines += [f"## {part.title}", "", *([part.remark, ""] if part.remark else [])]
+        lines += ["| " + " | ".join(part.head) + " |", "|" + " --- |" * len(part.head)]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in part.rows]
+        lines += ["", *(f"![{part.title}]({name})\n" for name in part.plots)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def html(summary: Mapping[str, Any], parts: list[Section]) -> str:
+    """index.html."""
+    title = f"Study {summary['plan']}"
+    blocks = [f"<h1>{page.escape(title)}</h1>", *(f"<p>{page.escape(text)}</p>" for text in about(summary))]
+    for part in parts:
+        blocks.append(f"<h2>{page.escape(part.title)}</h2><p>{page.escape(part.remark)}</p>")
+        blocks.append(page.table(part.head, [[cell.replace("**", "") for cell in row] for row in part.rows]))
+        blocks += [
+            f'<figure><a href="{name}"><img src="{name}" style="max-width:100%;background:#fff" '
+            f'alt="{page.escape(part.title)}"></a></figure>'
+            for name in part.plots
+        ]
+    blocks.append(page.details("Full report", page.record(dict(summary))))
+    return page.document(title, *blocks)

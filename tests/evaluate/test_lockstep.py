@@ -1,0 +1,176 @@
+"""Many simulators under one policy: nothing mixed up, nothing lost, whatever happens to the processes."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from arcade import EXECUTE, FINGERPRINT, CountingPolicy, CountingStages, length_of, starts_of, succeeds
+
+from worldmodel.config import UserError
+from worldmodel.evaluate.actor import Actor, crowded, noise_seed, stack
+from worldmodel.evaluate.candidate import Candidate
+from worldmodel.evaluate.evaluate import EvaluateConfig, Exam, examine
+from worldmodel.evaluate.frozen import digest
+from worldmodel.evaluate.lockstep import Lockstep, Result
+from worldmodel.evaluate.simulators import Simulators
+
+BATCH = 4
+
+
+def play(stages: CountingStages, episodes: int = 9, timeout: float = 30.0) -> tuple[dict[int, Result], int]:
+    trials, results = starts_of(episodes).trials(episodes), dict[int, Result]()
+    policy = CountingPolicy(trials, BATCH)
+    with Simulators(stages, BATCH, 2, timeout) as simulators:
+        lockstep = Lockstep(Actor(policy, BATCH), simulators, EXECUTE)
+        lockstep.run(trials, lambda result: results.__setitem__(result.trial.index, result))
+        assert lockstep.steps == sum(map(length_of, range(episodes)))
+        return results, simulators.replaced
+
+
+def check(results: dict[int, Result], episodes: int = 9) -> None:
+    assert sorted(results) == list(range(episodes))
+    for index, result in results.items():
+        assert result.steps == length_of(index) == len(result.actions)
+        assert result.success == succeeds(index)
+        assert result.decisions == -(-length_of(index) // EXECUTE)
+        np.testing.assert_array_equal(result.actions[:, 1], range(length_of(index)))
+        assert result.line()["start"] == digest(np.array([index, 0.5]))
+
+
+def test_every_episode_is_played_once_and_right() -> None:
+    results, replaced = play(CountingStages())
+    check(results)
+    assert replaced == 0
+    assert all(result.attempts == 1 for result in results.values())
+
+
+@pytest.mark.parametrize("trouble", ["die", "hang"])
+def test_a_lost_simulator_is_replaced_and_its_episodes_played_again(trouble: str, tmp_path: Path) -> None:
+    timeout = 30.0 if trouble == "die" else 1.5
+    began = time.monotonic()
+    results, replaced = play(CountingStages(trouble, 2, str(tmp_path / "mark")), timeout=timeout)
+    check(results)
+    assert replaced >= 1
+    assert results[2].attempts == 2
+    assert time.monotonic() - began < 60
+
+
+def test_retries_are_bounded() -> None:
+    with pytest.raises(UserError, match=r"died \(exit code 3\).* 3 times"):
+        play(CountingStages("die", 2))
+
+
+def test_errors_of_the_simulator_reach_the_user_in_one_line() -> None:
+    with pytest.raises(UserError, match="a simulator failed: start 2 is already solved; freeze the starts again"):
+        play(CountingStages("solved", 2))
+    with pytest.raises(OSError, match="No space left"):
+        play(CountingStages("disk", 2))
+
+
+def test_noise_belongs_to_start_and_decision() -> None:
+    first, second = starts_of(2).trials(2)
+    seeds = {noise_seed(s, t, d) for s in (0, 1) for t in (first, second) for d in (0, 1)}
+    assert len(seeds) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert noise_seed(0, first, 0) == noise_seed(0, first, 0)
+
+
+class Bare:
+    """A policy that knows no noise seeds."""
+
+    horizon = 3
+
+    def reset(self) -> None: ...
+
+    def act(self, observations: dict[str, np.ndarray]) -> np.ndarray:
+        return np.repeat(observations["x"][:, None, None], 3, axis=1).astype(np.float32)
+
+
+def test_actor_pads_to_one_size_and_times() -> None:
+    actor = Actor(Bare(), 4)
+    observations = [{"x": np.array(float(i))} for i in range(3)]
+    chunks = actor.act(observations, [0, 1, 2])
+    assert chunks.shape == (3, 3, 1)
+    np.testing.assert_array_equal(chunks[:, 0, 0], [0, 1, 2])
+    assert len(actor.milliseconds) == 1
+    timed = actor.time_single([(observation, 0) for observation in observations])
+    assert timed["n"] >= 50
+    assert timed["p50"] <= timed["p95"]
+    assert timed["cpu_share"] > 0
+    assert crowded(0.3, "cpu") == ["the machine was busy: the policy got 30 % of a core, so its times are too long"]
+    assert crowded(1.6, "cpu") == crowded(0.3, "cuda") == []
+    assert stack(observations)["x"].shape == (3,)
+    with pytest.raises(ValueError, match="expected"):
+        actor.act([{"x": np.array(np.nan)}], [0])
+
+
+def exam(out: Path, episodes: int = 9, interrupt_after: int = -1, **options: object) -> Exam:
+    starts = starts_of(20)
+    trials = starts.trials(episodes)
+    policy = CountingPolicy(trials, BATCH, interrupt_after)
+    config = EvaluateConfig(
+        out=str(out), task="count", episodes=episodes, batch=BATCH, execute=EXECUTE, videos=3, workers=1, **options
+    )  # type: ignore[arg-type]
+    candidate = Candidate(policy, "counting", "c" * 64, size=8)
+    return Exam(config, candidate, starts, trials, CountingStages(), FINGERPRINT, [])
+
+
+def test_an_interrupted_evaluation_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert examine(exam(tmp_path, interrupt_after=3)) == 130
+    said = capsys.readouterr().out
+    kept = {json.loads(line)["episode"] for line in (tmp_path / "episodes.jsonl").read_text().splitlines()}
+    assert 0 < len(kept) < 9
+    assert f"{len(kept)} of 9 episodes are kept" in said
+    with (tmp_path / "episodes.jsonl").open("a") as file:
+        file.write('{"episode": 8, "start": "cut sho')  # as after kill -9
+    again = exam(tmp_path)
+    assert examine(again) == 0
+    assert not kept & again.candidate.policy.seen, "finished episodes are not played again"  # type: ignore[attr-defined]
+    whole = tmp_path / "whole"
+    assert examine(exam(whole)) == 0
+    first, second = (
+        {
+            line["episode"]: (line["success"], line["steps"], line["start"])
+            for line in map(json.loads, text.splitlines())
+        }
+        for text in ((tmp_path / "episodes.jsonl").read_text(), (whole / "episodes.jsonl").read_text())
+    )
+    assert first == second
+
+
+def test_the_report_has_what_machines_read(tmp_path: Path) -> None:
+    assert examine(exam(tmp_path / "a")) == 0
+    found = json.loads((tmp_path / "a" / "report.json").read_text())
+    assert (found["task"], found["episodes"], found["successes"]) == ("count", 9, 7)
+    assert found["success_rate"] == pytest.approx(7 / 9)
+    assert found["interval"] == pytest.approx([0.4526, 0.9368], abs=2e-4)
+    assert found["act_ms"]["n"] >= 50
+    assert set(found) >= {"act_ms", "steps_per_second", "checkpoint", "fingerprint", "batch_ms"}
+    assert found["fingerprint"]["weights"] == "c" * 64
+    assert set(found["failures"]) == {"3", "8"}
+    page = (tmp_path / "a" / "index.html").read_text()
+    assert page.index("videos/0003.mp4") < page.index("videos/0008.mp4") < page.index("videos/0000.mp4")
+    assert "://" not in page.replace("http://www.w3.org/2000/svg", ""), "nothing is fetched from elsewhere"
+    assert examine(exam(tmp_path / "a")) == 0, "a finished evaluation can be asked for again"
+    assert json.loads((tmp_path / "a" / "report.json").read_text())["act_ms"] == found["act_ms"]
+    assert examine(exam(tmp_path / "b", against=str(tmp_path / "a"))) == 0
+    paired = json.loads((tmp_path / "b" / "report.json").read_text())["paired"]
+    assert (paired["both"], paired["neither"], paired["p_value"]) == (7, 2, 1.0)
+
+
+def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    assert examine(exam(tmp_path)) == 0
+    with pytest.raises(UserError, match="holds an evaluation with seed=0, asked for seed=1"):
+        examine(exam(tmp_path, seed=1))
+    with pytest.raises(UserError, match=r"no episodes\.jsonl there"):
+        examine(exam(tmp_path / "c", against=str(tmp_path / "nowhere")))
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        examine(exam(tmp_path))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file, expected a folder"):
+        examine(exam(tmp_path / "file"))

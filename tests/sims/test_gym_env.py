@@ -1,0 +1,135 @@
+"""The adapter: pixels, numbers, ranges, rate and success are found wherever an env keeps them, or told in one line."""
+
+import numpy as np
+import pytest
+from tinygym import HIGH, LOW, TASK, action_at, frame_at, length_of
+
+from worldmodel.config import UserError
+from worldmodel.schema import ENVIRONMENT_STATE, STATE
+from worldmodel.sims.gymnasium.discover import discover
+from worldmodel.sims.gymnasium.env import open_env
+from worldmodel.sims.gymnasium.experts import Chance, Demonstrator, scripted
+from worldmodel.sims.gymnasium.name import parse, slug
+
+
+@pytest.mark.parametrize(
+    ("query", "camera", "state"),
+    [("", "eyes.left", [7, 2, 2]), ("?obs=image", "image", [0]), ("?obs=render", "render", [7, 2])],
+)
+def test_one_env_shown_in_three_ways(query, camera, state):
+    env = open_env(TASK + query, size=16)
+    assert env.face.cameras == (camera,) and env.face.rate == 25 and env.face.steps == 40
+    env.reset(seed=7)
+    for step in range(2):
+        env.step(action_at(7, step))
+    seen = env.observe()
+    assert set(seen) == {f"observation.images.{camera}", STATE}
+    np.testing.assert_array_equal(seen[f"observation.images.{camera}"], frame_at(7, 2, 16, 16))
+    assert seen[STATE].dtype == np.float32 and seen[STATE].tolist() == state
+    env.close()
+
+
+def test_success_limit_and_range():
+    env = open_env(TASK, size=16)
+    env.reset(seed=3)  # fails
+    for step in range(40):
+        assert not env.over
+        _, reward, success, over, info = env.step(action_at(3, step))
+    assert (over, success, reward) == (True, False, 1.0) and info == {"success": False, "time": 1.6, "return": 40.0}
+    env.reset(seed=1)
+    for step in range(length_of(1)):
+        assert not env.success
+        env.step(action_at(1, step))
+    assert env.success and env.over
+    np.testing.assert_array_equal(env.clip(np.array([-9, 9e9, 7])), [LOW[0], HIGH[1], 7])
+    env.reset(seed=1)
+    for wrong in (np.zeros(2), np.full(3, np.nan)):
+        with pytest.raises(ValueError, match=r"expected \(3,\) finite"):
+            env.step(wrong)
+    with pytest.raises(ValueError, match="begins at seeds only"):
+        env.reset(options={"state": np.zeros(3)})
+
+
+def test_what_is_found_out_is_said():
+    face, fingerprint = discover(f"{TASK}?state=1:3&steps=30&success=height>8", 32)
+    said = "\n".join(face.lines())
+    assert "25 Hz (metadata render_fps), at most 30 steps, 1.2 s (asked for)" in said
+    assert "eyes.left: observation, 30x20, shown at 32x32" in said
+    assert "2 of 3 numbers: count (2), mode (1)" in said
+    assert "-1 to 1e+09, -5 to 10000, 0 to 400" in said and "info['height'] > 8" in said
+    assert face.ships and fingerprint["scene_sha256"] == face.sha256 and fingerprint["mujoco"] == "none"
+
+
+def test_chosen_numbers_and_rules():
+    env = open_env(f"{TASK}?state=0&success=height>2")
+    env.reset(seed=4)
+    for step in range(3):
+        assert not env.success
+        env.advance(action_at(4, step))
+    assert env.success and not env.over
+    seen = env.numbers()
+    assert seen[STATE].tolist() == [4] and seen[ENVIRONMENT_STATE].tolist() == [4, 3, 0]
+    for rule, ends in (("survived", False), ("return>6", True), ("terminated", True)):
+        env = open_env(f"{TASK}?success={rule}")
+        env.reset(seed=2)
+        while not env.over:
+            env.advance(action_at(2, env.steps))
+        assert env.success is ends
+
+
+def test_a_start_is_told_by_its_first_look():
+    env = open_env(TASK)
+    digests = []
+    for seed in (1, 2, 1):
+        env.reset(seed=seed)
+        digests.append(env.start_digest())
+    assert (digests[0] == digests[2]).all() and (digests[0] != digests[1]).any() and digests[0].shape == (64,)
+
+
+def test_pushes_leave_the_label_clean():
+    env = open_env(TASK)
+    env.raw.unwrapped.push = np.array([0, 0, 50.0])
+    env.reset(seed=8)
+    expert = Demonstrator(env, scripted(TASK), seed=0, noise=1.0)
+    expert.reset()
+    acts = [expert.act() for _ in range(100)]
+    assert all((act.label == action_at(8, 0)).all() and (act.executed <= HIGH).all() for act in acts)
+    assert 0 < np.mean([(act.label != act.executed).any() for act in acts]) < 0.5
+    chance = Demonstrator(env, Chance, seed=0)
+    chance.reset()
+    assert (chance.act().label != chance.act().label).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("gym:", "expected gym:ID"),
+        ("gym:Reecher-v5", "no such Gymnasium env; did you mean 'Reacher-v5'"),
+        ("gym:CartPole-v1", r"takes Discrete\(2\) actions, expected numbers \(Box\); "),
+        ("gym:tinygym/Blind-v0", "shows no pixels"),
+        ("gym:tinygym/Cuont-v0", "did you mean 'tinygym/Count-v0'"),
+        ("gym:tiniegym/Count-v0", "no package 'tiniegym' is installed; try `pip install tiniegym`"),
+        (f"{TASK}?colour=red", "the env has no option 'colour'"),
+        (f"{TASK}?colour", "expected key=value"),
+        (f"{TASK}?state=2:1", "expected ranges such as"),
+        (f"{TASK}?state=0:9", "asks for number 8, the env has 3"),
+        (f"{TASK}?steps=none", "expected a number of control steps"),
+        (f"{TASK}?success=hight>3", "no number 'hight'; did you mean 'height'"),
+        (f"{TASK}?success=>3", "expected auto, terminated"),
+    ],
+)
+def test_what_cannot_be_handled_is_one_line(task, expected):
+    with pytest.raises(UserError, match=expected) as told:
+        open_env(task)
+    assert "\n" not in str(told.value)
+
+
+def test_an_unknown_camera_is_told():
+    with pytest.raises(UserError, match=r"no such camera; did you mean 'eyes.left'"):
+        open_env(TASK, cameras=("eyes.lift",))
+
+
+def test_names():
+    asked = parse("gym:a/B-v0?x=1&deep.down=true&deep.word=up&state=0:4+6")
+    assert asked.options == {"x": 1, "deep": {"down": True, "word": "up"}} and asked.state == ((0, 4), (6, 7))
+    assert slug("gym:a/B-v0?x=1") == "gym-a-B-v0" and slug("place_can") == "place_can"

@@ -1,0 +1,84 @@
+"""The scorecard's rows about actions: how far off they are, whether they are heeded, what is read out of frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worldmodel.imagine.score.resample import Resampled
+from worldmodel.model import ModelConfig
+
+if TYPE_CHECKING:
+    from worldmodel.imagine.score.measure import Measured
+
+
+READ = {
+    "every": "out of a real frame after every step",
+    "real": "out of two real frames, in the middle and at the end",
+    "imagined": "out of two imagined frames",
+    "policy": "by the policy, which sees no later frame",
+    "staying": "by one who stays where it is",
+}
+"""How positions are told, in words."""
+
+
+def acted(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str, Any]:
+    """Mean absolute errors of the policy's chunks, over steps that could be foreseen, beside one who stays."""
+    values, width = measured.values, measured.width
+    known = np.broadcast_to(values["known"][..., None], values["staying"].shape).astype(float)
+    record: dict[str, Any] = {"width": width, "steps": int(values["known"].sum())}
+    for name, key in (("policy", "error"), ("staying", "staying")):
+        if name not in values:
+            continue
+        share = (values[name] / width * known).sum((1, 2)), known.sum((1, 2))
+        whole, drawn = draw.ratio(*share)
+        record |= {key: whole, f"{key}_interval": draw.interval(drawn)}
+        if name == "policy":
+            by_step, _ = draw.ratio(values[name] * known, known)
+            each, _ = draw.ratio((values[name] * known).sum(1), known.sum(1))
+            record |= {"each": each, "by_step": by_step, "share_by_step": by_step / width}
+    return record
+
+
+def heeded(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str, Any]:
+    """Squared error under other windows' actions over that under the true ones: 1 for a model that ignores them."""
+    from worldmodel.report.stats import decibels
+
+    errors, there = measured.values["heeded"], measured.values["heeded.valid"][:, None].astype(float)
+    true, drawn_true = draw.ratio(errors[:, 0] * there, np.broadcast_to(there, errors[:, 0].shape))
+    other, drawn_other = draw.ratio(errors[:, 1] * there, np.broadcast_to(there, errors[:, 1].shape))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio, drawn = other.mean() / true.mean(), drawn_other.mean(1) / drawn_true.mean(1)
+        each = dict(zip(shape.cameras, (other / true).tolist(), strict=True))
+    step = min(shape.horizon, max(1, round(0.5 * shape.rate)))
+    return {
+        "seconds": step / shape.rate,
+        "windows": int(there.sum()),
+        "ratio": ratio,
+        "ratio_interval": draw.interval(drawn),
+        "cameras": each,
+        "psnr": {"true": float(decibels(true.mean())), "shuffled": float(decibels(other.mean()))},
+    }
+
+
+def read_out(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str, Any]:
+    """Median distance between the positions read out of frames and the actions taken, by step and over all steps.
+
+    "interval" is that of the median over all steps, "first_interval" that of the chunk's first. Our own data are in
+    metres and told in millimetres; of others' nobody says, so theirs are thousandths of their unit.
+    """
+    values, known = measured.values, measured.values["inverse.known"]
+    ours = "recipe" in measured.plan.clips.stores[0].meta["provenance"]
+    record: dict[str, Any] = {
+        "unit": "mm" if ours else "thousandths of the data's own unit",
+        "windows": int(known.any(1).sum()),
+    }
+    for name in READ:
+        if f"inverse.{name}" in values:
+            distance = 1000 * values[f"inverse.{name}"].astype(float)
+            whole, drawn = draw.median(distance, known)
+            step = [draw.median(distance[:, [h]], known[:, [h]], 1)[0] for h in range(shape.horizon)]
+            first = draw.interval(draw.median(distance[:, :1], known[:, :1])[1])
+            record[name] = {"median": whole, "interval": draw.interval(drawn), "by_step": step, "first_interval": first}
+    return record

@@ -1,0 +1,159 @@
+"""From numbers per window to a scorecard: averages by time, camera, task and behaviour, intervals over episodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worldmodel.imagine.score import frechet
+from worldmodel.imagine.score.action_rows import acted, heeded, read_out
+from worldmodel.imagine.score.config import ScoreConfig
+from worldmodel.imagine.score.gallery import Shown
+from worldmodel.imagine.score.likeness import psnr
+from worldmodel.imagine.score.resample import Resampled, plain
+from worldmodel.imagine.score.windows import groups
+from worldmodel.model import ModelConfig
+
+if TYPE_CHECKING:
+    from worldmodel.imagine.score.measure import Measured
+
+
+def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> dict[str, Any]:
+    """The scorecard, a JSON record; what could not be measured is in "left_out", a sentence each.
+
+    "frames": a row per time ahead with, for "imagined", "no_action" and "copied", "psnr" (dB, of squared errors
+    averaged over windows, cameras and pixels), "ssim" and, where known, "parts_psnr" (gripper and object alone), each
+    with an interval; "gain": imagined minus copied, dB. "cameras" and "groups": the same by camera, task, behaviour, at
+    the marks. "frechet", "lpips": at the marks. "sensitivity": error under other windows' actions over that under the
+    true ones. "inverse": median distance of positions. "actions": mean absolute errors; "error" and "staying" as a
+    share of each dimension's range, "each" and "by_step" (H, A) in the data's own units. An infinite PSNR is the text
+    "inf".
+    """
+    plan, values = measured.plan, measured.values
+    count = len(values["known"])
+    episode = plan.episode[:count]
+    draw = Resampled(episode, config.resamples, config.seed)
+    store = plan.clips.stores[0]
+    record: dict[str, Any] = {
+        "fingerprint": store.fingerprint,
+        "windows": count,
+        "episodes": len(np.unique(episode)),
+        "rate": shape.rate,
+        "sampling_steps": config.steps,
+        "interval": f"95 %, {config.resamples} bootstrap resamples of episodes",
+        "notes": measured.notes,
+        "left_out": measured.left_out,
+        "actions": acted(measured, shape, draw),
+    }
+    names = {name: each[:count] for name, each in groups(plan).items()}
+    record["counts"] = {
+        name: {str(one): int((each == one).sum()) for one in np.unique(each)} for name, each in names.items()
+    }
+    if "valid" in values:
+        record["frames"] = curve(measured, shape.rate, draw)
+        record["cameras"] = {
+            camera: marks(measured, shape.rate, np.ones(count, bool), [number])
+            for number, camera in enumerate(shape.cameras)
+        }
+        record["groups"] = {
+            name: {str(one): marks(measured, shape.rate, each == one, None) for one in np.unique(each)}
+            for name, each in names.items()
+        }
+        record["shown"] = {"worst": shown(measured, names, measured.gallery.worst)}
+        record["shown"]["at random"] = shown(measured, names, measured.gallery.typical)
+        record["frechet"] = {"features": frechet.NET, "rows": distances(measured, shape.rate)}
+        if "lpips" not in measured.left_out:
+            record["lpips"] = perceived(measured, shape.rate)
+    if "heeded" in values:
+        record["sensitivity"] = heeded(measured, shape, draw)
+    if "inverse.known" in values:
+        record["inverse"] = read_out(measured, shape, draw)
+    return dict(plain(record))
+
+
+def shown(measured: Measured, names: dict[str, np.ndarray], ones: list[Shown]) -> list[dict[str, Any]]:
+    """Which windows the page shows: episode, its seed, the step of the observation, likeness, task and behaviour."""
+    plan, rows = measured.plan, []
+    for one in ones:
+        row = int(np.flatnonzero(plan.chosen == one.window)[0])
+        step = int(plan.clips.time[one.window] - plan.clips.begin[one.window])
+        seed = int(plan.clips.stores[0].seeds[one.episode])
+        kinds = {name: str(each[row]) for name, each in names.items()}
+        rows.append({"episode": one.episode, "seed": seed, "step": step, "psnr": psnr(one.error), **kinds})
+    return rows
+
+
+def sources(values: dict[str, np.ndarray]) -> list[str]:
+    """Those that were measured, in the order of a table."""
+    return [name for name in ("imagined", "no_action", "copied") if f"{name}.squared" in values]
+
+
+def curve(measured: Measured, rate: float, draw: Resampled) -> list[dict[str, Any]]:
+    """A row per time ahead, with intervals."""
+    values, ahead = measured.values, measured.plan.ahead
+    there = values["valid"].astype(float)
+    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    errors: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name in sources(values):
+        errors[name] = draw.ratio(values[f"{name}.squared"].mean(2) * there, there)
+        found[name] = {"psnr": (psnr(errors[name][0]), psnr(errors[name][1]))}
+        found[name]["ssim"] = draw.ratio(values[f"{name}.ssim"].mean(2) * there, there)
+        if f"{name}.parts" in values:
+            pixels = values["parts.pixels"].sum(2) * there
+            part = draw.ratio(values[f"{name}.parts"].sum(2) * there, pixels)
+            found[name]["parts_psnr"] = (psnr(part[0]), psnr(part[1]))
+    rows = []
+    for k, step in enumerate(ahead.tolist()):
+        row: dict[str, Any] = {"steps_ahead": step, "seconds": step / rate, "moments": int(there[:, k].sum())}
+        for name, figures in found.items():
+            row[name] = {}
+            for figure, (value, resampled) in figures.items():
+                row[name][figure] = value[k]
+                row[name][f"{figure}_interval"] = draw.interval(resampled[:, k])
+        if "imagined" in found:
+            (mine, drawn), (copied, redrawn) = found["imagined"]["psnr"], found["copied"]["psnr"]
+            row["gain"] = mine[k] - copied[k]
+            row["gain_interval"] = draw.interval(drawn[:, k] - redrawn[:, k])
+        rows.append(row)
+    return rows
+
+
+def marks(measured: Measured, rate: float, chosen: np.ndarray, cameras: list[int] | None) -> list[dict[str, Any]]:
+    """Figures without intervals at the marks, of some windows and cameras (None: all)."""
+    values, rows = measured.values, []
+    for k in measured.plan.marks:
+        here = chosen & values["valid"][:, k]
+        row: dict[str, Any] = {"seconds": measured.plan.ahead[k] / rate, "moments": int(here.sum())}
+        for name in sources(values) if here.any() else ():
+            pick = lambda key, k=k, here=here: values[key][here, k][:, cameras or slice(None)]  # noqa: E731
+            row[name] = {"psnr": psnr(pick(f"{name}.squared").mean()), "ssim": pick(f"{name}.ssim").mean()}
+            if f"{name}.parts" in values and (pixels := pick("parts.pixels").sum()):
+                row[name]["parts_psnr"] = psnr(pick(f"{name}.parts").sum() / pixels)
+        rows.append(row)
+    return rows
+
+
+def distances(measured: Measured, rate: float) -> list[dict[str, Any]]:
+    """Fréchet distances to the real frames at the marks, mean over cameras; for real frames against themselves, 0."""
+    values, rows = measured.values, []
+    for number, k in enumerate(measured.plan.marks):
+        here = values["valid"][:, k]
+        row: dict[str, Any] = {"seconds": measured.plan.ahead[k] / rate, "moments": int(here.sum())}
+        for name in sources(values) if here.sum() > 1 else ():
+            pairs = (values["real.features"][here, number], values[f"{name}.features"][here, number])
+            each = [frechet.distance(pairs[0][:, c], pairs[1][:, c]) for c in range(pairs[0].shape[1])]
+            row[name] = float(np.mean(each))
+        rows.append(row)
+    return rows
+
+
+def perceived(measured: Measured, rate: float) -> list[dict[str, Any]]:
+    """LPIPS at the marks, mean over cameras."""
+    values, rows = measured.values, []
+    for number, k in enumerate(measured.plan.marks):
+        here = values["valid"][:, k]
+        row: dict[str, Any] = {"seconds": measured.plan.ahead[k] / rate, "moments": int(here.sum())}
+        row |= {name: values[f"{name}.lpips"][here, number].mean() for name in sources(values) if here.any()}
+        rows.append(row)
+    return rows

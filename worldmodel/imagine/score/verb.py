@@ -1,0 +1,79 @@
+"""The verb ``score``: measure, tell, and write ``score.json`` and ``index.html``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from worldmodel import checkpoint
+from worldmodel.evaluate.candidate import use_threads
+from worldmodel.evaluate.journal import write_atomically
+from worldmodel.imagine.score.action_rows import READ
+from worldmodel.imagine.score.config import ScoreConfig
+from worldmodel.imagine.score.measure import Measured, measure_all
+from worldmodel.imagine.score.sheet import render
+from worldmodel.imagine.score.summary import summarise
+
+__all__ = ["ScoreConfig", "score"]
+
+
+def score(config: ScoreConfig) -> int:
+    """Print how far predicted actions and frames are from what was recorded, beside the simplest guesses."""
+    use_threads(config.threads)
+    model = checkpoint.load(config.checkpoint)
+    measured = measure_all(model, config)
+    found = {
+        "checkpoint": config.checkpoint,
+        "weights": checkpoint.card(config.checkpoint)["sha256"],
+        "data": config.data,
+        **summarise(measured, model.config, config),
+    }
+    print("\n".join(tell(found)))
+    if config.out is not None:
+        write(Path(config.out), found, measured)
+    return 0
+
+
+def write(out: Path, found: Mapping[str, Any], measured: Measured) -> None:
+    """Both files; the page is whole in itself."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "score.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_atomically(out / "index.html", render(found, measured.gallery))
+    print(f"{out / 'index.html'} shows {len(measured.gallery.worst)} worst cases first")
+
+
+def tell(found: Mapping[str, Any]) -> Iterator[str]:
+    """The scorecard in lines for a person."""
+    yield f"{found['windows']} windows of {found['episodes']} episodes; intervals: {found['interval']}"
+    for row in told(found.get("frames", ())):
+        figures = [
+            f"{name.replace('_', ' ')} {float(row[name]['psnr']):.1f} dB, SSIM {row[name]['ssim']:.2f}"
+            for name in ("imagined", "no_action", "copied")
+            if name in row and row[name]["psnr"] is not None
+        ]
+        yield f"frames {row['seconds']:.2f} s ahead ({row['moments']}): {'; '.join(figures)}"
+    if "sensitivity" in found and (ratio := found["sensitivity"]["ratio"]) is not None:
+        yield f"other windows' actions: {float(ratio):.2f} times the squared error (1: a model that ignores them)"
+    for name, row in found.get("inverse", {}).items():
+        if isinstance(row, dict) and row["median"] is not None:
+            unit, first = found["inverse"]["unit"], row["by_step"][0]
+            low, high = row["first_interval"]
+            early = "" if first is None else f", {first:.1f} ({low:.1f} to {high:.1f}) in the chunk's first step"
+            yield f"positions told {READ[name]}: {row['median']:.1f} {unit} off (median{early})"
+    actions = found["actions"]
+    if actions.get("error") is not None:
+        staying = f"a model that stays where it is: {100 * actions['staying']:.2f} %"
+        yield f"actions: {100 * actions['error']:.2f} % of their range off; {staying}"
+    yield from found["left_out"].values()
+    yield from (f"note: {note}" for note in found["notes"])
+
+
+def told(rows: Any) -> list[Any]:
+    """The first row, those at half a second, one and two, and the last."""
+    seconds = [row["seconds"] for row in rows]
+    wanted = {0, len(rows) - 1} | {
+        min(range(len(rows)), key=lambda k: abs(seconds[k] - mark)) for mark in (0.5, 1, 2) if rows
+    }
+    return [rows[k] for k in sorted(wanted) if 0 <= k < len(rows)]

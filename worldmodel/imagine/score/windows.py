@@ -1,0 +1,114 @@
+"""Which recorded moments are scored: whether the data fit the checkpoint, and what both say about themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from worldmodel import checkpoint
+from worldmodel.config import UserError
+from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.data.source import open_source
+from worldmodel.flow import MODES
+from worldmodel.imagine.score.config import ScoreConfig
+from worldmodel.model import ModelConfig
+from worldmodel.schema import ACTION, image_key, segmentation_key
+
+MARKS = (0.5, 1.0, 2.0)
+"""Seconds ahead at which figures are told, where there is no room for a curve."""
+
+
+def open_clips(shape: ModelConfig, config: ScoreConfig) -> Clips:
+    """The recordings' windows as the model wants them. Raises UserError or ValueError, one line, for a misfit."""
+    store = open_source(config.data, shape.size if shape.cameras else 0)
+    if store.rate != shape.rate:
+        raise UserError(f"{config.data} was recorded at {store.rate:g} Hz, the checkpoint acts at {shape.rate:g} Hz")
+    if ACTION in store.keys and store.row(ACTION)[0] != shape.action_dim:
+        raise UserError(
+            f"{config.data} has actions of {store.row(ACTION)[0]} numbers, the checkpoint {shape.action_dim}"
+        )
+    heard = shape.audio.steps if shape.audio else 0
+    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard)
+    clips = Clips([store], spec, config.holdout, split="held out" if config.holdout else "train")
+    if (width := clips.sample(1, 0)[1].shape[1]) != shape.state_dim:
+        raise UserError(f"{config.data} has a state of {width} numbers, the checkpoint {shape.state_dim}")
+    return clips
+
+
+def modes_of(name: str) -> tuple[str, ...]:
+    """The modes that a checkpoint was trained for; all where its card does not say."""
+    taught = checkpoint.taught(name)
+    return tuple(mode for mode in MODES if taught is None or mode in taught)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    chosen: the windows' numbers in ``clips``, int64 (W,), in random order. episode: that of each, int64 (W,).
+    ahead: control steps after the observation at which frames are compared, int64 (K,). marks: places in ``ahead``
+    nearest to `MARKS`. parts: whether the data say which pixels are gripper and object. modes: what was trained.
+    """
+
+    clips: Clips
+    chosen: np.ndarray
+    episode: np.ndarray
+    ahead: np.ndarray
+    marks: tuple[int, ...]
+    parts: bool
+    modes: tuple[str, ...]
+
+
+def plan(clips: Clips, shape: ModelConfig, config: ScoreConfig, modes: tuple[str, ...]) -> Plan:
+    """Draw the windows and fix the times ahead: up to ``config.seconds``, or as far as the longest episode goes."""
+    chosen = np.random.default_rng(config.seed).permutation(len(clips))[: config.windows]
+    longest = int((clips.end - clips.begin).max()) - 1
+    reach = max(1, min(round(config.seconds * shape.rate), longest))
+    every = min(config.every, reach)
+    ahead = np.arange(every, reach + 1, every)
+    wanted = [round(mark * shape.rate) for mark in MARKS if round(mark * shape.rate) <= reach]
+    marks = tuple(sorted({int(np.abs(ahead - step).argmin()) for step in wanted or [reach]}))
+    store = clips.stores[0]
+    sizes = [store.row(key) for key in map(segmentation_key, shape.cameras) if key in store.keys]
+    parts = bool(shape.cameras) and sizes == [(shape.size, shape.size)] * len(shape.cameras)
+    episode = np.searchsorted(store.ends, clips.time[chosen], side="right")
+    return Plan(clips, chosen, episode, ahead, marks, parts, modes)
+
+
+def groups(plan: Plan) -> dict[str, np.ndarray]:
+    """Names by which windows fall apart, (W,): "task" and, where the recordings tell, "behaviour"."""
+    tasks = np.array(plan.clips.spec.tasks)[plan.clips.task[plan.chosen]]
+    infos = plan.clips.stores[0].meta["info"]
+    found = {"task": tasks}
+    if infos and all("behaviour" in info for info in infos):
+        found["behaviour"] = np.array([infos[episode]["behaviour"] for episode in plan.episode])
+    return found
+
+
+def remarks(plan: Plan, shape: ModelConfig, config: ScoreConfig) -> list[str]:
+    """What a reader must know about data and checkpoint, a sentence each."""
+    store, notes = plan.clips.stores[0], []
+    made: Any = checkpoint.card(config.checkpoint).get("made", {}).get("data", ())
+    if any(isinstance(data, dict) and data.get("fingerprint") == store.fingerprint for data in made):
+        kept = "only the episodes it kept out are scored" if config.holdout else "nothing here is held out"
+        notes.append(f"The checkpoint was trained on this very store: {kept}.")
+    under = getattr(store, "store", store)
+    rows = {under.row(image_key(camera)) for camera in shape.cameras}
+    if other := sorted(row for row in rows if row[:2] != (shape.size, shape.size)):
+        shown = ", ".join(f"{row[0]}x{row[1]}" for row in other)
+        notes.append(f"Frames of {shown} pixels were cropped to their middle and resized to {shape.size}.")
+    if shape.cameras and plan.ahead[-1] > shape.horizon:
+        notes.append(
+            f"Beyond {shape.horizon} control steps predictions are chained: the frame imagined at a chunk's end is the "
+            "next chunk's observation. The arm's own state then comes from the recording; for the no-action control it "
+            "stays that of the observation, since the recorded one would tell it where the arm went: a handicap, so "
+            "compare with that control within the first chunk."
+        )
+    if shape.cameras and not plan.parts:
+        notes.append(
+            "Nothing is said of gripper and object alone: the data hold no segmentation at the model's frame size "
+            "(record it with `worldmodel collect segmentation=true`)."
+        )
+    return notes

@@ -1,5 +1,0 @@
-"""``worldmodel probe``: what a frozen model's features say about the scene, by layer and noise level."""
-
-from worldmodel.probe.verb import ProbeConfig, measure, probe
-
-__all__ = ["ProbeConfig", "measure", "probe"]

@@ -1,0 +1,116 @@
+"""The verb ``data health``: every check of a store in one table, with what was seen and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from worldmodel import __version__
+from worldmodel.config import UserError, option
+from worldmodel.data import EpisodeStore
+from worldmodel.data.layout import write_atomically
+from worldmodel.data.source import open_source
+from worldmodel.quality import leakage, sights, signals
+from worldmodel.quality.finding import BAD, LOOK, OK, SKIPPED, Finding, worst
+from worldmodel.quality.frames import track
+from worldmodel.schema import ACTION, cameras_of
+
+COLOURS = {OK: "green", LOOK: "yellow", BAD: "bold red", SKIPPED: "dim"}
+SICK = 1
+"""Exit code where a check is ``bad``."""
+
+type Limits = tuple[Sequence[float], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class HealthConfig:
+    """Which store to examine, and what it must not have anything in common with."""
+
+    store: str = option("folder of the store, or lerobot:PATH_OR_REPO_ID")
+    against: str | None = option("stores or starts files (.npz) that are tested on, separated by commas", None)
+    starts: bool = option("compare with the shipped validation and test starts of the store's tasks, too", True)
+    out: str | None = option("also write health.json into this folder", None)
+    json: bool = option("print one JSON record instead of a table", False)
+
+
+def health(config: HealthConfig) -> int:
+    """Examine a store; 1 where anything is bad, else 0."""
+    store = open_source(config.store)
+    others = [leakage.opposite(name.strip()) for name in (config.against or "").split(",") if name.strip()]
+    others += leakage.frozen_for(store.tasks) if config.starts else []
+    findings = examine(store, others)
+    record = report(store, findings)
+    if config.out is not None:
+        path = Path(config.out)
+        if path.is_file():
+            raise UserError(f"out={config.out}: is a file, expected a folder; health.json is written into it")
+        path.mkdir(parents=True, exist_ok=True)
+        write_atomically(path / "health.json", json.dumps(record, indent=1).encode() + b"\n")
+    if config.json:
+        print(json.dumps(record, indent=1))
+    else:
+        _tell(store, findings)
+    return SICK if record["verdict"] == BAD else 0
+
+
+def examine(store: EpisodeStore, others: Sequence[leakage.Openings] = (), quiet: bool = False) -> list[Finding]:
+    """All findings on a store, each frame read once; with a progress bar on standard error unless ``quiet``."""
+    cameras = cameras_of(dict.fromkeys(store.keys))
+    columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
+        bar = progress.add_task("", total=store.steps * len(cameras))
+        advance: Callable[[int], object] = lambda frames: progress.advance(bar, frames)  # noqa: E731
+        tracks = {camera: track(store, camera, advance) for camera in cameras}
+    broken = signals.finite(store)
+    findings = [signals.lengths(store), broken]
+    if broken.verdict == OK:  # quantiles of NaN say nothing
+        findings += [signals.degenerate(store), signals.idle(store), signals.jumps(store)]
+        findings += [signals.bounds(store, limits_of(store)), sights.timing(store, tracks)]
+        findings += [sights.repeated_frames(store, tracks)]
+    findings += [sights.cameras(store, tracks), sights.repeated_episodes(store)]
+    ours = leakage.of_store(store) if others else None
+    return findings + [leakage.leakage(ours, other) for other in others if ours is not None]
+
+
+def limits_of(store: EpisodeStore) -> Limits | None:
+    """Lowest and highest action of the env: as the provenance says (``action_range``), or as our own tasks have it."""
+    told = store.meta["provenance"].get("action_range")
+    if isinstance(told, dict) and {"low", "high"} <= told.keys():
+        return told["low"], told["high"]
+    if ACTION not in store.keys or "environment" not in store.meta["provenance"]:
+        return None
+    from worldmodel import envs  # here, because importing MuJoCo takes half a second
+
+    if not all(task in envs.TASKS for task in store.tasks):
+        return None
+    space: Any = envs.make(store.tasks[0], render_images=False).action_space
+    return space.low.tolist(), space.high.tolist()
+
+
+def report(store: EpisodeStore, findings: Sequence[Finding]) -> dict[str, Any]:
+    """The examination as a JSON record."""
+    return {
+        "store": str(store.path),
+        "fingerprint": store.fingerprint,
+        "version": __version__,
+        "verdict": worst(findings),
+        "checks": [finding.record() for finding in findings],
+    }
+
+
+def _tell(store: EpisodeStore, findings: Sequence[Finding]) -> None:
+    table = Table("check", "verdict", "seen", "episodes", "what to do")
+    for found in findings:
+        verdict = f"[{COLOURS[found.verdict]}]{found.verdict}[/]"
+        table.add_row(found.check, verdict, escape(found.seen), found.named(), escape(found.advice))
+    Console().print(table)
+    counts = ", ".join(f"{sum(f.verdict == v for f in findings)} {v}" for v in (OK, LOOK, BAD, SKIPPED))
+    print(f"{store.path}: {worst(findings)} ({counts}); {store.episodes} episodes, {store.steps} steps")

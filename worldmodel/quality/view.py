@@ -1,0 +1,77 @@
+"""The verb ``data view``: a page with strips and plots of chosen episodes, and the same episodes for Rerun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel.config import UserError, option
+from worldmodel.data import EpisodeStore
+from worldmodel.data.layout import write_atomically
+from worldmodel.data.source import open_source
+from worldmodel.quality import recording, sheet
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """Which episodes of which store to show, and how."""
+
+    store: str = option("folder of the store, or lerobot:PATH_OR_REPO_ID")
+    out: str = option("folder of the page and of the recording", "outputs/view")
+    episodes: str | None = option("which ones, such as 0,17,23; null takes first, longest, shortest and random", None)
+    random: int = option("how many random ones beside first, longest and shortest", 3)
+    seed: int = option("draws the random ones", 0)
+    moments: int = option("frames in each strip", 12)
+    rerun: bool = option("also write episodes.rrd for the Rerun viewer", False)
+    live: bool = option("also stream into a Rerun viewer: one opened here, or the one at address=", False)
+    address: str | None = option("of a running viewer, such as rerun+http://127.0.0.1:9876/proxy", None)
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in {"random": (0, 1000), "moments": (1, 200)}.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}={getattr(self, name)}: expected {low} to {high}")
+
+
+def view(config: ViewConfig) -> int:
+    """Write ``index.html`` (one file, nothing fetched from elsewhere) and, where asked for, ``episodes.rrd``."""
+    if config.rerun or config.live:
+        recording.load_rerun()  # say at once that it is missing
+    store = open_source(config.store)
+    rate, chosen, out = store.rate, choose(store, config), Path(config.out)
+    if out.is_file():
+        raise UserError(f"out={config.out}: is a file, expected a folder; the page is written into it")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "index.html", sheet.render(store, chosen, config.moments, rate).encode())
+    print(f"{out / 'index.html'}: episodes {', '.join(map(str, chosen))}")
+    if config.rerun:
+        recording.write_file(store, chosen, out / "episodes.rrd", rate)
+        print(f"{out / 'episodes.rrd'}: open it with `rerun {out / 'episodes.rrd'}`")
+    if config.live:
+        recording.show_live(store, chosen, rate, config.address)
+        print(f"streamed to {config.address or 'the viewer'}")
+    return 0
+
+
+def choose(store: EpisodeStore, config: ViewConfig) -> dict[int, str]:
+    """The episodes to show, each with the reason. Raises UserError for one that is not there."""
+    if config.episodes is not None:
+        return dict.fromkeys(_numbers(config.episodes, store.episodes), "as asked")
+    lengths = np.diff(store.ends, prepend=0)
+    chosen = {0: "the first"}
+    for episode, why in ((int(lengths.argmax()), "the longest"), (int(lengths.argmin()), "the shortest")):
+        chosen[episode] = f"{chosen[episode]}, {why}" if episode in chosen else why
+    rest = [episode for episode in range(store.episodes) if episode not in chosen]
+    drawn = np.random.default_rng(config.seed).permutation(rest)[: config.random]
+    return chosen | {int(episode): "drawn at random" for episode in sorted(drawn)}
+
+
+def _numbers(text: str, count: int) -> list[int]:
+    words = [word for word in text.strip("[] ").replace(",", " ").split() if word]
+    for word in words:
+        if not word.isdigit() or int(word) >= count:
+            raise UserError(f"episodes={text}: no episode {word!r}; expected numbers from 0 to {count - 1}, as in 0,1")
+    if not words:
+        raise UserError(f"episodes={text}: expected numbers from 0 to {count - 1}, as in 0,1")
+    return [int(word) for word in words]

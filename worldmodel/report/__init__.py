@@ -1,0 +1,1 @@
+"""What people look at: pages, video, statistics. Knows no model and no simulator."""

@@ -1,0 +1,1 @@
+"""Any Gymnasium env with pixels and Box actions."""

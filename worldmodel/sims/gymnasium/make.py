@@ -1,0 +1,125 @@
+"""Makes the Gymnasium env that a task's name asks for, or says in one line why there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import os
+import warnings
+from typing import Any
+
+import gymnasium
+
+from worldmodel.config import UserError, closest
+from worldmodel.sims.gymnasium.name import Asked, explained
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # draws without a display
+
+
+def make(asked: Asked, size: int) -> gymnasium.Env:
+    """The env, ready to be seen. MuJoCo ones draw at ``size`` pixels, without multisampling, shadows and reflections.
+
+    Raises UserError: no such id, a package that is missing, options that the constructor does not take.
+    """
+    if asked.host == "metaworld":
+        from worldmodel.sims.metaworld.client import MetaWorld
+
+        return MetaWorld(asked.id, size, None, **asked.options)
+    importlib.import_module("worldmodel.sims.can.backend")  # chooses how MuJoCo draws, before anything else imports it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spec = find(asked)
+        try:
+            env = gymnasium.make(spec, disable_env_checker=True, **{**_looks(spec, size), **asked.options})
+        except Exception as error:  # noqa: BLE001  other people's constructors raise what they like
+            raise explained(asked.task, error) from None
+    inside: Any = env.unwrapped
+    if hasattr(inside, "mujoco_renderer"):
+        inside.model.vis.quality.offsamples = 0
+        inside.model.light_castshadow[:] = inside.model.mat_reflectance[:] = 0
+    return env
+
+
+def find(asked: Asked) -> Any:
+    """The registered spec of an id; ``package/Name-v0`` also imports ``package``, ``module:Name-v0`` the module."""
+    package, slash, _ = asked.id.partition("/")
+    if slash and asked.id not in gymnasium.registry and package.isidentifier():
+        _import(asked, package)
+    try:
+        spec = gymnasium.spec(asked.id)
+    except ModuleNotFoundError as error:
+        raise UserError(f"task={asked.task}: there is no module {error.name!r} to import; install it first") from None
+    except gymnasium.error.Error:
+        raise UserError(f"task={asked.task}: no such Gymnasium env; {closest(asked.id, _ids())}") from None
+    if spec.entry_point is None:
+        raise UserError(f"task={asked.task}: makes many envs at once, expected one; {closest(asked.id, _ids())}")
+    return spec
+
+
+def like_with_boxes(name: str) -> str:
+    """The end of an error message: the id nearest to ``name`` whose actions are numbers, as far as is known."""
+    known = [
+        key
+        for key, spec in gymnasium.registry.items()
+        if str(spec.entry_point).startswith("gymnasium.envs.mujoco.")
+        or "Continuous" in key
+        or "Pendulum" in key
+        or spec.kwargs.get("continuous") is True
+    ]
+    return closest(name, [key for key in known if key != name] or ["Pendulum-v1"])
+
+
+def version_of(env: gymnasium.Env) -> str:
+    """Distribution and version that the env's class comes from, for example ``gym-pusht 0.1.8``."""
+    told = getattr(env.unwrapped, "version", None)
+    if isinstance(told, str):
+        return told
+    package = type(env.unwrapped).__module__.partition(".")[0]
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        owner = importlib.metadata.distribution(package)
+        return f"{owner.metadata['Name']} {owner.version}"
+    return package
+
+
+def _import(asked: Asked, package: str) -> None:
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise UserError(f"task={asked.task}: {package} needs {error.name}, which is not installed") from None
+        name = package.replace("_", "-")
+        near = closest(asked.id, _ids()) if package in {key.partition("/")[0] for key in _ids()} else ""
+        raise UserError(
+            f"task={asked.task}: no package {package!r} is installed; try `pip install {name}` {near}"
+        ) from None
+
+
+def _ids() -> list[str]:
+    """Registered ids, without those that only warn of their age."""
+    return [key for key, spec in gymnasium.registry.items() if spec.entry_point is not None]
+
+
+def _looks(spec: Any, size: int) -> dict[str, Any]:
+    """Arguments of the constructor that decide how the env is drawn, where it knows them."""
+    looks: dict[str, Any] = {}
+    creator = spec.entry_point
+    with contextlib.suppress(Exception):
+        creator = gymnasium.envs.registration.load_env_creator(creator) if isinstance(creator, str) else creator
+    modes = getattr(creator, "metadata", {}).get("render_modes", ("rgb_array",))
+    if "rgb_array" in modes:
+        looks["render_mode"] = "rgb_array"
+    if any(kind.__name__ == "MujocoEnv" for kind in getattr(creator, "__mro__", ())):
+        looks |= {"width": size, "height": size}
+    return looks
+
+
+def versions(env: gymnasium.Env) -> dict[str, str]:
+    """What an env's numbers and pictures depend on: Gymnasium, and for MuJoCo ones its version and how it draws."""
+    told = {"gymnasium": gymnasium.__version__}
+    if not hasattr(env.unwrapped, "mujoco_renderer"):
+        return {**told, "mujoco": "none", "gl": "none"}
+    from worldmodel.sims.can.backend import gl_backend, mujoco
+
+    return {**told, "mujoco": mujoco.__version__, "gl": gl_backend()}

@@ -1,0 +1,1 @@
+"""Meta-World, in an environment of its own. Imports nothing: its server has no Hydra."""

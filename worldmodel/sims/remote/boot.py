@@ -1,0 +1,47 @@
+"""Runs one of our servers under another environment's Python, which then sees this package beside its own, and no more.
+
+``python -I boot.py SERVER FD``: the module ``worldmodel.sims.SERVER`` answers on the connected socket FD, which it
+inherits, and ends with the other side. Nothing of ours lands on ``sys.path``: what the server imports besides is what
+its environment has.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import select
+import socket
+import sys
+import threading
+from pathlib import Path
+
+
+def only(package: str, folder: Path) -> None:
+    """Make ``package``, which lies in ``folder``, importable without what lies beside it."""
+    spec = importlib.util.spec_from_file_location(
+        package, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[package] = module
+    spec.loader.exec_module(module)
+
+
+def end_with(connection: socket.socket) -> None:
+    """End this process as soon as the other side is gone, busy as it may be: importing takes a minute at worst."""
+
+    def wait() -> None:
+        hang_up = select.poll()
+        hang_up.register(connection, 0)  # nothing but hanging up, which needs no asking for
+        hang_up.poll()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    wire = socket.socket(fileno=int(sys.argv[2]))
+    end_with(wire)
+    only("worldmodel", Path(__file__).resolve().parents[2])
+    importlib.import_module(f"worldmodel.sims.{sys.argv[1]}").main(wire)

@@ -1,0 +1,59 @@
+"""The client's side of the wire: a simulator's server as a child process of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodel.config import UserError
+from worldmodel.processes import ISOLATED
+from worldmodel.sims.remote import boot, wire
+
+
+class Process:
+    """A server as a child with which we share one socket pair: nothing listens, nobody else can connect."""
+
+    def __init__(self, name: str, python: Path, seconds: float) -> None:
+        """``name``: the simulator, whose server is ``sims/<name>/server.py``; ``seconds``: how long a call may take."""
+        self.name = name
+        self.wire, theirs = socket.socketpair()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child; a pipe that nobody reads would fill
+        command = [str(python), "-I", boot.__file__, f"{name}.server", str(theirs.fileno())]
+        with theirs:
+            self.child = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **ISOLATED},
+                stdout=self._said,
+                stderr=subprocess.STDOUT,
+            )
+        self.wire.settimeout(seconds)
+
+    def call(self, call: str, header: Any = None, arrays: Any = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """One question and its answer. UserError with one line where the simulator refuses, breaks or falls silent."""
+        try:
+            wire.send(self.wire, {"call": call, **(header or {})}, arrays)
+            told, found = wire.receive(self.wire)
+        except (OSError, EOFError, wire.WireError) as error:
+            self.close()
+            self._said.seek(0)
+            said = self._said.read().decode(errors="replace").strip() or str(error) or type(error).__name__
+            raise UserError(f"{self.name}'s process ended at {call!r}: {said.splitlines()[-1]}") from None
+        if "error" in told:
+            raise UserError(f"{self.name} refused {call!r}: {told['error']}")
+        return told, found
+
+    def close(self) -> None:
+        """End the child; safe to call twice."""
+        self.wire.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.child.wait(2)
+        self.child.kill()
+        self.child.wait()
