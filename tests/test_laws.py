@@ -22,28 +22,26 @@ KNOWN_CYCLES: set[frozenset[str]] = {
     frozenset({"imagine/film.py", "imagine/picture.py", "imagine/streaming.py", "imagine/verb.py"}),
     frozenset({"model/loss.py", "model/moments.py", "model/rehearsal.py", "model/world.py"}),
 }
-KNOWN_TWICE: set[str] = set(
-    [
-        "Act",
-        "Answer",
-        "Course",
-        "Demonstrator",
-        "GymStage",
-        "Journal",
-        "Plan",
-        "Play",
-        "Process",
-        "Recipe",
-        "Recorder",
-        "Result",
-        "RobosuiteStage",
-        "Scene",
-        "Seen",
-        "Shot",
-        "Stage",
-        "Task",
-    ]
-)
+KNOWN_TWICE: set[str] = {
+    "Act",
+    "Answer",
+    "Course",
+    "Demonstrator",
+    "GymStage",
+    "Journal",
+    "Plan",
+    "Play",
+    "Process",
+    "Recipe",
+    "Recorder",
+    "Result",
+    "RobosuiteStage",
+    "Scene",
+    "Seen",
+    "Shot",
+    "Stage",
+    "Task",
+}
 LINES = 26_700
 """Lines of Python in the package."""
 IMPORT_LINES = {"worldmodel.policies": 3_100, "worldmodel.train": 6_900}

@@ -7,7 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from worldmodel.report import page, report, video
+from worldmodel.evaluate import report
+from worldmodel.report import page, video
 
 
 def test_an_mp4_shows_what_was_put_in(tmp_path: Path) -> None:
