@@ -18,10 +18,13 @@ here = pathlib.Path(worldmodel.__file__).resolve().parents[1]
 assert here == pathlib.Path.cwd().resolve(), f"imported {here}, not the wheel"
 for folder in ("configs", "envs", "eval", "checkpoints"):
     assert "_assets" in assets.asset(folder).parts, assets.asset(folder)
+assert not (here / "research").exists(), "the wheel holds research/"
 import gymnasium, worldmodel.sims.can
 
 observation, _ = gymnasium.make("worldmodel/PlaceCan-v0", size=32).reset(seed=0)
 assert observation["observation.images.scene"].shape == (32, 32, 3)
 print(f"worldmodel {importlib.metadata.version('worldmodel')} imports from its wheel, with its assets")
 PY
+said=$(PYTHONPATH=$away PYTHONSAFEPATH=1 "$python" -m worldmodel.cli probe 2>&1) && exit 1
+case $said in *"research/ of a checkout"*) ;; *) echo "probe from the wheel: $said" >&2 && exit 1 ;; esac
 echo "wrote $(cd - >/dev/null && ls dist/*.whl)"

@@ -33,6 +33,7 @@ LADDER = (
 )
 RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms.split()}
 MODULES = sorted(PACKAGE.rglob("*.py"))
+RESEARCH = sorted((ROOT / "research").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").glob("*/*/*.py"))
 LEROBOT_ADAPTERS = (PACKAGE / "data" / "lerobot_data.py", PACKAGE / "policies" / "lerobot_policy.py")
 PUBLIC_LIMITS = {"file": 300, "function": 60, "parameters": 8}
@@ -41,7 +42,7 @@ OWNERS = functools.cache(importlib.metadata.packages_distributions)
 """Distributions by the modules they hold; reading them takes most of a second."""
 
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-each_file = pytest.mark.parametrize("path", MODULES + PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
+each_file = pytest.mark.parametrize("path", MODULES + RESEARCH + PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def module_name(path: Path) -> str:
@@ -186,8 +187,14 @@ def test_a_plugin_imports_the_core_and_never_the_other_way_round() -> None:
         assert not plugged or path == PACKAGE / "policies" / "convert.py", path
 
 
+def test_research_imports_the_core_and_never_the_other_way_round() -> None:
+    assert RESEARCH
+    for path in MODULES + PLUGINS:  # the command line only names its modules
+        assert not any(name.split(".")[0] == "research" for name in imported(path)), path
+
+
 def test_no_pickle() -> None:
-    for path in MODULES + PLUGINS:
+    for path in MODULES + RESEARCH + PLUGINS:
         assert not any(name.split(".")[0] in ("pickle", "dill", "cloudpickle", "joblib") for name in imported(path)), (
             path
         )

@@ -9,6 +9,7 @@ import sys
 import time
 import types
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,6 +105,15 @@ def test_every_verb_is_there_and_explains_itself(verb: cli.Verb) -> None:
     assert not [key.name for key in keys if not key.help], "keys without a meaning"
     text = cli.explain(verb, schema, [])
     assert verb.does in text and all(f"  {key.name}=" in text for key in keys) and verb.examples[0] in text
+
+
+def test_commands_of_research_need_a_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "worldmodel" / "cli.py"))
+    assert cli.main(["study", "selfflow", "study=smoke"]) == 2
+    err = capsys.readouterr().err
+    assert "study selfflow: belongs to the folder research/ of a checkout" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("example", [line for verb in cli.VERBS for line in verb.examples])

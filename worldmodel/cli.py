@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -188,7 +189,7 @@ def _run(words: list[str]) -> int:
     if unknown := [flag for flag in flags if flag not in ("-h", "--help")]:
         return _complain(f"{unknown[0]}: options are written key=value; try `worldmodel {verb.name} --help`", BAD_INPUT)
     overrides = [f"{verb.bare}={word}" if verb.bare and "=" not in word else word for word in rest]
-    module = importlib.import_module(verb.module)
+    module = module_of(verb)
     schema = getattr(module, verb.schema)
     if "task" in schema.__dataclass_fields__:  # env=gym:ID says the same
         overrides = [f"task={word.removeprefix('env=')}" if word.startswith("env=") else word for word in overrides]
@@ -198,6 +199,20 @@ def _run(words: list[str]) -> int:
         return 0
     call: Callable[[Any], int | None] = getattr(module, verb.call)
     return int(call(config.load(verb.name.replace(" ", "_"), schema, overrides)) or 0)
+
+
+def module_of(verb: Verb) -> Any:
+    """The module of a verb. Those of ``research/`` are in a checkout only: UserError where the folder is not there."""
+    root = Path(__file__).resolve().parents[1]
+    if verb.module.startswith("research."):
+        if not (root / "research" / "__init__.py").is_file():
+            raise importlib.import_module("worldmodel.config").UserError(
+                f"{verb.name}: belongs to the folder research/ of a checkout, which is not installed; "
+                "clone the repository and run it there"
+            )
+        if str(root) not in sys.path:
+            sys.path.insert(0, str(root))
+    return importlib.import_module(verb.module)
 
 
 def overview() -> str:

@@ -11,7 +11,8 @@ from research.study import rows
 from research.study.plan import StudyConfig
 from research.study.plots import draw
 from research.study.sections import Section, sections
-from research.study.summary import Table, summarize
+from research.study.summary import summarize
+from research.study.table import Table
 from research.study.verdicts import verdicts
 from worldmodel.config import UserError
 from worldmodel.evaluate.journal import write_atomically

@@ -12,52 +12,10 @@ from research.study.arms import ARMS
 from research.study.diagnostics import diagnostics
 from research.study.rows import Row
 from research.study.stats import Comparison, compare, outcomes
-from worldmodel.config import UserError
+from research.study.table import SHARED, Table, matched
 from worldmodel.report.stats import mean_interval, wilson
 
 BASELINE = "flow"
-SHARED = ("task", "steps", "batch", "episodes", "curve_episodes", "data", "starts")
-"""Settings that rows of one report have in common."""
-
-
-class Table:
-    """Rows by arm, size of data and seed."""
-
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self.rows = [row for row in rows if "checkpoints" in row]
-        order = list(ARMS)
-        self.arms = sorted({row["arm"] for row in self.rows}, key=lambda arm: order.index(arm) if arm in order else 99)
-        self.sizes = sorted({row["demonstrations"] for row in self.rows})
-        self.seeds = sorted({row["seed"] for row in self.rows})
-        self._rows = {(row["arm"], row["demonstrations"], row["seed"]): row for row in self.rows}
-        for row in self.rows[1:]:
-            for key in SHARED:
-                if key == "steps" and any(_matched(one) for one in (row, self.rows[0])):
-                    continue
-                if row["settings"].get(key) != self.rows[0]["settings"].get(key):
-                    raise UserError(f"rows of {row['arm']} and {self.rows[0]['arm']} differ in {key}; they do not mix")
-
-    def get(self, arm: str, size: int, seed: int) -> Row | None:
-        """The row of a cell."""
-        return self._rows.get((arm, size, seed))
-
-    def of(self, arm: str, size: int) -> list[Row]:
-        """Rows of an arm at one size, by seed."""
-        return [row for seed in self.seeds if (row := self.get(arm, size, seed))]
-
-    def both(self, first: str, second: str, sizes: Sequence[int]) -> tuple[list[list[Row]], list[list[Row]]]:
-        """Rows of two arms, [seed][size], of the seeds for which both have every one of the sizes."""
-        whole = [
-            seed
-            for seed in self.seeds
-            if sizes and all(self.get(arm, size, seed) for arm in (first, second) for size in sizes)
-        ]
-        one, two = ([[self._rows[arm, size, seed] for size in sizes] for seed in whole] for arm in (first, second))
-        return one, two
-
-    def shared_sizes(self, first: str, second: str) -> list[int]:
-        """Sizes that some seed has of both arms."""
-        return [size for size in self.sizes if any(self.both(first, second, [size]))]
 
 
 def solved(row: Row, kind: str = "none") -> str | None:
@@ -74,7 +32,7 @@ def solved(row: Row, kind: str = "none") -> str | None:
 def summarize(rows: Sequence[Row], reach: float) -> dict[str, Any]:
     """All tables of the report. Every list holds records, so that it reads well as JSON."""
     table = Table(rows)
-    first = next((row["settings"] for row in table.rows if not _matched(row)), table.rows[0]["settings"])
+    first = next((row["settings"] for row in table.rows if not matched(row)), table.rows[0]["settings"])
     kinds = ["none", *dict.fromkeys(name for row in table.rows for name in row.get("perturbed", {}))]
     return {
         "settings": {key: first.get(key) for key in (*SHARED, "backbone.width", "backbone.depth", "execute")},
@@ -270,11 +228,6 @@ def probes(table: Table) -> list[dict[str, Any]]:
 def _sampled(table: Table) -> list[str]:
     steps = {int(steps) for row in table.rows for steps in row.get("sampled", {})}
     return [f"{count} sampler steps" for count in sorted(steps)]
-
-
-def _matched(row: Row) -> bool:
-    """Whether a row's arm has a length of its own."""
-    return row["arm"] in ARMS and ARMS[row["arm"]].matched
 
 
 def _made(row: Row) -> dict[str, str]:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from research.study.stats import compare
-from research.study.summary import BASELINE, Table, against_no_delay, held_out, paired_outcomes, solved
+from research.study.summary import BASELINE, against_no_delay, held_out, paired_outcomes, solved
+from research.study.table import Table
 from worldmodel.report.stats import mean_interval
 
 WORTH, WORTH_SCORE, WORTH_DECIBELS, LOSES = 0.05, 0.02, 0.3, 0.02

@@ -9,7 +9,7 @@ import numpy as np
 
 from worldmodel import checkpoint
 from worldmodel.config import UserError
-from worldmodel.dream import DreamEnv
+from worldmodel.imagine.env import DreamEnv
 from worldmodel.evaluate.candidate import Candidate, open_candidate
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.play.drive import LaggedBody

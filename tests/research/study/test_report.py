@@ -13,7 +13,8 @@ import pytest
 
 from research.study import StudyConfig, rows, selfflow
 from research.study.plan import Cell, Ground, Study
-from research.study.summary import Table, differences, reached, success, summarize
+from research.study.summary import differences, reached, success, summarize
+from research.study.table import Table
 from research.study.verdicts import NOT_RUN, NOT_SUPPORTED, SUPPORTED, UNDECIDED, decide, verdicts
 from worldmodel.config import UserError
 
