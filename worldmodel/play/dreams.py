@@ -9,8 +9,8 @@ import numpy as np
 
 from worldmodel import checkpoint
 from worldmodel.config import UserError
-from worldmodel.imagine.env import DreamEnv
 from worldmodel.evaluate.candidate import Candidate, open_candidate
+from worldmodel.imagine.env import DreamEnv
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.play.drive import LaggedBody
 from worldmodel.schema import CONTROL_HZ, STATE, Arrays, image_key
