@@ -22,7 +22,7 @@ from worldmodel.evaluate.journal import write_atomically
 from worldmodel.train.config import TrainConfig
 
 FORMAT = 1
-CODE = ("backbone", "flow", "model", "tokens", "train", "data/clips.py", "experience.py")
+CODE = ("backbone", "flow", "model", "tokens", "train", "data/clips.py", "schema.py")
 """What trains a cell. Rows keep its hash, and reports tell where rows of several versions stand side by side."""
 
 type Row = dict[str, Any]
