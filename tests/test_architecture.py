@@ -23,7 +23,7 @@ LADDER = (
     "backbone envs",
     "flow",
     "model",
-    "checkpoint",
+    "checkpoint objectives",
     "policies",
     "rollout",
     "collect evaluate train",

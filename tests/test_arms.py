@@ -8,12 +8,14 @@ from torch.nn import functional as F
 
 from tests.fakes.small import small_clip, small_model
 from tests.test_model import noise_for
-from worldmodel.flow import ARMS, NoiseConfig, NoiseDraw, NoiseLaw, ObjectiveConfig, draw_noise, mix
-from worldmodel.flow.noise import ObservedLaw, draw_observed, draw_regression
-from worldmodel.flow.objective import dispersion, regression_loss
+from worldmodel.flow import NoiseDraw, mix
 from worldmodel.flow.sampler import regression_grid, sample
 from worldmodel.model import Given, Want, WorldModel
-from worldmodel.model.loss import groups_apart, present
+from worldmodel.objectives import ARMS, NoiseConfig, NoiseLaw, ObjectiveConfig, draw_noise, loss
+from worldmodel.objectives.config import ObservedLaw
+from worldmodel.objectives.losses import dispersion, regression_loss
+from worldmodel.objectives.noise import draw_observed, draw_regression
+from worldmodel.objectives.training import groups_apart, present
 from worldmodel.schema import Clip
 
 TEACHING = ("sra", "self_flow", "separated")
@@ -33,7 +35,7 @@ def gap(model: WorldModel, found: dict[str, torch.Tensor]) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", ["flow", "dual", "frame"])
 def test_arms_that_only_spread_noise_have_no_other_loss(kind: str) -> None:
-    found = small_model().loss(small_clip(), "joint", noise_for("joint", kind=kind), ObjectiveConfig(kind=kind))
+    found = loss(small_model(), small_clip(), "joint", noise_for("joint", kind=kind), ObjectiveConfig(kind=kind))
     assert set(found) == {"loss", "actions", "frames"}
     torch.testing.assert_close(found["loss"], found["actions"] + found["frames"])
 
@@ -51,7 +53,7 @@ def test_the_alignment_is_the_hand_made_one(kind: str) -> None:
     student = model.projector(features(model, clip, noise, 1))
     target = features(teacher, clip, cleaner, 2).detach()
     by_hand = -((student * target).sum(-1) / student.norm(dim=-1) / target.norm(dim=-1)).mean()
-    found = model.loss(clip, "joint", noise, objective, teacher)
+    found = loss(model, clip, "joint", noise, objective, teacher)
     torch.testing.assert_close(found["align"], by_hand)
     torch.testing.assert_close(gap(model, found), 0.8 * by_hand)
     assert found["asymmetry"] > 0 and -1 <= found["mean_direction"] <= 1
@@ -65,13 +67,13 @@ def test_the_teacher_is_never_noisier_shares_the_sample_and_learns_nothing(kind:
     assert (cleaner.noise() <= draw.noise()).all() and (cleaner.noise() < draw.noise()).any()
     assert cleaner.eps is draw.eps and cleaner.levels.shape == (64, 1), "one level for all tokens, one noise sample"
     model, teacher = small_model(projector=True), small_model(projector=True)
-    model.loss(small_clip(), "joint", noise_for("joint", kind=kind), ObjectiveConfig(kind=kind), teacher)[
+    loss(model, small_clip(), "joint", noise_for("joint", kind=kind), ObjectiveConfig(kind=kind), teacher)[
         "loss"
     ].backward()
     assert all(p.grad is None for p in teacher.parameters())
     assert model.projector is not None and next(model.projector.parameters()).grad is not None
     with pytest.raises(ValueError, match="EMA teacher"):
-        model.loss(small_clip(), "joint", noise_for("joint", kind=kind), ObjectiveConfig(kind=kind), None)
+        loss(model, small_clip(), "joint", noise_for("joint", kind=kind), ObjectiveConfig(kind=kind), None)
 
 
 def test_sra_stays_within_its_distance() -> None:
@@ -90,7 +92,7 @@ def test_the_teacher_stops_at_its_block() -> None:
         objective.taps(2) == (1, 2) and ObjectiveConfig().taps(12) == (4, 8) and ObjectiveConfig().taps(28) == (8, 20)
     )
     teacher.backbone.norm.register_forward_hook(lambda *_: calls.append("past the last block"))
-    model.loss(clip, "joint", noise_for("joint", kind="self_flow"), objective, teacher)
+    loss(model, clip, "joint", noise_for("joint", kind="self_flow"), objective, teacher)
     assert not calls
 
 
@@ -116,8 +118,8 @@ def test_noise_groups_are_kept_apart() -> None:
     assert allowed[0, :16].all() and allowed[0, :, :16].all(), "actions read all and are read by all"
     assert torch.equal(allowed[0, 16:, 16:], which[:, None] == which[None, :])
     teacher = small_model(projector=True)
-    apart = model.loss(clip, "joint", noise, ObjectiveConfig(kind="separated"), teacher)
-    open_ = model.loss(clip, "joint", noise, ObjectiveConfig(kind="self_flow"), teacher)
+    apart = loss(model, clip, "joint", noise, ObjectiveConfig(kind="separated"), teacher)
+    open_ = loss(model, clip, "joint", noise, ObjectiveConfig(kind="self_flow"), teacher)
     assert not torch.allclose(apart["frames"], open_["frames"])
 
 
@@ -127,7 +129,7 @@ def test_dispersion_by_hand() -> None:
     expected = ((2 + 2 * torch.tensor(-4.0).exp()) / 4).log()
     torch.testing.assert_close(dispersion(z, 0.5), expected)
     model, clip, noise = small_model(), small_clip(), noise_for("joint")
-    found = model.loss(clip, "joint", noise, ObjectiveConfig(kind="dispersive"))
+    found = loss(model, clip, "joint", noise, ObjectiveConfig(kind="dispersive"))
     torch.testing.assert_close(gap(model, found), 0.5 * found["disperse"])
     torch.testing.assert_close(found["disperse"], dispersion(features(model, clip, noise, 1), 0.5))
 
@@ -135,14 +137,14 @@ def test_dispersion_by_hand() -> None:
 def test_repa_is_half_the_negative_cosine_to_the_clean_frames_features() -> None:
     model, clip, noise = small_model(external=5), small_clip(), noise_for("joint")
     theirs = torch.randn(2, 2, 2, 4, 5, generator=torch.Generator().manual_seed(4))
-    found = model.loss(replace(clip, features=theirs), "joint", noise, ObjectiveConfig(kind="repa"))
+    found = loss(model, replace(clip, features=theirs), "joint", noise, ObjectiveConfig(kind="repa"))
     assert model.external is not None
     mine = model.external(features(model, clip, noise, 1)[:, 16:])
     by_hand = -F.cosine_similarity(mine, theirs.reshape(2, 16, 5), dim=-1).mean()
     torch.testing.assert_close(found["external"], by_hand)
     torch.testing.assert_close(gap(model, found), 0.5 * by_hand)
     with pytest.raises(ValueError, match="worldmodel encode"):
-        model.loss(clip, "joint", noise, ObjectiveConfig(kind="repa"))
+        loss(model, clip, "joint", noise, ObjectiveConfig(kind="repa"))
 
 
 def test_regression_losses_by_hand() -> None:
@@ -159,7 +161,7 @@ def test_a_regression_sees_nothing_of_its_target_but_what_it_refines(kind: str) 
     assert (draw.levels[first] == 1).all() and (draw.eps[first] == 0).all(), "zeros at pure noise"
     if kind == "mip":
         assert torch.allclose(draw.levels[1::2], torch.tensor(0.1)) and (draw.eps[1::2] != 0).all()
-    found = small_model().loss(small_clip(6), "policy", {"actions": draw}, ObjectiveConfig(kind=kind))
+    found = loss(small_model(), small_clip(6), "policy", {"actions": draw}, ObjectiveConfig(kind=kind))
     assert set(found) == {"loss", "actions"} and found["actions"].isfinite()
 
 
@@ -197,9 +199,9 @@ def test_observed_frames_may_be_noised_and_are_then_aligned_too() -> None:
     drawn = draw_observed(law, (2, 8, 768), generator, ARMS["self_flow"])
     assert drawn is not None and (drawn.teacher().noise() == 0).all()
     noise = noise_for("policy", kind="self_flow") | {"observed": drawn}
-    found = model.loss(clip, "policy", noise, ObjectiveConfig(kind="self_flow"), teacher)
+    found = loss(model, clip, "policy", noise, ObjectiveConfig(kind="self_flow"), teacher)
     assert "align" in found and found["asymmetry"] > 0
-    clean = model.loss(clip, "policy", {"actions": noise["actions"]}, ObjectiveConfig(kind="self_flow"), teacher)
+    clean = loss(model, clip, "policy", {"actions": noise["actions"]}, ObjectiveConfig(kind="self_flow"), teacher)
     assert "align" not in clean, "without a cleaner view there is nothing to align"
     assert not torch.allclose(found["actions"], clean["actions"])
 

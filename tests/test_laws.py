@@ -20,7 +20,6 @@ KNOWN_CYCLES: set[frozenset[str]] = {
     frozenset({"imagine/score/action_rows.py", "imagine/score/measure.py", "imagine/score/summary.py"}),
     frozenset({"sims/remote/install.py", "sims/metaworld/client.py", "sims/robosuite/client.py"}),
     frozenset({"imagine/film.py", "imagine/picture.py", "imagine/streaming.py", "imagine/verb.py"}),
-    frozenset({"model/loss.py", "model/moments.py", "model/rehearsal.py", "model/world.py"}),
 }
 KNOWN_TWICE: set[str] = {
     "Act",

@@ -6,9 +6,11 @@ import pytest
 import torch
 from small import CONFIG, small_clip, small_given, small_model
 
-from worldmodel.flow import ARMS, MODES, NoiseDraw, NoiseLaw, ObjectiveConfig, draw_noise, flow_loss, mix
+from worldmodel.flow import MODES, NoiseDraw, mix
 from worldmodel.flow.noise import no_noise
 from worldmodel.model import Given, Want
+from worldmodel.objectives import ARMS, NoiseLaw, ObjectiveConfig, draw_noise, loss
+from worldmodel.objectives.losses import flow_loss
 
 FRAMES, ACTIONS = (2, 16, 768), (2, 16, 4)
 
@@ -48,7 +50,7 @@ def test_every_mode_predicts_what_it_wants_and_nothing_else(mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_learns_only_from_what_it_wants(mode: str) -> None:
     model = small_model()
-    found = model.loss(small_clip(), mode, noise_for(mode), ObjectiveConfig())
+    found = loss(model, small_clip(), mode, noise_for(mode), ObjectiveConfig())
     roles = MODES[mode]
     wanted = {name for name in ("actions", "frames") if getattr(roles, name) == "wanted"}
     assert set(found) == {"loss"} | wanted
@@ -66,15 +68,15 @@ def test_the_loss_is_the_hand_made_one() -> None:
     features, _ = model.backbone(model.stream(noisy, draw, None), seen.memory)
     guess = model.read(features, noisy, seen.last)["actions"]
     expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, ObjectiveConfig().actions_floor)
-    found = model.loss(clip, "policy", draw, ObjectiveConfig())
+    found = loss(model, clip, "policy", draw, ObjectiveConfig())
     torch.testing.assert_close(found["actions"], expected)
 
 
 def test_several_draws_of_one_observation_are_the_mean_of_their_losses() -> None:
     model, clip, both = small_model(), small_clip(), noise_for("policy", draws=2)["actions"]
     halves = [NoiseDraw(both.eps[i::2], both.levels[i::2], both.which) for i in range(2)]
-    whole = model.loss(clip, "policy", {"actions": both}, ObjectiveConfig())["loss"]
-    parts = [model.loss(clip, "policy", {"actions": half}, ObjectiveConfig())["loss"] for half in halves]
+    whole = loss(model, clip, "policy", {"actions": both}, ObjectiveConfig())["loss"]
+    parts = [loss(model, clip, "policy", {"actions": half}, ObjectiveConfig())["loss"] for half in halves]
     torch.testing.assert_close(whole, (parts[0] + parts[1]) / 2)
 
 
@@ -86,11 +88,11 @@ def test_masked_steps_do_not_teach() -> None:
     changed = clip.action.clone()
     changed[:, 8:] += 1000.0
     one, other = (
-        model.loss(replace(clip, valid=valid, action=action), "policy", pure, ObjectiveConfig())["loss"]
+        loss(model, replace(clip, valid=valid, action=action), "policy", pure, ObjectiveConfig())["loss"]
         for action in (clip.action, changed)
     )
     assert torch.equal(one, other)
-    assert model.loss(replace(clip, action=changed), "policy", pure, ObjectiveConfig())["loss"] > other
+    assert loss(model, replace(clip, action=changed), "policy", pure, ObjectiveConfig())["loss"] > other
 
 
 def test_acting_does_not_depend_on_neighbours_or_on_how_it_is_asked() -> None:
@@ -133,8 +135,8 @@ def test_later_frames_never_leak_and_are_read_where_they_are_given() -> None:
     model, clip, draw = small_model(), small_clip(), noise_for("policy")
     torch.nn.init.normal_(model.actions.head.weight)
     other = replace(clip, future=255 - clip.future)
-    policy = [model.loss(each, "policy", draw, ObjectiveConfig())["actions"] for each in (clip, other)]
-    inverse = [model.loss(each, "inverse", draw, ObjectiveConfig())["actions"] for each in (clip, other)]
+    policy = [loss(model, each, "policy", draw, ObjectiveConfig())["actions"] for each in (clip, other)]
+    inverse = [loss(model, each, "inverse", draw, ObjectiveConfig())["actions"] for each in (clip, other)]
     assert torch.equal(*policy) and not torch.equal(*inverse)
 
 
@@ -149,6 +151,6 @@ def test_inverse_dynamics_is_asked_as_it_was_trained() -> None:
     assert told is not None
     guess, clean = model.actions.encode(told, clip.state), model.actions.encode(clip.action, clip.state)
     free = ~model.actions.scaling.binary  # what has two values is snapped to one of them
-    found = model.loss(clip, "inverse", draw, ObjectiveConfig())["actions"]
+    found = loss(model, clip, "inverse", draw, ObjectiveConfig())["actions"]
     expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, ObjectiveConfig().actions_floor)
     assert free.all() and torch.allclose(found, expected, rtol=1e-4)

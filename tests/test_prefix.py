@@ -6,8 +6,9 @@ import pytest
 import torch
 from small import small_clip, small_given, small_model
 
-from worldmodel.flow import ARMS, NoiseDraw, NoiseLaw, ObjectiveConfig, draw_noise
-from worldmodel.model.loss import groups_apart, present
+from worldmodel.flow import NoiseDraw
+from worldmodel.objectives import ARMS, NoiseLaw, ObjectiveConfig, draw_noise, loss
+from worldmodel.objectives.training import groups_apart, present
 
 
 def committed(kind: str, masked: float = 0.0, batch: int = 40) -> NoiseDraw:
@@ -36,7 +37,7 @@ def test_a_prefix_teaches_nothing() -> None:
     given = draw.noise()[..., 0] == 0
     assert given.any() and not found.valid[given].any() and found.valid[~given].all()
     assert torch.equal(found.noisy[given], found.clean[given])
-    assert model.loss(clip, "policy", {"actions": draw}, ObjectiveConfig())["loss"].isfinite()
+    assert loss(model, clip, "policy", {"actions": draw}, ObjectiveConfig())["loss"].isfinite()
 
 
 def test_a_prefix_belongs_to_no_noise_group() -> None:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from research.probe.targets import Moments
 from worldmodel.data.clips import Clips
+from worldmodel.flow import NoiseDraw
+from worldmodel.flow.noise import clean_draw
 from worldmodel.model import WorldModel
-from worldmodel.model.records import clean_draw
+from worldmodel.objectives.training import later, present, without_absent
 from worldmodel.schema import Clip
 
 
@@ -67,6 +69,33 @@ def untrained(model: WorldModel, seed: int) -> WorldModel:
     return fresh.eval().requires_grad_(False)
 
 
+@dataclass(frozen=True)
+class Layers:
+    """Features of one batch, without gradient, for probes.
+
+    observed: the observation's tokens after blocks 1 to depth - 1; wanted: the other tokens after blocks 1 to depth;
+    (B, N, D) each. The slices say which of them are frames' (camera by camera, row by row).
+    """
+
+    observed: list[Tensor]
+    wanted: list[Tensor]
+    observed_frames: slice
+    wanted_frames: slice
+
+
+@torch.no_grad()
+def layers_of(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> Layers:
+    """Features of a clip's tokens after every block. ``noise`` as in training; one draw per clip."""
+    clip = without_absent(clip, mode)
+    seen = model.observe(clip, noise.get("observed"), later(model, clip, noise))
+    signals = present(model, clip, mode, noise)
+    noisy = {name: signal.noisy for name, signal in signals.items()}
+    _, after = model.backbone(model.stream(noisy, noise, clip.at), seen.memory)
+    first = noisy["actions"].shape[1] if "actions" in noisy else 0
+    frames = slice(first, first + noisy["frames"].shape[1]) if "frames" in noisy else slice(0, 0)
+    return Layers(seen.after[1:], after[1:], seen.frames, frames)
+
+
 @torch.no_grad()
 def tokens_of(
     model: WorldModel, clip: Clip, noise: tuple[float, ...], observed_too: bool, generator: torch.Generator
@@ -78,7 +107,7 @@ def tokens_of(
     shape = model.frames.shape(len(clip.state), 1)
     future, seen = (torch.randn(shape, generator=generator) for _ in range(2))
     for number, level in enumerate(noise):
-        layers = model.layers(clip, "video", {"frames": clean_draw(future, level)})
+        layers = layers_of(model, clip, "video", {"frames": clean_draw(future, level)})
         if number == 0:
             for layer, values in enumerate(layers.observed, 1):
                 yield "observed", 0.0, layer, values[:, layers.observed_frames]

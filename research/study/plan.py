@@ -13,8 +13,8 @@ from research.study.arms import find_arm
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError, leaves, option
 from worldmodel.evaluate.lockstep import check_delay
-from worldmodel.flow import NoiseConfig, ObjectiveConfig
 from worldmodel.model import ModelConfig
+from worldmodel.objectives import NoiseConfig, ObjectiveConfig
 from worldmodel.train.augment import AugmentConfig
 from worldmodel.train.config import LogConfig, ModesConfig, TrainConfig, ValidationConfig
 from worldmodel.train.optimiser import OptimiserConfig

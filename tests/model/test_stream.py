@@ -9,16 +9,16 @@ import pytest
 import torch
 from small import CONFIG, dreaming_model, small_model
 
-from worldmodel.flow import ObjectiveConfig
 from worldmodel.flow.noise import NoiseDraw
 from worldmodel.flow.sampler import grid
 from worldmodel.model import Stream, WorldModel
 from worldmodel.model.moments import DOUBT
-from worldmodel.model.rehearsal import foresee_each, lay_out, rehearse
+from worldmodel.objectives import ObjectiveConfig, loss
+from worldmodel.objectives.self_forcing import foresee_each, lay_out, rehearse
+from worldmodel.objectives.stream_noise import stream_noise
 from worldmodel.schema import STATE, Clip
 from worldmodel.train import TrainConfig
 from worldmodel.train.config import StreamConfig
-from worldmodel.train.streaming import stream_noise
 
 
 def long_clip(times: int = 9, batch: int = 2) -> Clip:
@@ -199,7 +199,9 @@ def test_what_does_not_fit_is_refused_and_nothing_moves() -> None:
 
 def noise_of(model: WorldModel, own: float, seed: int = 0) -> dict[str, NoiseDraw]:
     config = TrainConfig(data="", out="", stream=StreamConfig(own=own))
-    return stream_noise(model, config, 2, lambda purpose: torch.Generator().manual_seed(10 * seed + purpose))
+    return stream_noise(
+        model, config.stream, config.noise.stream, 2, lambda purpose: torch.Generator().manual_seed(10 * seed + purpose)
+    )
 
 
 def test_a_warp_is_taught_beside_what_is_painted_over_it() -> None:
@@ -209,7 +211,7 @@ def test_a_warp_is_taught_beside_what_is_painted_over_it() -> None:
     assert warp is not None
     warp.head.weight.data.zero_()
     warp.head.bias.data.zero_()
-    found = model.loss(clip, "stream", noise_of(model, own=0.0), ObjectiveConfig(frames=0, body=0, carried=2.0))
+    found = loss(model, clip, "stream", noise_of(model, own=0.0), ObjectiveConfig(frames=0, body=0, carried=2.0))
     moments, after, _ = lay_out(model, clip)
     torch.testing.assert_close(found["carried"], (moments.frames - after).abs().mean(), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found["loss"], 2 * found["carried"])
@@ -221,7 +223,7 @@ def test_a_warp_is_taught_beside_what_is_painted_over_it() -> None:
 @pytest.mark.parametrize("own", [0.0, 1.0])
 def test_gradient_flows_where_it_should(own: float) -> None:
     model, clip = dreaming_model(), long_clip(3)
-    found = model.loss(clip, "stream", noise_of(model, own), ObjectiveConfig())
+    found = loss(model, clip, "stream", noise_of(model, own), ObjectiveConfig())
     assert set(found) == {"loss", "frames", "body"}
     torch.testing.assert_close(found["loss"], found["frames"] + 0.1 * found["body"])
     found["loss"].backward()
@@ -262,14 +264,18 @@ def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
 def test_absolute_error_is_added_where_asked_for_and_only_of_frames_that_were_recorded() -> None:
     model, clip = dreaming_model(), long_clip(3)
     plain, more = (
-        model.loss(clip, "stream", noise_of(model, 0.0), ObjectiveConfig(plain=weight)) for weight in (0.0, 2.0)
+        loss(model, clip, "stream", noise_of(model, 0.0), ObjectiveConfig(plain=weight)) for weight in (0.0, 2.0)
     )
     assert "plain" not in plain and 0 < more["plain"] < 2
     torch.testing.assert_close(more["loss"], plain["loss"] + 2 * more["plain"])
     over = torch.tensor([[True, True, False]] * 2)
     cut, other = (
-        model.loss(
-            replace(clip, future=future, future_valid=over), "stream", noise_of(model, 0.0), ObjectiveConfig(plain=2)
+        loss(
+            model,
+            replace(clip, future=future, future_valid=over),
+            "stream",
+            noise_of(model, 0.0),
+            ObjectiveConfig(plain=2),
         )
         for future in (clip.future, clip.future.index_fill(1, torch.tensor([2]), 255))
     )

@@ -13,7 +13,7 @@ import torch
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data import EpisodeStore
-from worldmodel.flow import ObjectiveConfig
+from worldmodel.objectives import ObjectiveConfig
 from worldmodel.schema import ACTION, AUDIO, EXECUTED, STATE, Episode, image_key
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, StreamConfig, ValidationConfig

@@ -9,8 +9,10 @@ import torch
 from small import small_clip, small_model, small_store
 from torch.nn import functional as F
 
+from research.probe.features import layers_of
 from worldmodel.backbone import BackboneConfig
-from worldmodel.flow import NoiseDraw, ObjectiveConfig
+from worldmodel.flow import NoiseDraw
+from worldmodel.objectives import ObjectiveConfig, loss
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
 from worldmodel.train.diagnostics import drift, few, gradient_ratio, saturation
@@ -133,11 +135,11 @@ def test_identity_and_mean_direction_see_what_the_loss_sees() -> None:
         "frames": NoiseDraw(torch.randn(shape, generator=generator), torch.rand(4, 2, generator=generator), which),
     }
     found = {
-        centre: model.loss(clip, "video", noise, ObjectiveConfig(kind="self_flow", centre=centre), ema)
+        centre: loss(model, clip, "video", noise, ObjectiveConfig(kind="self_flow", centre=centre), ema)
         for centre in (False, True)
     }
     assert found[True]["mean_direction"] < 0 < found[False]["mean_direction"], "centred features point apart"
     cleaner = {"frames": noise["frames"].teacher()}
-    layers = [model.layers(clip, "video", draw).wanted for draw in (noise, cleaner)]
+    layers = [layers_of(model, clip, "video", draw).wanted for draw in (noise, cleaner)]
     by_hand = F.cosine_similarity(layers[0][0], layers[1][1], dim=-1).mean()
     assert float(found[False]["identity"]) == pytest.approx(float(by_hand), abs=1e-5)

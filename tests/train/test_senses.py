@@ -17,8 +17,8 @@ from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate
 from worldmodel.evaluate.frozen import Trial
 from worldmodel.evaluate.stage import RobotStages
-from worldmodel.flow import ObjectiveConfig
 from worldmodel.model import Want
+from worldmodel.objectives import ObjectiveConfig
 from worldmodel.policies import ModelPolicy
 from worldmodel.rollout import Hearing, rollout
 from worldmodel.schema import AUDIO, STATE, Arrays, image_key

@@ -17,7 +17,8 @@ from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
 from worldmodel.model import Stream
 from worldmodel.model.moments import DOUBT
-from worldmodel.model.rehearsal import DRIFT, lay_out, stray
+from worldmodel.objectives import loss
+from worldmodel.objectives.self_forcing import DRIFT, lay_out, stray
 from worldmodel.schema import STATE
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, StreamConfig, ValidationConfig
@@ -75,7 +76,7 @@ def test_own_rollouts_may_be_longer_than_the_window(config: TrainConfig) -> None
     assert own <= set(range(1, 7)) and max(own) > 3, "longer than the window remembers"
     for clip, noise in streams:
         assert clip.future.shape[1] == 7 and noise["frames"].levels.shape[1] == 3
-        model.loss(clip, "stream", noise, run.config.objective)["loss"].backward()
+        loss(model, clip, "stream", noise, run.config.objective)["loss"].backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
@@ -84,9 +85,9 @@ def test_moments_that_lead_there_are_not_asked_for(config: TrainConfig) -> None:
     clip, noise = next((clip, noise) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "stream")
     states = clip.more_future[STATE]
     states[:, :3] = 1e6  # of moments before those looked back on: nothing is read of them
-    first = run.learner.model.loss(clip, "stream", noise, run.config.objective)["loss"]
+    first = loss(run.learner.model, clip, "stream", noise, run.config.objective)["loss"]
     states[:, :3] = 0
-    assert torch.equal(first, run.learner.model.loss(clip, "stream", noise, run.config.objective)["loss"])
+    assert torch.equal(first, loss(run.learner.model, clip, "stream", noise, run.config.objective)["loss"])
 
 
 def test_it_learns_how_the_state_moves(config: TrainConfig) -> None:

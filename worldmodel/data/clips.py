@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from worldmodel.data.features import FEATURES, feature_key
 from worldmodel.data.store import EpisodeStore
@@ -28,6 +29,26 @@ def tolerance(store: EpisodeStore) -> np.ndarray:
         return np.full(store.row(ACTION), 1e-6, np.float32)
     off = np.abs(np.asarray(store.array(ACTION)[:]) - np.asarray(store.array(EXECUTED)[:]))
     return np.maximum(STANDS_OUT * np.median(off, axis=0), 1e-6).astype(np.float32)
+
+
+def labels(
+    wanted: Float[np.ndarray, "B H A"],
+    executed: Float[np.ndarray, "B H A"],
+    past: Bool[np.ndarray, "B H"],
+    tolerance: Float[np.ndarray, "... A"],
+    done: bool = False,
+) -> tuple[Float[np.ndarray, "B H A"], Bool[np.ndarray, "B H"]]:
+    """The actions to learn from and which of them may teach.
+
+    past: steps after the episode's end. tolerance: as `tolerance` says, for all rows, (A,), or for each, (B, A).
+    Steps after a push that nothing in the observation announced do not teach what to do; with ``done`` the actions are
+    those that were carried out, and so teach after a push as well.
+    """
+    if done:
+        return executed, ~past
+    pushed = (np.abs(wanted - executed) > tolerance[..., None, :]).any(-1)
+    unforeseen = np.cumsum(pushed, axis=1) - pushed > 0
+    return wanted, ~(past | unforeseen)
 
 
 @dataclass(frozen=True)
@@ -122,10 +143,9 @@ class Clips:
         """
         time, end = self.time[windows], self.end[windows]
         chunk = np.minimum(time[:, None] + np.arange(self.spec.horizon), end[:, None] - 1)
-        action, executed = self._take(ACTION, windows, chunk), self._take(EXECUTED, windows, chunk)
-        pushed = (np.abs(action - executed) > self._tolerance[self.owner[windows], None]).any(-1)
-        unforeseen = np.cumsum(pushed, axis=1) - pushed > 0
+        wanted, executed = self._take(ACTION, windows, chunk), self._take(EXECUTED, windows, chunk)
         past = time[:, None] + np.arange(self.spec.horizon) >= end[:, None]
+        action, valid = labels(wanted, executed, past, self._tolerance[self.owner[windows]], done)
         future = future_valid = features = None
         later_more = self._later_sound(windows) if self.spec.heard and at is not None else {}
         if at is not None:
@@ -141,9 +161,9 @@ class Clips:
             images=self._images(windows, time),
             state=self._state(windows, time),
             task=self.task[windows],
-            action=executed if done else action,
+            action=action,
             executed=executed,
-            valid=~past if done else ~(past | unforeseen),
+            valid=valid,
             future=future,
             at=at,
             future_valid=future_valid,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from worldmodel.flow.noise import REFINE
 from worldmodel.flow.path import step
 
-Method = Literal["euler", "heun"]
+REFINE = 0.1
+"""Noise in the second of MIP's two passes (1 - t* with the paper's t* = 0.9)."""
 
 
 def grid(steps: int, shift: float = 1.0) -> Tensor:
@@ -35,22 +34,15 @@ def sample(
     denoise: Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]],
     start: dict[str, Tensor],
     levels: Tensor,
-    method: Method = "euler",
 ) -> dict[str, Tensor]:
     """Carry every array in ``start`` from noise 1 to noise 0 over the falling ``levels`` (see `grid`).
 
     ``denoise(values, noise)`` returns the predicted clean values of all arrays at one common noise level (a float32
-    scalar tensor). Solver state stays in float32. Euler is first order and exact where the prediction does not depend
-    on the noise; Heun is second order for twice the evaluations but one.
+    scalar tensor). Solver state stays in float32. Euler's method: first order, and exact where the prediction does not
+    depend on the noise.
     """
     values = {name: value.float() for name, value in start.items()}
     for now, then in pairwise(levels):
-        first = denoise(values, now)
-        ahead = {name: step(v, first[name].float(), now, then) for name, v in values.items()}
-        if method == "heun" and then > 0:
-            second = denoise(ahead, then)
-            for name, v in values.items():
-                slope = (v - first[name].float()) / now + (ahead[name] - second[name].float()) / then
-                ahead[name] = v + (then - now) * slope / 2
-        values = ahead
+        clean = denoise(values, now)
+        values = {name: step(v, clean[name].float(), now, then) for name, v in values.items()}
     return values

@@ -1,7 +1,7 @@
 """The world model: modalities, a backbone and a flow. Knows neither files nor simulators."""
 
-from worldmodel.model.records import Given, Layers, ModelConfig, Prediction, Want
+from worldmodel.model.records import Given, ModelConfig, Prediction, Want
 from worldmodel.model.stream import Stream
 from worldmodel.model.world import WorldModel
 
-__all__ = ["Given", "Layers", "ModelConfig", "Prediction", "Stream", "Want", "WorldModel"]
+__all__ = ["Given", "ModelConfig", "Prediction", "Stream", "Want", "WorldModel"]

@@ -9,7 +9,6 @@ tokens of the next one, which attend to all of the last few moments in every blo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
@@ -18,10 +17,8 @@ from torch import Tensor
 
 from worldmodel.backbone import Memory
 from worldmodel.backbone.attention import rotate
+from worldmodel.model.world import WorldModel
 from worldmodel.tokens.stream import TokenStream
-
-if TYPE_CHECKING:
-    from worldmodel.model.world import WorldModel
 
 DOUBT = 0.1
 """The noise level at which a model is told the frames that it imagined itself; frames that were seen have level 0."""

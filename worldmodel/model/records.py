@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from worldmodel.backbone import BackboneConfig, Memory
-from worldmodel.flow import NoiseDraw
 from worldmodel.schema import CONTROL_HZ, STATE
 from worldmodel.tokens.audio import AudioConfig
 
@@ -113,29 +111,3 @@ class Seen:
             return self
         memory = [(k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)) for k, v in self.memory]
         return Seen(memory, self.last.repeat_interleave(times, 0), self.after, self.frames)
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Features of one batch, without gradient, for probes.
-
-    observed: the observation's tokens after blocks 1 to depth - 1; wanted: the other tokens after blocks 1 to depth;
-    (B, N, D) each. The slices say which of them are frames' (camera by camera, row by row).
-    """
-
-    observed: list[Tensor]
-    wanted: list[Tensor]
-    observed_frames: slice
-    wanted_frames: slice
-
-
-def clean_draw(value: Tensor, level: float = 0.0) -> NoiseDraw:
-    """The draw of a whole batch at one level: 0 for what is given; what is being sampled passes its own."""
-    levels = torch.full((1, 1), level, device=value.device)
-    return NoiseDraw(value, levels, torch.zeros(1, value.shape[1], dtype=torch.int64, device=value.device))
-
-
-def committed_draw(known: Tensor, level: float) -> NoiseDraw:
-    """The draw of a chunk at one level whose ``known`` steps, bool (B, H, 1), are given."""
-    levels = torch.tensor([[level, 0.0]], device=known.device).repeat(len(known), 1)
-    return NoiseDraw(known.float(), levels, known[..., 0].long(), given=True)

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.backbone import Backbone
-from worldmodel.flow import STREAM, NoiseDraw, ObjectiveConfig, mix
+from worldmodel.flow import NoiseDraw, mix
+from worldmodel.flow.noise import clean_draw, committed_draw
 from worldmodel.flow.sampler import grid, regression_grid, sample
-from worldmodel.model.loss import later, present, training_loss, without_absent
-from worldmodel.model.records import Given, Layers, ModelConfig, Prediction, Seen, Want, clean_draw, committed_draw
-from worldmodel.model.rehearsal import stream_loss
+from worldmodel.model.records import Given, ModelConfig, Prediction, Seen, Want
 from worldmodel.schema import AUDIO, Clip
 from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream
 from worldmodel.tokens.audio import Audio
@@ -124,34 +123,6 @@ class WorldModel(nn.Module):
                 out[name] = modality.read(features[:, first : first + count], last)
                 first += count
         return out
-
-    def loss(
-        self,
-        clip: Clip,
-        mode: str,
-        noise: dict[str, NoiseDraw],
-        objective: ObjectiveConfig,
-        teacher: WorldModel | None = None,
-    ) -> dict[str, Tensor]:
-        """Losses of one batch in one mode; entry ``loss`` is what training minimises.
-
-        See `training_loss` for the five modes and `stream_loss` for the sixth way to train.
-        """
-        if mode == STREAM:
-            return stream_loss(self, clip, noise, objective)
-        return training_loss(self, teacher, clip, mode, noise, objective)
-
-    @torch.no_grad()
-    def layers(self, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> Layers:
-        """Features of a clip's tokens after every block, for probes. ``noise`` as in training; one draw per clip."""
-        clip = without_absent(clip, mode)
-        seen = self.observe(clip, noise.get("observed"), later(self, clip, noise))
-        signals = present(self, clip, mode, noise)
-        noisy = {name: signal.noisy for name, signal in signals.items()}
-        _, after = self.backbone(self.stream(noisy, noise, clip.at), seen.memory)
-        first = noisy["actions"].shape[1] if "actions" in noisy else 0
-        frames = slice(first, first + noisy["frames"].shape[1]) if "frames" in noisy else slice(0, 0)
-        return Layers(seen.after[1:], after[1:], seen.frames, frames)
 
     @torch.no_grad()
     def predict(

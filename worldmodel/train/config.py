@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import option
-from worldmodel.flow import NoiseConfig, ObjectiveConfig
-from worldmodel.model.moments import DOUBT
+from worldmodel.objectives.config import NoiseConfig, ObjectiveConfig, StreamConfig
 from worldmodel.train.augment import AugmentConfig
 from worldmodel.train.optimiser import OptimiserConfig
 
@@ -31,49 +30,6 @@ class ModesConfig:
         shares = (self.policy, self.joint, self.forward, self.inverse, self.video, self.stream)
         if min(shares) < 0 or sum(shares) <= 0:
             raise ValueError(f"modes={shares}: expected shares of at least 0 with a positive sum")
-
-
-@dataclass(frozen=True)
-class StreamConfig:
-    """How streaming is learned, where modes.stream is above 0.
-
-    window: moments that the model looks back on, the present one included. noise: the frames of each moment looked back
-    on take noise from U[0, noise], which the model is told. own: share of the stream steps in which the last moments
-    looked back on are the model's own, imagined without gradient; how many, 1 to window + lead - 1, is drawn as well.
-    lead: so many moments before those looked back on may be the model's own too, so that it learns to go on from where
-    a long dream of its own has led. drift: the frames looked back on are, every other time, all off by one smooth
-    error of this size at most (standard deviation, frames being in [-1, 1]), and the truth is not: so the model learns
-    to come back from where colours have wandered off to in a thousand steps, more than rollouts in training can show.
-    fade: likewise, they are mixed with another clip's by this share at most, so that what moves is faint there and must
-    be painted again from the robot's state and what was done. shift: of the noise levels that streams are sampled and
-    rehearsed in; below 1 they are finer where noise is low, which makes frames sharper.
-    """
-
-    window: int = 4
-    noise: float = 0.2
-    own: float = 0.5
-    lead: int = 0
-    drift: float = 0.0
-    fade: float = 0.0
-    shift: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.window <= 16:
-            raise ValueError(f"stream.window={self.window}: expected 1 to 16 moments")
-        if not 0 <= self.lead <= 16 - self.window:
-            raise ValueError(f"stream.lead={self.lead}: expected 0 to {16 - self.window}, the chunk's 16 less window")
-        if not DOUBT <= self.noise <= 1:
-            raise ValueError(
-                f"stream.noise={self.noise}: expected {DOUBT} to 1; imagined frames are told to the model as {DOUBT}"
-            )
-        if not 0 <= self.own <= 1:
-            raise ValueError(f"stream.own={self.own}: expected a share in [0, 1]")
-        if not 0 <= self.drift <= 1:
-            raise ValueError(f"stream.drift={self.drift}: expected a standard deviation in [0, 1]")
-        if not 0 <= self.fade <= 1:
-            raise ValueError(f"stream.fade={self.fade}: expected a share in [0, 1]")
-        if not 0.1 <= self.shift <= 10:
-            raise ValueError(f"stream.shift={self.shift}: expected 0.1 to 10; 1 is even steps")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from worldmodel.flow import NoiseDraw, ObjectiveConfig
+from worldmodel.flow import NoiseDraw
 from worldmodel.model import WorldModel
+from worldmodel.objectives import ObjectiveConfig
 from worldmodel.schema import Clip
 from worldmodel.train.state import Learner
 from worldmodel.train.step import Loss

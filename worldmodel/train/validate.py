@@ -16,11 +16,13 @@ from worldmodel.assets import asset
 from worldmodel.data.clips import Clips
 from worldmodel.flow import MODES, STREAM
 from worldmodel.model import WorldModel
+from worldmodel.objectives import loss
 from worldmodel.sims.gymnasium.name import slug
 from worldmodel.sims.remote.install import RECIPES, python_of
 from worldmodel.train.config import ValidationConfig
+from worldmodel.train.draws import IMITATES
 from worldmodel.train.log import say
-from worldmodel.train.step import IMITATES, Batches
+from worldmodel.train.step import Batches
 
 
 @torch.no_grad()
@@ -37,14 +39,14 @@ def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows:
             if not len(some):
                 continue
             clip = still.clip(some, mode, rng)
-            found = model.loss(clip, mode, still.noise(mode, len(clip.state), 0), objective)
+            found = loss(model, clip, mode, still.noise(mode, len(clip.state), 0), objective)
             measured = "actions" if MODES[mode].actions == "wanted" else "frames"
             out[f"held_out/{mode}"] = round(float(found[measured]), 5)
             if "audio" in found:
                 out["held_out/audio"] = round(float(found["audio"]), 5)
     if batches.config.modes.stream > 0:
         clip = still.clip(chosen, STREAM, rng)
-        found = model.loss(clip, STREAM, still.noise(STREAM, len(clip.state), 0), objective)
+        found = loss(model, clip, STREAM, still.noise(STREAM, len(clip.state), 0), objective)
         out |= {f"held_out/{STREAM}_{name}": round(float(found[name]), 5) for name in ("frames", "body")}
     return out
 

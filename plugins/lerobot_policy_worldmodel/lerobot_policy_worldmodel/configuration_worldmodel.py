@@ -8,8 +8,8 @@ from lerobot.configs import NormalizationMode
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_policy_worldmodel.optim import WorldModelOptimizerConfig, WorldModelSchedulerConfig
-from worldmodel.flow import NoiseConfig, ObjectiveConfig
 from worldmodel.model import ModelConfig
+from worldmodel.objectives import NoiseConfig, ObjectiveConfig
 from worldmodel.schema import ACTION, STATE
 from worldmodel.train.augment import AugmentConfig
 from worldmodel.train.config import ModesConfig, TrainConfig

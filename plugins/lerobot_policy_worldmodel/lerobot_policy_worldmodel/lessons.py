@@ -15,7 +15,8 @@ from worldmodel.model import WorldModel
 from worldmodel.schema import Clip
 from worldmodel.tokens.language import SENTENCE
 from worldmodel.train.augment import augment
-from worldmodel.train.step import Draws, losses
+from worldmodel.train.draws import Draws
+from worldmodel.train.step import losses
 
 
 class Lessons(Draws):

@@ -24,7 +24,7 @@ from worldmodel.data import EpisodeStore, StoreError, verify
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.data.features import channels_of, feature_key, open_features, recipe_of
 from worldmodel.data.source import open_source
-from worldmodel.flow import ObjectiveConfig
+from worldmodel.objectives import ObjectiveConfig
 from worldmodel.schema import image_key
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig

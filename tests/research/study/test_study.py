@@ -22,8 +22,8 @@ from research.study.plan import Cell, Ground, Study, changed, recipe_of
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError, load
 from worldmodel.data import EpisodeStore
-from worldmodel.flow import ARMS as OBJECTIVES
 from worldmodel.model import WorldModel
+from worldmodel.objectives import ARMS as OBJECTIVES
 from worldmodel.train.config import ModesConfig, TrainConfig
 
 GROUND = Ground(("abc",), "def", ("lift_can",), ("xyz",))

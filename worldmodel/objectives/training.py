@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.flow import MODES, NoiseDraw, ObjectiveConfig, alignment, flow_loss, mix
-from worldmodel.flow.objective import asymmetry, dispersion, mean_direction, regression_loss
+from worldmodel.flow import MODES, STREAM, NoiseDraw, mix
+from worldmodel.model import WorldModel
+from worldmodel.objectives.config import ObjectiveConfig
+from worldmodel.objectives.losses import alignment, asymmetry, dispersion, flow_loss, mean_direction, regression_loss
+from worldmodel.objectives.self_forcing import stream_loss
 from worldmodel.schema import Clip
-
-if TYPE_CHECKING:
-    from worldmodel.model.world import WorldModel
 
 type Losses = dict[str, Tensor]
 
@@ -28,6 +27,23 @@ class Present:
     noisy: Float[Tensor, "B N d"]
     valid: Bool[Tensor, "B N"]
     wanted: bool
+
+
+def loss(
+    model: WorldModel,
+    clip: Clip,
+    mode: str,
+    noise: dict[str, NoiseDraw],
+    objective: ObjectiveConfig,
+    teacher: WorldModel | None = None,
+) -> Losses:
+    """Losses of one batch in one mode; entry ``loss`` is what training minimises.
+
+    See `training_loss` for the five modes and `stream_loss` for the sixth way to train.
+    """
+    if mode == STREAM:
+        return stream_loss(model, clip, noise, objective)
+    return training_loss(model, teacher, clip, mode, noise, objective)
 
 
 def without_absent(clip: Clip, mode: str) -> Clip:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from worldmodel.backbone import Memory
-from worldmodel.flow import NoiseDraw, ObjectiveConfig, absolute_loss, flow_loss, mix
-from worldmodel.flow.sampler import sample
+from worldmodel.flow import NoiseDraw, mix, sample
+from worldmodel.model import WorldModel
 from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, look_back, per_moment, read
+from worldmodel.objectives.config import ObjectiveConfig
+from worldmodel.objectives.losses import absolute_loss, flow_loss
 from worldmodel.schema import STATE, Clip
-
-if TYPE_CHECKING:
-    from worldmodel.model.world import WorldModel
 
 OWN = "own."
 """Before "frames" and "body": noise from which the model imagines the moments that then take real ones' places."""

@@ -2,79 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from difflib import get_close_matches
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.flow.arms import ARMS, Arm
-from worldmodel.flow.noise import REFINE
 from worldmodel.flow.path import velocity_error
-
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """Which losses, and how much of each.
-
-    kind: the arm: flow, dual, sra, self_flow, separated, dispersive, repa, frame, regression or mip.
-    frames, actions, audio, body: weights of the modalities' means.
-    plain: weight of the mean absolute error of a stream's frames beside the squared one (see `stream_loss`).
-    carried: weight of that of the warped last frame alone, before anything is painted over it.
-    align: weight of the representation loss towards the teacher (gamma, 0.8). student, teacher: blocks where it is read
-    and where its target comes from, as shares of the depth. centre: subtract the batch mean of the teacher's features.
-    external: weight of REPA's loss (0.5). disperse: weight of the dispersive loss (0.5). temperature: its own (0.5).
-    frames_floor, actions_floor, audio_floor, body_floor: clamp of the noise in the velocity loss, per token.
-    draws: noise samples per observation in policy mode, where the observation's share of the work is paid once.
-    """
-
-    kind: str = "flow"
-    frames: float = 1.0
-    actions: float = 1.0
-    audio: float = 0.2
-    align: float = 0.8
-    student: float = 0.3
-    teacher: float = 0.7
-    centre: bool = False
-    external: float = 0.5
-    disperse: float = 0.5
-    temperature: float = 0.5
-    frames_floor: float = 0.05
-    actions_floor: float = 0.25
-    audio_floor: float = 0.25
-    draws: int = 2
-    body: float = 0.1
-    body_floor: float = 0.25
-    plain: float = 0.0
-    carried: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in ARMS:
-            near = get_close_matches(self.kind, ARMS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"objective.kind={self.kind!r}: expected one of {', '.join(ARMS)}{hint}")
-        if not 0 < self.student < self.teacher <= 1:
-            raise ValueError(
-                f"objective.student={self.student}, teacher={self.teacher}: expected 0 < student < teacher"
-            )
-        if self.draws < 1:
-            raise ValueError(f"objective.draws={self.draws}: expected at least 1")
-
-    @property
-    def arm(self) -> Arm:
-        """What ``kind`` stands for."""
-        return ARMS[self.kind]
-
-    def repeats(self) -> int:
-        """Noise samples per observation in policy mode; a regression has as many as it has passes."""
-        return self.arm.passes or self.draws
-
-    def taps(self, depth: int) -> tuple[int, int]:
-        """Blocks read by student and teacher, counted from 1: 0.3 and 0.7 of the depth (Self-Flow A.3)."""
-        student = max(1, round(self.student * depth))
-        return student, min(depth, max(student + 1, round(self.teacher * depth)))
+from worldmodel.flow.sampler import REFINE
 
 
 def flow_loss(

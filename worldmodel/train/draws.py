@@ -1,0 +1,159 @@
+"""What is drawn for a training step's batch, wherever its arrays come from: `worldmodel train`'s stores or LeRobot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from worldmodel.flow import MODES, STREAM, NoiseDraw
+from worldmodel.flow.noise import no_noise
+from worldmodel.model import WorldModel
+from worldmodel.objectives.noise import draw_noise, draw_observed, draw_regression
+from worldmodel.objectives.stream_noise import stream_noise
+from worldmodel.schema import Clip
+from worldmodel.tokens.language import SENTENCE, Language, Paraphrases
+from worldmodel.train.augment import augment
+from worldmodel.train.config import TrainConfig
+
+IMITATES = ("policy", "joint")
+"""Modes that learn what to do, from demonstrations alone; the others learn from whatever happened."""
+
+AS_RECORDED: dict[str, dict[str, Any]] = {
+    "inverse": {"shift": 0},  # where things are in the picture is what it reads
+    STREAM: {"shift": 0, "gain": 0.0, "brightness": 0.0, "offset": 0.0},  # else any colour is right, and dreams drift
+}
+"""What augmentation leaves alone, by mode."""
+
+READ_ONCE = ("policy", "inverse")
+"""Modes whose frames are all given: they are read once for several noise samples."""
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """What is decided for a batch before any of its arrays is loaded.
+
+    rows: how many of the batch's windows take part, the first ones. at: control steps (from 1) after the observation
+    whose frames each row has, int64 (rows, F); None where the mode leaves later frames out. states: the state vectors
+    of these moments are needed as well. executed: the actions to learn are those carried out, not those wanted.
+    """
+
+    mode: str
+    rows: int
+    at: Int[np.ndarray, "R F"] | None = None
+    states: bool = False
+    executed: bool = False
+
+
+class Draws:
+    """All that is random in a step: a function of the seed and the step's number alone.
+
+    In this order: `rng`, `mode`, `plan`; the caller then loads ``plan.rows`` windows as a `Clip`; `finish`,
+    `augmented`, `noise`.
+    """
+
+    def __init__(self, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
+        self.model, self.config, self.device = model, config, device
+        self.modes = (*MODES, STREAM)
+        shares = np.array([getattr(config.modes, mode) for mode in self.modes])
+        self.shares = shares / shares.sum()
+        language, tasks = model.instruction, model.config.tasks
+        self.paraphrases = Paraphrases(language, tasks) if isinstance(language, Language) else None
+
+    def rng(self, step: int) -> np.random.Generator:
+        """The random numbers of a step's mode, moments and sentences, used in that order."""
+        return np.random.default_rng([self.config.seed, step])
+
+    def mode(self, rng: np.random.Generator) -> str:
+        """One of the modes, each as often as the config says."""
+        return self.modes[rng.choice(len(self.modes), p=self.shares)]
+
+    def plan(self, mode: str, batch: int, rng: np.random.Generator, offered: np.ndarray | None = None) -> BatchPlan:
+        """How many of ``batch`` windows take part, and each one's later frames.
+
+        Modes with frames take half of the windows. Streams take a quarter, each with as many moments in a row as the
+        model looks back on and the one after, and those that lead there. ``offered``: the control steps whose frames
+        can be had, ascending; any of the horizon's where absent.
+        """
+        if mode == STREAM:
+            rows, last = max(1, batch // 4), self.model.config.window + self.config.stream.lead
+            return BatchPlan(mode, rows, np.tile(np.arange(1, last + 1), (rows, 1)), states=True)
+        if MODES[mode].frames == "absent":
+            return BatchPlan(mode, batch)
+        rows, inverse = max(1, batch // 2), mode == "inverse"
+        steps = np.arange(1, self.model.config.horizon + 1) if offered is None else offered
+        return BatchPlan(mode, rows, self._moments(rows, steps, rng, near=inverse), executed=inverse)
+
+    def _moments(self, rows: int, steps: np.ndarray, rng: np.random.Generator, near: bool) -> np.ndarray:
+        """Control steps (rows, F) of the later frames: any of ``steps``, and in order.
+
+        ``near``: for seven of eight rows they are the very next ones. From frames far apart only the sum of what was
+        done between them can be read, and inverse dynamics is asked for as many actions as lie between.
+        """
+        every = np.tile(steps, (rows, 1))
+        at: np.ndarray = np.sort(rng.permuted(every, axis=1)[:, : self.config.future], axis=1)
+        if near:
+            close = np.arange(rows) % 8 != 7
+            at[close] = every[close, : self.config.future]
+        return at
+
+    def finish(self, clip: Clip, plan: BatchPlan, rng: np.random.Generator) -> Clip:
+        """The loaded windows (NumPy arrays or tensors) as a clip on the device, labels and sentences as the mode asks.
+
+        Inverse dynamics is asked for what was done until its last frame. A model that reads its instruction gets
+        another sentence for every sample.
+        """
+        if plan.executed:
+            assert plan.at is not None
+            until = np.arange(self.model.config.horizon) < plan.at[:, -1:]
+            known = torch.as_tensor(until).to(clip.valid.device) if isinstance(clip.valid, torch.Tensor) else until
+            clip = replace(clip, valid=clip.valid & known)
+        if self.paraphrases is not None:
+            sentences = self.paraphrases.draw(np.asarray(torch.as_tensor(clip.task).cpu()), rng)
+            clip = replace(clip, more={**clip.more, SENTENCE: sentences})
+        return clip.map(lambda array: torch.as_tensor(array).to(self.device))
+
+    def augmented(self, clip: Clip, mode: str, step: int) -> Clip:
+        """The clip's frames shifted and recoloured, as far as the mode allows, in model units."""
+        law = replace(self.config.augment, **AS_RECORDED.get(mode, {}))
+        return augment(clip, law, torch.Generator().manual_seed(self.config.seed * 1_000_003 + step))
+
+    def noise(self, mode: str, batch: int, step: int) -> dict[str, NoiseDraw]:
+        """Noise for every modality that the mode does not leave out; none for what it gives.
+
+        Each modality draws from a generator of its own, so that arms that draw more for one leave the others' as they
+        are. Sound that would be given with the frames is left out every other time: at deployment it may be missing.
+        """
+        laws, objective, model = self.config.noise, self.config.objective, self.model
+        if mode == STREAM:
+            draws = stream_noise(model, self.config.stream, laws.stream, batch, lambda n: self.generator(step, n))
+            return {name: draw.to(self.device) for name, draw in draws.items()}
+        arm, rows = objective.arm, batch * (objective.repeats() if mode in READ_ONCE else 1)
+        out: dict[str, NoiseDraw] = {}
+        for number, (name, modality) in enumerate(model.modalities.items()):
+            role, shape = getattr(MODES[mode], modality.role), modality.shape(rows, self.config.future)
+            generator = self.generator(step, number)
+            if role == "given" and name == "frames":
+                continue
+            if role == "given" and name == "audio" and torch.rand((), generator=generator) < 0.5:
+                continue
+            if role == "given":
+                out[name] = no_noise(shape)
+            elif role == "wanted" and name == "actions" and arm.passes:
+                out[name] = draw_regression(shape, generator, arm)
+            elif role == "wanted":
+                moments = self.config.future if name == "frames" else 1
+                out[name] = draw_noise(getattr(laws, name), shape, generator, arm, moments)
+        if model.config.cameras:
+            seen = model.frames.shape(batch, 1)
+            if observed := draw_observed(laws.observed, seen, self.generator(step, len(out) + 7), arm):
+                out["observed"] = observed
+        return {name: draw.to(self.device) for name, draw in out.items()}
+
+    def generator(self, step: int, purpose: int) -> torch.Generator:
+        """Random numbers of one purpose in one step."""
+        seed = int(np.random.SeedSequence([self.config.seed, step, purpose]).generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator().manual_seed(seed)
