@@ -103,7 +103,7 @@ def test_ranges_are_those_of_our_own_training(lesson: Any, store: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["flow", "self_flow"])
 def test_every_mode_teaches(dataset: Path, kind: str) -> None:
-    from worldmodel.flow import ObjectiveConfig
+    from worldmodel.objectives import ObjectiveConfig
     from worldmodel.train.config import ModesConfig
 
     alike = ModesConfig(1, 1, 1, 1, 1)
