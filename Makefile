@@ -3,7 +3,7 @@ VENV_PYTHON := .venv/bin/python
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format tiny wheel clean
+.PHONY: help setup demo test check format tiny wheel docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): .*## /\1@/p' Makefile | awk -F@ '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ tiny: setup   ## the whole path in miniature: collect, train two steps, resume, 
 
 wheel: setup   ## build the wheel into dist/ and import it from elsewhere
 	@scripts/wheel.sh
+
+docs: setup   ## build the documentation into outputs/site (search needs a server: python -m http.server -d outputs/site)
+	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --strict --quiet
+	@echo "outputs/site/index.html"
 
 clean: ## remove builds and caches (keeps .venv, datasets and outputs: they cost time)
 	@rm -rf dist .mypy_cache .ruff_cache .pytest_cache
