@@ -12,6 +12,7 @@ from typing import Any
 
 from worldmodel.evaluate.journal import write_atomically
 from worldmodel.report import page
+from worldmodel.report.plots import panels, save
 
 type Row = Mapping[str, Any]
 
@@ -37,15 +38,9 @@ def write(out: Path, found: Row) -> None:
 
 def draw(found: Row, pooling: str, path: Path) -> None:
     """Score against layer, one panel per target and kind of tokens, one curve per noise level; baselines as lines."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
     names = list(found["targets"])
-    figure, axes = plt.subplots(
-        len(TOKENS), len(names), figsize=(3.1 * len(names), 6.4), squeeze=False, sharex="row", sharey="col"
-    )
+    size = (3.1 * len(names), 6.4)
+    figure, axes = panels(len(TOKENS), len(names), size, sharex="row", sharey="col")
     for line, tokens in zip(axes, TOKENS, strict=True):
         for axis, name in zip(line, names, strict=True):
             rows = [row for row in found["results"] if row["target"] == name and row["tokens"] == tokens]
@@ -58,25 +53,19 @@ def draw(found: Row, pooling: str, path: Path) -> None:
             axis.tick_params(labelsize=8, labelleft=True)
     for axis in axes[-1]:
         axis.set_xlabel("after block", fontsize=8)
-    handles = dict(  # the second line of panels has every noise level
-        zip(*reversed(axes[-1][0].get_legend_handles_labels()), strict=True)
-    )
     figure.suptitle(f"Linear probes, {pooling} pooling: {POOLINGS[pooling]}; band: 95 % interval", fontsize=11)
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=len(handles), fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0.04, 1, 0.97))
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, path, legend=8)
 
 
 def _panel(axis: Any, rows: Sequence[Row], pooling: str, deepest: int) -> None:
     """The curves and lines of one target and one kind of tokens."""
-    import matplotlib.pyplot as plt
+    import matplotlib
 
     mine = [row for row in rows if row["pooling"] == pooling]
     levels = sorted({row["noise"] for row in rows if row["features"] == "model"})
     for number, level in enumerate(levels):
         curve = sorted((r for r in mine if r["features"] == "model" and r["noise"] == level), key=lambda r: r["layer"])
-        colour = plt.get_cmap("viridis")(0.9 * number / max(len(levels) - 1, 1))
+        colour = matplotlib.colormaps["viridis"](0.9 * number / max(len(levels) - 1, 1))
         x, y = [r["layer"] for r in curve], [r["score"] for r in curve]
         axis.plot(x, y, "o-", ms=4, color=colour, label=f"noise {level:g}")
         if number == 0:
@@ -89,7 +78,6 @@ def _panel(axis: Any, rows: Sequence[Row], pooling: str, deepest: int) -> None:
             if row["features"] == kind and row["pooling"] in (pooling, "none"):
                 axis.axhline(row["score"], ls=style, color="tab:red", lw=1.2, label=KINDS[kind])
     axis.set(xticks=range(1, deepest + 1), xlim=(0.7, deepest + 0.3))
-    axis.grid(alpha=0.3)
 
 
 def _layers(found: Row) -> list[int]:
@@ -137,25 +125,18 @@ def render(found: Row) -> str:
         ("computed in", found["computed"]["dtype"], found["computed"]["mode"]),
         ("took", f"{found['seconds']:.0f} s", f"{found['computed']['threads']} threads"),
     ]
-    plots = [
-        f'<figure><a href="{name}.png"><img src="{name}.png" style="max-width:100%;background:#fff" '
-        f'alt="score by layer and noise, {name} pooling"></a>'
-        f"<figcaption>{name}: {page.escape(what)}</figcaption></figure>"
-        for name, what in POOLINGS.items()
-    ]
-    return page.document(
-        "Linear probes",
-        "<h1>Linear probes</h1>",
-        f'<p class="muted">Checkpoint {page.escape(found["checkpoint"])}, weights {found["weights"][:12]}.</p>',
-        page.facts(tiles),
-        f"<p>{page.escape(METHOD)}</p>",
-        "<h2>Best of each, on test episodes</h2>",
-        page.table(
-            ("target", "tokens", "noise", "features", "block", "pooling", "score", "95 % interval", "error"),
-            _table(found),
-        ),
-        "<h2>By layer and noise</h2>",
-        *plots,
+    head = ("target", "tokens", "noise", "features", "block", "pooling", "score", "95 % interval", "error")
+    plots = [{"source": f"{name}.png", "caption": f"{name}: {what}"} for name, what in POOLINGS.items()]
+    return page.render(
+        "study.html",
+        title="Linear probes",
+        lead=[f"Checkpoint {found['checkpoint']}, weights {found['weights'][:12]}.", METHOD],
+        tiles=tiles,
+        sections=[
+            {"title": "Best of each, on test episodes", "remark": "", "head": head, "rows": _table(found), "plots": []},
+            {"title": "By layer and noise", "remark": "", "head": (), "rows": [], "plots": plots},
+        ],
+        record=None,
     )
 
 

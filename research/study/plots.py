@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from research.study.arms import ARMS
+from worldmodel.report.plots import panels, save
 
 type Record = Mapping[str, Any]
 
@@ -17,7 +18,6 @@ def draw(found: Record, folder: Path) -> list[str]:
     """Draw every plot that there are values for into ``folder``; returns the files' names."""
     import matplotlib
 
-    matplotlib.use("agg")
     colours = [matplotlib.colormaps[name](n) for name in ("tab10", "Dark2", "Set2") for n in range(8)]
     order = list(dict.fromkeys([*ARMS, *found["arms"]]))  # an arm has one colour in all reports
     look = {arm: {"color": colours[order.index(arm) % len(colours)], "label": arm} for arm in found["arms"]}
@@ -37,30 +37,12 @@ def draw(found: Record, folder: Path) -> list[str]:
 
 
 def _panels(columns: int, rows: int = 1) -> tuple[Any, Any]:
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(rows, columns, figsize=(min(4.2 * columns, 13), 3.4 * rows), squeeze=False)
-    for axis in axes.flat:
-        axis.grid(alpha=0.3)
-    return figure, axes
+    return panels(rows, columns, (min(4.2 * columns, 13), 3.4 * rows))
 
 
 def _save(figure: Any, path: Path) -> str:
     """One legend for all panels, under them."""
-    import matplotlib.pyplot as plt
-
-    handles = {
-        label: line for axis in figure.axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    columns = min(6, max(2, int(figure.get_figwidth() / 1.7)))
-    rows = -(-len(handles) // columns)
-    share = min(0.35, rows * 0.25 / figure.get_figheight())
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=columns, fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, share, 1, 1))
-    # No date or version inside: the same rows give the same file
-    figure.savefig(path, dpi=90, metadata={"Software": None})
-    plt.close(figure)
-    return path.name
+    return save(figure, path, legend=min(6, max(2, int(figure.get_figwidth() / 1.7))), dpi=90)
 
 
 def _success(found: Record, look: Record, path: Path) -> str:
@@ -103,7 +85,7 @@ def _curves(records: Sequence[Record], look: Record, path: Path) -> str:
 
 
 def _imagination(found: Record, look: Record, path: Path) -> str:
-    """Decibels above copying the last frame, against steps ahead."""
+    """Decibels above the copy-last-frame baseline, against steps ahead."""
     sizes = list(dict.fromkeys(one["demonstrations"] for one in found["imagination"]))
     figure, axes = _panels(len(sizes))
     for axis, size in zip(axes[0], sizes, strict=True):
@@ -111,7 +93,7 @@ def _imagination(found: Record, look: Record, path: Path) -> str:
             if one["demonstrations"] == size:
                 gain = np.subtract(one["imagined"], one["copy_last_frame"])
                 axis.plot(range(1, len(gain) + 1), gain, "o-", ms=3, **look[one["arm"]])
-        axis.set(xlabel="control steps ahead", ylabel="dB above copying the last frame")
+        axis.set(xlabel="control steps ahead", ylabel="dB above copy-last-frame baseline")
         axis.set_title(f"{size} demonstrations", fontsize=10)
     return _save(figure, path)
 

@@ -70,15 +70,15 @@ def markdown(summary: Mapping[str, Any], parts: list[Section]) -> str:
 
 def html(summary: Mapping[str, Any], parts: list[Section]) -> str:
     """index.html."""
+    blocks = [
+        {
+            "title": part.title,
+            "remark": part.remark,
+            "head": part.head,
+            "rows": [[cell.replace("**", "") for cell in row] for row in part.rows],
+            "plots": [{"source": name, "caption": part.title} for name in part.plots],
+        }
+        for part in parts
+    ]
     title = f"Study {summary['plan']}"
-    blocks = [f"<h1>{page.escape(title)}</h1>", *(f"<p>{page.escape(text)}</p>" for text in about(summary))]
-    for part in parts:
-        blocks.append(f"<h2>{page.escape(part.title)}</h2><p>{page.escape(part.remark)}</p>")
-        blocks.append(page.table(part.head, [[cell.replace("**", "") for cell in row] for row in part.rows]))
-        blocks += [
-            f'<figure><a href="{name}"><img src="{name}" style="max-width:100%;background:#fff" '
-            f'alt="{page.escape(part.title)}"></a></figure>'
-            for name in part.plots
-        ]
-    blocks.append(page.details("Full report", page.record(dict(summary))))
-    return page.document(title, *blocks)
+    return page.render("study.html", title=title, lead=about(summary), tiles=[], sections=blocks, record=dict(summary))

@@ -1,5 +1,6 @@
 """The sheet is one file that needs nothing else; the recording for Rerun is written whole or asked for in one line."""
 
+import base64
 import re
 import sys
 import types
@@ -34,10 +35,13 @@ def test_the_sheet_stands_alone(store, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["index.html"]
     text = (tmp_path / "out" / "index.html").read_text()
     assert "http" not in text and "<script" not in text
-    assert all(source.startswith("data:image/jpeg;base64,") for source in re.findall(r'src="([^"]*)"', text))
+    sources = re.findall(r'src="([^"]*)"', text)
+    strips = [source for source in sources if source.startswith("data:image/jpeg;base64,")]
+    plots = [source.partition("data:image/svg+xml;base64,")[2] for source in sources if source not in strips]
+    assert all(plots), "nothing but pictures inside the page"
     assert len(re.findall("<section>", text)) == 4
-    assert len(re.findall("<img ", text)) == 8, "a strip per camera and episode"
-    assert len(re.findall("<polyline", text)) == 4 * (3 + 2 * 3)
+    assert len(strips) == 8, "a strip per camera and episode"
+    assert sum(base64.b64decode(plot).count(b'id="curve"') for plot in plots) == 4 * (3 + 2 * 3)
     for words in ("the first", "the longest", "the shortest", "drawn at random", "failed", "&lt;collect&gt;"):
         assert words in text
 

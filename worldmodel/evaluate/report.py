@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from worldmodel.config import UserError
 from worldmodel.evaluate.journal import write_atomically
 from worldmodel.report import page
+from worldmodel.report.plots import Curve, curves
 from worldmodel.report.stats import mean_interval, paired, wilson
 
 type Lines = Mapping[int, Mapping[str, Any]]
@@ -76,106 +77,91 @@ def write(out: Path, report: Mapping[str, Any], lines: Lines) -> None:
 
 def render(out: Path, report: Mapping[str, Any], lines: Lines) -> str:
     """The page of one evaluation."""
-    rate, (low, high) = report["success_rate"], report["interval"]
-    title = f"{report['task']}: {report['successes']} of {report['episodes']} succeeded"
-    interval = f"{page.percent(low)} to {page.percent(high)}"
-    act, batch = report["act_ms"], report["batch_ms"]
+    counts = Counter(report["failures"].values()).most_common()
+    return page.render(
+        "evaluation.html",
+        title=f"{report['task']}: {report['successes']} of {report['episodes']} succeeded",
+        checkpoint=report["checkpoint"],
+        weights=str(report["fingerprint"]["weights"])[:12],
+        rate=report["success_rate"],
+        interval=report["interval"],
+        tiles=_tiles(report),
+        remarks=report["notes"],
+        comparison=_comparison(report.get("paired")),
+        curve=_time_to_success(lines),
+        failures={"head": ("failure", "episodes"), "rows": [(what, str(count)) for what, count in counts]},
+        videos=[_video(index, lines[index]) for index in failures_first(lines) if _filmed(out, index)],
+        episodes=_episodes(out, lines),
+        record=report,
+    )
+
+
+def heading(index: int, line: Mapping[str, Any]) -> dict[str, Any]:
+    """Number, outcome and length of an episode, under its video."""
+    about = f"{line['seconds']:.2f} s, {line['decisions']} decisions, initial state {line['start'][:12]}"
+    return {"index": index, "success": bool(line["success"]), "outcome": verdict(line), "about": about}
+
+
+def _tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    act, batch, median = report["act_ms"], report["batch_ms"], report["median_seconds"]
+    interval = " to ".join(map(page.percent, report["interval"]))
+    together = f"{batch['size']} observations together, p95 {batch['p95']:.0f} ms"
     tiles = [
-        ("success rate", page.percent(rate), f"95 % interval {interval}"),
-        ("starts", str(report["starts"]["name"]), f"perturbation: {report['perturb']}"),
+        ("success rate", page.percent(report["success_rate"]), f"95 % interval {interval}"),
+        ("initial states", str(report["starts"]["name"]), f"perturbation: {report['perturb']}"),
         (
-            "act, one observation",
+            "policy latency, one observation",
             f"{act['p50']:.1f} ms",
-            f"p95 {act['p95']:.1f} ms, chunk executed: {report['execute']} steps",
+            f"p95 {act['p95']:.1f} ms, {report['execute']} steps executed per chunk",
         ),
-        ("act, a batch", f"{batch['p50']:.0f} ms", f"{batch['size']} observations together, p95 {batch['p95']:.0f} ms"),
-        ("speed", f"{report['steps_per_second']:.0f} steps/s", "control steps, policy included"),
-        ("median time to success", _seconds(report["median_seconds"]), "simulated"),
+        ("policy latency, batch", f"{batch['p50']:.0f} ms", together),
+        ("throughput", f"{report['steps_per_second']:.0f} steps/s", "control steps, policy included"),
+        ("median time to success", "none" if median is None else f"{median:.1f} s", "simulated"),
     ]
     if best := report.get("best_reward"):
         span = "95 % interval {:.3f} to {:.3f}".format(*best["interval"])
         tiles.append(("best reward", f"{best['mean']:.3f}", f"of an episode's steps, mean over episodes, {span}"))
-    parts = [
-        f"<h1>{page.escape(title)}</h1>",
-        f'<p class="muted">Checkpoint {page.escape(report["checkpoint"])}, '
-        f"weights {page.escape(str(report['fingerprint']['weights'])[:12])}.</p>",
-        page.interval_bar(rate, low, high, f"success rate {page.percent(rate)}, interval {interval}"),
-        page.facts(tiles),
-        *(f"<p>Note: {page.escape(note)}</p>" for note in report["notes"]),
-        _comparison(report.get("paired")),
-        "<h2>How soon</h2>",
-        _how_soon(lines),
-        _failures(report["failures"]),
-        "<h2>Videos, failures first</h2>",
-        _videos(out, lines),
-        page.details(f"All {len(lines)} episodes", _episodes(out, lines)),
-        page.details("Fingerprint and full report", page.record(report)),
-    ]
-    return page.document(title, *parts)
+    return tiles
 
 
-def _how_soon(lines: Lines) -> str:
+def _time_to_success(lines: Lines) -> dict[str, str]:
     """Share of episodes solved within a time."""
     times = sorted(float(line["seconds"]) for line in lines.values() if line["success"])
     longest = max((float(line["seconds"]) for line in lines.values()), default=0.0)
-    total = max(len(lines), 1)
-    points = [
-        (0.0, 0.0),
-        *((t, 100 * (i + 1) / total) for i, t in enumerate(times)),
-        (longest, 100 * len(times) / total),
-    ]
-    what = "episodes solved within that time, %"
-    return page.plot([("all episodes", points)], "simulated seconds", what, "success over time", steps=True)
-
-
-def _failures(failures: Mapping[str, str]) -> str:
-    if not failures:
-        return ""
-    rows = [(what, str(count)) for what, count in Counter(failures.values()).most_common()]
-    return "<h2>What went wrong</h2>" + page.table(("failure", "episodes"), rows)
+    solved = [100 * (i + 1) / len(lines) for i in range(len(times))]
+    line = Curve("all episodes", [0.0, *times, longest], [0.0, *solved, (solved or [0.0])[-1]], steps=True)
+    caption = "Share of episodes solved within a simulated time"
+    return {"source": curves([line], "simulated time, s", "episodes solved, %"), "caption": caption}
 
 
 def _comparison(result: Mapping[str, Any] | None) -> str:
     if result is None:
         return ""
-    low, high = result["interval"]
-    text = (
-        f"On the {result['episodes']} starts shared with {result['against']}: both solved {result['both']}, "
+    low, high = map(page.percent, result["interval"])
+    return (
+        f"On the {result['episodes']} initial states shared with {result['against']}: both solved {result['both']}, "
         f"only this one {result['only_first']}, only the other {result['only_second']}, neither {result['neither']}. "
-        f"Difference {page.percent(result['difference'])}, 95 % interval {page.percent(low)} to {page.percent(high)}, "
+        f"Difference {page.percent(result['difference'])}, 95 % interval {low} to {high}, "
         f"exact McNemar p = {result['p_value']:.3g}."
     )
-    return f"<h2>Paired comparison</h2><p>{page.escape(text)}</p>"
 
 
-def _videos(out: Path, lines: Lines) -> str:
-    cards = []
+def _filmed(out: Path, index: int) -> bool:
+    return (out / "videos" / f"{index:04d}.mp4").is_file()
+
+
+def _video(index: int, line: Mapping[str, Any]) -> dict[str, Any]:
+    name = f"videos/{index:04d}"
+    label = f"episode {index}, {verdict(line)}"
+    return {**heading(index, line), "source": f"{name}.mp4", "poster": f"{name}.jpg", "label": label}
+
+
+def _episodes(out: Path, lines: Lines) -> dict[str, Any]:
+    rows = []
     for index in failures_first(lines):
-        if (out / "videos" / f"{index:04d}.mp4").is_file():
-            line, name = lines[index], f"videos/{index:04d}"
-            film = page.video(f"{name}.mp4", f"{name}.jpg", f"episode {index}, {verdict(line)}")
-            cards.append(f'<li class="card">{film}<div>{heading(index, line)}</div></li>')
-    return f'<ul class="cards">{"".join(cards)}</ul>' if cards else "<p>None were asked for.</p>"
-
-
-def heading(index: int, line: Mapping[str, Any]) -> str:
-    """Number, outcome and length of an episode, under its video."""
-    kind = "good" if line["success"] else "bad"
-    return (
-        f'<h3>Episode {index} <span class="{kind}">{page.escape(verdict(line))}</span></h3>'
-        f'<p class="muted">{line["seconds"]:.2f} s, {line["decisions"]} decisions, start {line["start"][:12]}</p>'
-    )
-
-
-def _episodes(out: Path, lines: Lines) -> str:
-    rows: list[Sequence[str]] = []
-    for index in failures_first(lines):
-        line, name = lines[index], f"videos/{index:04d}.mp4"
-        film = f'<a href="{name}">video</a>' if (out / name).is_file() else ""
+        line = lines[index]
+        film = {"text": "video", "href": f"videos/{index:04d}.mp4"} if _filmed(out, index) else ""
         gap, raised = (f"{100 * line[key]:.1f}" if key in line else "" for key in ("closest", "raised"))
         rows.append((str(index), verdict(line), f"{line['seconds']:.2f}", gap, raised, line["start"][:12], film))
-    return page.table(("episode", "outcome", "seconds", "closest, cm", "raised, cm", "start", ""), rows)
-
-
-def _seconds(value: float | None) -> str:
-    return "none" if value is None else f"{value:.1f} s"
+    head = ("episode", "outcome", "seconds", "closest, cm", "raised, cm", "initial state", "")
+    return {"head": head, "rows": rows}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -115,6 +117,18 @@ def write_image(path: Path, picture: np.ndarray, comment: str = "") -> None:
         Image.fromarray(picture).save(path, pnginfo=text)
     else:
         Image.fromarray(picture).save(path, quality=88, comment=comment.encode())
+
+
+def data_url(kind: str, content: bytes) -> str:
+    """A file inside a page; ``kind`` is its media type, such as ``image/png``."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def inline(picture: np.ndarray, comment: str = "") -> str:
+    """A picture uint8 (H, W, 3) as a JPEG inside a page: a ``data:`` address; ``comment`` goes into its metadata."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "jpeg", quality=86, comment=comment.encode())
+    return data_url("image/jpeg", file.getvalue())
 
 
 @lru_cache(maxsize=1)

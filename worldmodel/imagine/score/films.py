@@ -1,18 +1,15 @@
-"""Short films of single windows, inside the page: recorded, imagined, and their difference, camera by camera."""
+"""Short films of single windows, for the page: recorded, imagined, and their difference, camera by camera."""
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from worldmodel.imagine.score.gallery import Shown
-from worldmodel.imagine.score.plots import picture
-from worldmodel.report import page, video
+from worldmodel.report import video
 
 EDGE = 132
 """Side in pixels of one picture: three fit a telephone."""
@@ -20,17 +17,15 @@ LOUDER = 2
 """By how much differences are amplified, so that they are seen."""
 
 
-def film(shown: Shown, cameras: Sequence[str], seconds: Sequence[float], label: str) -> str:
-    """A looping video with controls, as HTML; its poster is the last picture."""
+def film(shown: Shown, cameras: Sequence[str], seconds: Sequence[float]) -> dict[str, str]:
+    """A looping video and its poster, the last picture, as ``data:`` addresses: {"source", "poster"}."""
     pictures = list(frames(shown, cameras, seconds))
     rate = max(1, round(1 / (seconds[0] if len(seconds) < 2 else seconds[1] - seconds[0])))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         video.write_mp4(path, [*pictures, *pictures[-1:] * max(1, rate // 2)], rate, video.GENERATED)
-        source = picture("video/mp4", path.read_bytes())
-    poster = io.BytesIO()
-    Image.fromarray(pictures[-1]).save(poster, "jpeg", quality=80, comment=video.GENERATED.encode())
-    return page.video(source, picture("image/jpeg", poster.getvalue()), label)
+        source = video.data_url("video/mp4", path.read_bytes())
+    return {"source": source, "poster": video.inline(pictures[-1], video.GENERATED)}
 
 
 def frames(shown: Shown, cameras: Sequence[str], seconds: Sequence[float]) -> Iterator[np.ndarray]:

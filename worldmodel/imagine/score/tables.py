@@ -1,43 +1,54 @@
-"""The scorecard's tables, and how its numbers are written."""
+"""The scorecard's tables and its sections about actions, as values for the page's template."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worldmodel.report import page
+from worldmodel.report.page import percent
+from worldmodel.report.plots import Curve, curves
+
+INVERSE = {
+    "every": "from a real frame at every step",
+    "real": "from two real frames, in the middle and at the end",
+    "imagined": "from two imagined frames",
+    "policy": "policy, without a later frame",
+    "staying": "zero-motion baseline",
+}
+"""Where positions are read from."""
+
+type Table = dict[str, Any]
+type Rows = Sequence[Mapping[str, Any]]
 
 
-def by_time(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Every figure at every time ahead, with its interval."""
-    names = [name for name in ("imagined", "no_action", "copied") if name in rows[0]]
+def by_time(rows: Rows) -> Table:
+    """Every metric at every time ahead, with its interval; no rows for none."""
+    names = [name for name in ("imagined", "no_action", "copied") if rows and name in rows[0]]
     figures = [(name, key) for name in names for key in ("psnr", "parts_psnr", "ssim") if key in rows[0][name]]
     titles = {"psnr": "dB", "parts_psnr": "parts dB", "ssim": "SSIM"}
-    head = ["ahead", "moments", *(f"{name.replace('_', ' ')}, {titles[key]}" for name, key in figures)]
+    short = {"imagined": "imagined", "no_action": "without actions", "copied": "copy-last-frame"}
     body = []
     for row in rows:
         cells = [f"{row['seconds']:.2f} s", str(row["moments"])]
         for name, key in figures:
             digits = 2 if key == "ssim" else 1
-            span = interval(row[name][f"{key}_interval"], digits)
-            cells.append(f"{within(row[name][key], digits)} ({span})")
+            cells.append(f"{within(row[name][key], digits)} ({interval(row[name][f'{key}_interval'], digits)})")
         body.append(cells)
-    return page.table(head, body)
+    return {"head": ["ahead", "windows", *(f"{short[name]}, {titles[key]}" for name, key in figures)], "rows": body}
 
 
-def by_mark(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
-    """One figure per source at the marks."""
+def by_mark(rows: Rows, names: Mapping[str, str]) -> Table:
+    """One metric per source, at a few times ahead."""
     known = [name for name in names if any(name in row for row in rows)]
-    head = ("ahead", "moments", *(names[name] for name in known))
     body = [
         (f"{row['seconds']:.2f} s", str(row["moments"]), *(within(row.get(name), 3) for name in known)) for row in rows
     ]
-    return page.table(head, body)
+    return {"head": ("ahead", "windows", *(names[name] for name in known)), "rows": body}
 
 
-def by_group(title: str, groups: Mapping[str, Sequence[Mapping[str, Any]]], names: Mapping[str, str]) -> str:
-    """PSNR (gripper and object alone behind it, where known) at the marks, a row per group and mark."""
-    rows: list[Sequence[str]] = []
+def by_group(title: str, groups: Mapping[str, Rows], names: Mapping[str, str]) -> Table:
+    """PSNR (gripper and object alone behind it, where known) at a few times ahead, a row per group and time."""
+    rows = []
     for group, marks in groups.items():
         for row in marks:
             cells = [group, f"{row['seconds']:.2f} s", str(row["moments"])]
@@ -46,8 +57,63 @@ def by_group(title: str, groups: Mapping[str, Sequence[Mapping[str, Any]]], name
                 text = decibels(figures.get("psnr"))
                 cells.append(f"{text} / {within(figures['parts_psnr'])}" if "parts_psnr" in figures else text)
             rows.append(cells)
-    shown = f'<h3 style="margin-top:1.4rem">By {page.escape(title)}</h3>'
-    return shown + page.table((title, "ahead", "moments", *names.values()), rows)
+    return {"head": (title, "ahead", "windows", *names.values()), "rows": rows}
+
+
+def inverse_error(read: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Distance of positions read from frames, by step of the chunk; None where it was not measured."""
+    if not read:
+        return None
+    steps = range(1, len(read["real"]["by_step"]) + 1)
+    known = {name: text for name, text in INVERSE.items() if name in read}
+    lines = [
+        Curve(text, steps, read[name]["by_step"], dashed=name in ("policy", "staying")) for name, text in known.items()
+    ]
+    rows = [
+        (
+            text,
+            *(within(read[name]["by_step"][0]), interval(read[name]["first_interval"], 2)),
+            *(within(read[name]["median"]), interval(read[name]["interval"], 2)),
+        )
+        for name, text in known.items()
+    ]
+    return {
+        "remark": f"Median distance of target positions, {read['unit']}, {read['windows']} windows.",
+        "table": {"head": ("", "first step of the chunk", "interval", "all steps", "interval"), "rows": rows},
+        "curve": {
+            "source": curves(lines, "control step of the chunk", f"distance, {read['unit']}"),
+            "caption": "Median distance by step of the chunk",
+        },
+    }
+
+
+def action_error(actions: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Errors of the policy's chunks, by step and dimension; None where there is no policy."""
+    if actions.get("by_step") is None:
+        return None
+    share, own = actions["share_by_step"], actions["by_step"]
+    names = [f"dimension {n}" for n in range(len(share[0]))]
+    lines = [
+        Curve(name, range(1, len(share) + 1), [None if row[n] is None else 100 * row[n] for row in share])
+        for n, name in enumerate(names)
+    ]
+    rows = [
+        (name, within(actions["each"][n]), within(actions["width"][n]), within(own[0][n]), within(own[-1][n]))
+        for n, name in enumerate(names)
+    ]
+    span = interval([100 * value for value in actions["error_interval"]], 2)
+    remark = (
+        f"Mean absolute error of predicted action chunks: {percent(actions['error'])} of each dimension's range (interval "
+        f"{span} %), over {actions['steps']} predictable steps; zero-motion baseline: {percent(actions['staying'])}."
+    )
+    return {
+        "remark": remark,
+        "curve": {
+            "source": curves(lines, "control step of the chunk", "error, % of range"),
+            "caption": "Error of predicted actions by step and dimension",
+        },
+        "table": {"head": ("", "error, own units", "range", "at the first step", "at the last"), "rows": rows},
+    }
 
 
 def decibels(value: Any) -> str:

@@ -13,7 +13,7 @@ from worldmodel.evaluate.journal import write_atomically
 from worldmodel.imagine.score.action_rows import READ
 from worldmodel.imagine.score.config import ScoreConfig
 from worldmodel.imagine.score.measure import Measured, measure_all
-from worldmodel.imagine.score.sheet import render
+from worldmodel.imagine.score.report_page import render
 from worldmodel.imagine.score.summary import summarise
 
 __all__ = ["ScoreConfig", "score"]
