@@ -19,6 +19,9 @@ assert here == pathlib.Path.cwd().resolve(), f"imported {here}, not the wheel"
 for folder in ("configs", "envs", "eval", "checkpoints"):
     assert "_assets" in assets.asset(folder).parts, assets.asset(folder)
 assert not (here / "research").exists(), "the wheel holds research/"
+from worldmodel.report import page
+
+assert "<h1>a wheel</h1>" in page.render("study.html", title="a wheel", lead=(), tiles=(), sections=(), record=None)
 import gymnasium, worldmodel.sims.can
 
 observation, _ = gymnasium.make("worldmodel/PlaceCan-v0", size=32).reset(seed=0)

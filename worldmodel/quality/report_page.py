@@ -25,7 +25,7 @@ def render(store: EpisodeStore, chosen: Mapping[int, str], moments: int, rate: f
         title=f"{', '.join(store.tasks)}: {len(chosen)} of {store.episodes} episodes",
         tiles=[
             ("episodes", str(store.episodes), f"{int(store.success.sum())} successful"),
-            ("steps", str(store.steps), f"{store.steps / rate / 3600:.2f} h at {rate:g} Hz"),
+            ("steps", str(store.steps), f"{store.steps / rate / 60:.1f} min at {rate:g} Hz"),
             ("content", store.fingerprint[:12], "fingerprint"),
         ],
         episodes=[_episode(store, episode, why, moments, rate) for episode, why in chosen.items()],

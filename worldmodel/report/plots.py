@@ -47,7 +47,7 @@ def curves(lines: Sequence[Curve], x_label: str, y_label: str) -> str:
     if not usable:
         return ""
     with _page_style() as plt:
-        sheet, axis = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
+        sheet, axis = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
         for number, line in enumerate(usable):
             colour, y = COLOURS[number % len(COLOURS)], _numbers(line.y)
             look = {"drawstyle": "steps-post"} if line.steps else {"marker": "o", "ms": 3}

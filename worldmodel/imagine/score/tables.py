@@ -103,8 +103,9 @@ def action_error(actions: Mapping[str, Any]) -> dict[str, Any] | None:
     ]
     span = interval([100 * value for value in actions["error_interval"]], 2)
     remark = (
-        f"Mean absolute error of predicted action chunks: {percent(actions['error'])} of each dimension's range (interval "
-        f"{span} %), over {actions['steps']} predictable steps; zero-motion baseline: {percent(actions['staying'])}."
+        f"Mean absolute error of predicted action chunks: {percent(actions['error'])} of each dimension's range "
+        f"(interval {span} %), over {actions['steps']} predictable steps; zero-motion baseline: "
+        f"{percent(actions['staying'])}."
     )
     return {
         "remark": remark,
