@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 from worldmodel import cli
-from worldmodel.config import Key, describe
+from worldmodel.settings import Key, describe
 
 
 def reference() -> str:

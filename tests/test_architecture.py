@@ -17,8 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
-    "schema assets processes",
-    "config data revision report",
+    "assets config legacy processes schema",
+    "data devices revision report settings",
     "sims tokens",
     "backbone envs",
     "flow",

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from worldmodel import cli
-from worldmodel.config import UserError, describe, option
+from worldmodel import cli, legacy
+from worldmodel.config import UserError, option
+from worldmodel.settings import describe
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,19 @@ def test_a_bare_word_fills_its_key_and_two_word_verbs_win(capsys: pytest.Capture
     assert "store='some/where'" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("verb")
+def test_old_names_of_commands_keep_working(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(legacy, "COMMANDS", {"game still": "toy quiet", "game": "toy"})
+    monkeypatch.setattr(legacy, "_announced", set())
+    assert cli.main(["game", "still", "some/where"]) == 0
+    out, err = capsys.readouterr()
+    assert "store='some/where'" in out
+    assert err.startswith("worldmodel: `worldmodel game still` is now `worldmodel toy quiet`;") and err.count("\n") == 1
+    assert cli.main(["game", "--help"]) == 0
+
+
 def test_help_comes_before_anything_heavy_is_imported() -> None:
     code = "import sys, worldmodel.cli as c; c.main(['--help']); print(sorted({'torch', 'hydra'} & set(sys.modules)))"
     start = time.perf_counter()
@@ -99,7 +113,7 @@ def test_help_comes_before_anything_heavy_is_imported() -> None:
 @pytest.mark.parametrize("verb", cli.VERBS, ids=lambda verb: verb.name)
 def test_every_verb_is_there_and_explains_itself(verb: cli.Verb) -> None:
     module = importlib.import_module(verb.module)
-    schema: Any = getattr(module, verb.schema)
+    schema: Any = cli.schema_of(verb)
     assert callable(getattr(module, verb.call))
     keys, _ = describe(verb.name.replace(" ", "_"), schema)
     assert not [key.name for key in keys if not key.help], "keys without a meaning"

@@ -8,8 +8,9 @@ from typing import Literal
 
 import pytest
 
-from worldmodel import config
-from worldmodel.config import UserError, closest, describe, load, option
+from worldmodel import legacy, settings
+from worldmodel.config import UserError, closest, option
+from worldmodel.settings import describe, load
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(config, "asset", lambda relative: tmp_path / relative)
+    monkeypatch.setattr(settings, "asset", lambda relative: tmp_path / relative)
     return folder
 
 
@@ -157,3 +158,33 @@ def test_meanings_may_stand_in_the_docstring() -> None:
 
 def test_closest_lists_what_is_known_when_nothing_is_near() -> None:
     assert closest("zzz", ["alpha", "beta"]) == "known: alpha, beta"
+
+
+def test_old_names_keep_working_and_give_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = {"updates": "steps", "network": "net", "network.lr": "net.rate", "kind=best": "net.kind=fancy"}
+    monkeypatch.setattr(legacy, "KEYS", {"run": table})
+    monkeypatch.setattr(legacy, "_announced", set())
+    run = load("run", RunConfig, ["data=x", "updates=7", "network.lr=0.25", "network.width=24", "kind=best"])
+    assert (run.steps, run.net) == (7, NetConfig(24, 0.25, "fancy"))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in lines] == [
+        "worldmodel: updates is now steps",
+        "worldmodel: network.lr is now net.rate",
+        "worldmodel: network.width is now net.width",
+        "worldmodel: kind=best is now net.kind=fancy",
+    ]
+    load("run", RunConfig, ["data=x", "updates=8"])
+    assert capsys.readouterr().err == "", "said once"
+    with pytest.raises(UserError, match="`other` has no key 'updates'"):
+        load("other", NetConfig, ["updates=7"])
+
+
+def test_what_older_versions_saved_is_read_with_todays_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        legacy, "KEYS", {"run": {"network": "net", "network.lr": "net.rate", "kind=best": "kind=fancy"}}
+    )
+    old = {"steps": 3, "network": {"lr": 0.5, "width": 8, "sizes": [1, 2]}, "kind": "best", "gone": None, "empty": {}}
+    new = {"steps": 3, "net": {"rate": 0.5, "width": 8, "sizes": [1, 2]}, "kind": "fancy", "gone": None, "empty": {}}
+    assert legacy.saved("run", old) == new and legacy.saved("other", old) == old

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from worldmodel import cli
-from worldmodel.config import describe
+from worldmodel.settings import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -86,7 +86,7 @@ def test_commands_are_valid(command: str) -> None:
     else:
         verb, rest = cli.find_verb([word for word in words if not word.startswith(("-", "$"))])
         overrides = [f"{verb.bare}={word}" if "=" not in word else word for word in rest]
-        describe(verb.name.replace(" ", "_"), getattr(importlib.import_module(verb.module), verb.schema), overrides)
+        describe(verb.name.replace(" ", "_"), cli.schema_of(verb), overrides)
 
 
 def test_the_command_reference_has_every_command_and_every_option() -> None:
@@ -95,7 +95,7 @@ def test_the_command_reference_has_every_command_and_every_option() -> None:
     assert len(sections) == len(cli.VERBS)
     for verb, section in zip(cli.VERBS, sections, strict=True):
         assert section.startswith(f"worldmodel {verb.name} ")
-        keys, groups = describe(verb.name.replace(" ", "_"), getattr(importlib.import_module(verb.module), verb.schema))
+        keys, groups = describe(verb.name.replace(" ", "_"), cli.schema_of(verb))
         for name in [*(key.name for key in keys), *(f"{group}=" for group in groups)]:
             assert f"`{name}`" in section, f"{verb.name}: {name}"
 

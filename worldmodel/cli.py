@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worldmodel import legacy
+from worldmodel.config import UserError, closest
+
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb: ``module`` holds the frozen dataclass ``schema`` and the function ``call`` that takes it."""
+    """One verb: ``module`` holds the function ``call``, which takes the frozen dataclass ``schema``.
+
+    ``schema`` is a name in ``module``, or "module:name" of a file that loads neither torch nor a simulator.
+    """
 
     name: str
     module: str
@@ -189,30 +195,35 @@ def _run(words: list[str]) -> int:
     if unknown := [flag for flag in flags if flag not in ("-h", "--help")]:
         return _complain(f"{unknown[0]}: options are written key=value; try `worldmodel {verb.name} --help`", BAD_INPUT)
     overrides = [f"{verb.bare}={word}" if verb.bare and "=" not in word else word for word in rest]
-    module = module_of(verb)
-    schema = getattr(module, verb.schema)
+    schema = schema_of(verb)
     if "task" in schema.__dataclass_fields__:  # env=gym:ID says the same
         overrides = [f"task={word.removeprefix('env=')}" if word.startswith("env=") else word for word in overrides]
-    config = importlib.import_module("worldmodel.config")
     if flags:
         print(explain(verb, schema, overrides))
         return 0
-    call: Callable[[Any], int | None] = getattr(module, verb.call)
-    return int(call(config.load(verb.name.replace(" ", "_"), schema, overrides)) or 0)
+    config = importlib.import_module("worldmodel.settings").load(verb.name.replace(" ", "_"), schema, overrides)
+    call: Callable[[Any], int | None] = getattr(module_of(verb, verb.module), verb.call)
+    return int(call(config) or 0)
 
 
-def module_of(verb: Verb) -> Any:
-    """The module of a verb. Those of ``research/`` are in a checkout only: UserError where the folder is not there."""
+def schema_of(verb: Verb) -> Any:
+    """The dataclass of a verb's keys."""
+    module, _, name = verb.schema.rpartition(":")
+    return getattr(module_of(verb, module or verb.module), name)
+
+
+def module_of(verb: Verb, name: str) -> Any:
+    """A module of a verb. Those of ``research/`` are in a checkout only: UserError where the folder is not there."""
     root = Path(__file__).resolve().parents[1]
-    if verb.module.startswith("research."):
+    if name.startswith("research."):
         if not (root / "research" / "__init__.py").is_file():
-            raise importlib.import_module("worldmodel.config").UserError(
+            raise UserError(
                 f"{verb.name}: belongs to the folder research/ of a checkout, which is not installed; "
                 "clone the repository and run it there"
             )
         if str(root) not in sys.path:
             sys.path.insert(0, str(root))
-    return importlib.import_module(verb.module)
+    return importlib.import_module(name)
 
 
 def overview() -> str:
@@ -226,7 +237,7 @@ def overview() -> str:
 
 def explain(verb: Verb, schema: type, overrides: list[str]) -> str:
     """What ``worldmodel VERB --help`` prints: the verb, its keys with the values in force, and examples."""
-    describe = importlib.import_module("worldmodel.config").describe
+    describe = importlib.import_module("worldmodel.settings").describe
     keys, groups = describe(verb.name.replace(" ", "_"), schema, overrides)
     width = max((len(f"{key.name}={_shown(key.value)}") for key in keys if len(key.name) < 30), default=0)
     lines = [f"worldmodel {verb.name} {f'{verb.bare.upper()} ' if verb.bare else ''}[key=value ...]", "", verb.does]
@@ -245,18 +256,15 @@ def find_verb(words: list[str]) -> tuple[Verb, list[str]]:
     """The verb that a command line names (by one word or two), and the words after it. Raises UserError."""
     named = {verb.name: verb for verb in VERBS}
     for count in (2, 1):
-        if (name := " ".join(words[:count])) in named:
+        if (name := legacy.command(" ".join(words[:count]))) in named:
             return named[name], words[count:]
     families = {verb.name.split()[0] for verb in VERBS if " " in verb.name}
     name = " ".join(words[:2]) if words[0] in families else words[0]
-    closest = importlib.import_module("worldmodel.config").closest
-    raise importlib.import_module("worldmodel.config").UserError(f"{name}: no such verb; {closest(name, named)}")
+    raise UserError(f"{name}: no such verb; {closest(name, named)}")
 
 
 def _is_users(error: Exception) -> bool:
     """Errors that carry a message for the user, as against a defect, whose traceback we want to see."""
-    from worldmodel.config import UserError
-
     return isinstance(error, UserError | ValueError | OSError)
 
 

@@ -1,28 +1,17 @@
-"""Configuration: values from YAML and the command line, poured into frozen dataclasses.
+"""Configuration records: the fields of a frozen dataclass say what they mean, and mistakes end in one line.
 
-``configs/<verb>.yaml`` holds values only (never class names or expressions) and may choose from groups, which are
-folders beside it: ``defaults: [{model: tiny}, _self_, {optional experiment: null}]``. Hydra composes the files,
-the schema gives every key its type, and the command line has the last word.
+`worldmodel.settings` fills them from YAML and the command line. This half loads nothing, so that any room can use it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-import yaml
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from worldmodel.assets import asset
+MISSING: Any = "???"
+"""The value of a field that must be given, as OmegaConf spells it."""
 
 
 class UserError(Exception):
@@ -34,96 +23,11 @@ def option(help: str, default: Any = MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"help": help})
 
 
-@dataclasses.dataclass(frozen=True)
-class Key:
-    """One key that a verb understands: dotted name, type, value in force ("???" where one must be given), meaning."""
-
-    name: str
-    type: str
-    value: Any
-    help: str
-
-
-def load[Schema](verb: str, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
-    """Build ``schema`` from its defaults, then ``configs/<verb>.yaml``, then ``overrides`` ("key=value").
-
-    Raises UserError (one line) for an unknown key or group choice, a value of the wrong type, or a missing value;
-    whatever the schema's own ``__post_init__`` raises passes through.
-    """
-    node = _compose(verb, schema, overrides)
-    if missing := sorted(OmegaConf.missing_keys(node)):
-        helps = {key.name: key.help for key in _keys(schema, node)}
-        raise UserError("; ".join(f"{name} has no value: add {name}=... ({helps.get(name, '')})" for name in missing))
-    return _build(schema, node)
-
-
-def describe(verb: str, schema: type, overrides: Sequence[str] = ()) -> tuple[list[Key], dict[str, list[str]]]:
-    """Every key of a verb with its type, value in force and meaning, and the choices of each group."""
-    choices = {group: _choices(group) for group in _groups(verb)}
-    return list(_keys(schema, _compose(verb, schema, overrides))), choices
-
-
 def closest(name: str, known: Iterable[str]) -> str:
     """The end of an error message: ``did you mean 'x'?`` or, where nothing is near, the list of what is known."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
-
-
-def _compose(verb: str, schema: type, overrides: Sequence[str]) -> Any:
-    groups = _groups(verb)
-    known = {key.name: key.type for key in _keys(schema, None)}
-    sections = {name.rsplit(".", n)[0] for name in known for n in range(1, name.count(".") + 1)}
-    choices, values = [], []
-    for text in overrides:
-        name, value = _split(text, known)
-        if name in groups and isinstance(value, str):
-            if value not in _choices(name):
-                raise UserError(f"{text}: no such {name}; {closest(value, _choices(name))}")
-            choices.append(f"{name}={value}")
-        elif name in sections or any((name + ".").startswith(key + ".") for key in known):
-            values.append((name, value, text))
-        else:
-            raise UserError(f"{text}: `{verb}` has no key '{name}'; {closest(name, [*known, *groups])}")
-    node = OmegaConf.merge(OmegaConf.structured(_typed(schema)), _defaults(schema))
-    for name, value in leaves(_from_files(verb, choices)):
-        _put(node, name, value, f"configs for `{verb}`: {name}={value}")
-    for name, value, text in values:
-        _put(node, name, value, text)
-    return node
-
-
-def _from_files(verb: str, choices: list[str]) -> Any:
-    if not asset("configs").joinpath(f"{verb}.yaml").is_file():
-        return {}
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(asset("configs").resolve()), version_base="1.3"):
-            return OmegaConf.to_container(compose(verb, overrides=choices))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"configs for `{verb}`: {_one_line(error)}") from error
-
-
-def _split(text: str, known: Mapping[str, str]) -> tuple[str, Any]:
-    """Name and value of one "key=value". Text and paths are taken as they stand; the rest has Hydra's grammar."""
-    name, equals, raw = text.partition("=")
-    if not equals or not name or name.startswith(("-", "+", "~")):
-        raise UserError(f"{text}: options are written key=value; see --help")
-    if known.get(name, "").split(" | ")[0] in ("str", "Path"):
-        return name, None if raw == "null" else raw
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException:
-        return name, raw
-    return name, raw if override.is_sweep_override() else override.value()
-
-
-def _put(node: Any, name: str, value: Any, text: str) -> None:
-    try:
-        OmegaConf.update(node, name, value, merge=True, force_add=False)
-    except OmegaConfBaseException as error:
-        expected = next((key.type for key in _keys(OmegaConf.get_type(node), None) if key.name == name), "")
-        raise UserError(f"{text}: {f'expected {expected}' if expected else _one_line(error)}") from error
 
 
 def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -133,98 +37,3 @@ def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + str(name), value
-
-
-def _keys(schema: Any, node: Any, prefix: str = "") -> Iterator[Key]:
-    hints, told = get_type_hints(schema), _told(schema)
-    for field in dataclasses.fields(schema):
-        kind, name = hints[field.name], prefix + field.name
-        inside = None if node is None else OmegaConf.select(node, field.name, throw_on_missing=False)
-        if dataclasses.is_dataclass(kind):
-            yield from _keys(kind, inside, name + ".")
-        else:
-            plain = OmegaConf.to_container(inside) if OmegaConf.is_config(inside) else inside
-            plain = MISSING if node is not None and OmegaConf.is_missing(node, field.name) else plain
-            yield Key(name, _spelled(kind), plain, field.metadata.get("help") or told.get(field.name, ""))
-
-
-def _told(schema: Any) -> dict[str, str]:
-    """Meanings that the schema's docstring gives, as in "width: of a token. depth, heads: of the network"."""
-    text, names = " ".join((schema.__doc__ or "").split()), {field.name for field in dataclasses.fields(schema)}
-    found = re.finditer(r"(?:^|(?<=[.;:)] ))(\w+(?:, \w+)*): ", text)
-    marks = [mark for mark in found if names.issuperset(mark[1].split(", "))]
-    ends = [mark.start() for mark in marks[1:]] + [None]
-    meanings = [text[mark.end() : end].strip(" .;") for mark, end in zip(marks, ends, strict=False)]
-    return {name: said for mark, said in zip(marks, meanings, strict=True) for name in mark[1].split(", ")}
-
-
-def _spelled(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return "|".join(map(str, get_args(kind)))
-    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("pathlib.", "")
-
-
-def _typed(schema: Any) -> type:
-    """A double of the schema for OmegaConf: the same types, but fillable, without defaults, and str for a Literal."""
-    hints, fields = get_type_hints(schema), []
-    for field in dataclasses.fields(schema):
-        if dataclasses.is_dataclass(hints[field.name]):
-            kind = _typed(hints[field.name])
-            fields.append((field.name, kind, dataclasses.field(default_factory=kind)))
-        else:
-            fields.append((field.name, _plain(hints[field.name]), dataclasses.field(default=MISSING)))
-    return dataclasses.make_dataclass(schema.__name__, fields)
-
-
-def _plain(kind: Any) -> Any:
-    if get_origin(kind) is Literal:
-        return type(get_args(kind)[0])
-    if get_origin(kind) in (Union, UnionType):
-        return Union[tuple(_plain(part) for part in get_args(kind))]  # noqa: UP007  (parts are known only now)
-    return kind
-
-
-def _defaults(schema: Any) -> dict[str, Any]:
-    """What the schema says where nobody says anything, nested; required values are left out."""
-    hints, values = get_type_hints(schema), {}
-    for field in dataclasses.fields(schema):
-        value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if dataclasses.is_dataclass(value):
-            values[field.name] = dataclasses.asdict(value)  # type: ignore[arg-type]  # an instance, never a class
-        elif dataclasses.is_dataclass(hints[field.name]):
-            values[field.name] = _defaults(hints[field.name])
-        elif value is not dataclasses.MISSING:
-            values[field.name] = value
-    return values
-
-
-def _build(schema: Any, node: Any, prefix: str = "") -> Any:
-    hints, values = get_type_hints(schema), {}
-    for field in dataclasses.fields(schema):
-        value, kind, name = node[field.name], hints[field.name], prefix + field.name
-        if dataclasses.is_dataclass(kind):
-            value = _build(kind, value, name + ".")
-        elif isinstance(value, ListConfig):
-            value = tuple(OmegaConf.to_object(value))  # type: ignore[arg-type]  # records hold tuples, not lists
-        elif isinstance(value, DictConfig):
-            value = OmegaConf.to_object(value)
-        elif get_origin(kind) is Literal and value not in get_args(kind):
-            raise UserError(
-                f"{name}={value}: expected {_spelled(kind)}; {closest(str(value), map(str, get_args(kind)))}"
-            )
-        values[field.name] = value
-    return schema(**values)
-
-
-def _groups(verb: str) -> list[str]:
-    path = asset("configs") / f"{verb}.yaml"
-    entries = (yaml.safe_load(path.read_text()) or {}).get("defaults", []) if path.is_file() else []
-    return [next(iter(entry)).removeprefix("optional ") for entry in entries if isinstance(entry, dict)]
-
-
-def _choices(group: str) -> list[str]:
-    return sorted(path.stem for path in asset("configs").joinpath(group).glob("*.yaml"))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -17,6 +17,7 @@ from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
 from worldmodel.train.diagnostics import drift, few, gradient_ratio, saturation
 from worldmodel.train.log import Log
+from worldmodel.train.plots import plot
 
 
 def test_drift_is_the_relative_distance_of_weights_and_average() -> None:
@@ -121,7 +122,7 @@ def test_an_alignment_is_drawn_as_a_cosine(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Axes, "plot", lambda self, x, y, label, **_: drawn.update({label: tuple(y)}))
     log = Log(tmp_path, 0)
     log.write({"step": 20, "forward/align": -0.4, "forward/frames": 0.2, "ema_drift": 0.01})
-    log.plot()
+    plot(log.rows, tmp_path / "metrics.png")
     assert drawn == {"-forward/align": (0.4,), "forward/frames": (0.2,), "ema_drift": (0.01,)}
 
 

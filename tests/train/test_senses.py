@@ -12,7 +12,6 @@ from small import small_store
 
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
-from worldmodel.config import load
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate
 from worldmodel.evaluate.frozen import Trial
@@ -22,6 +21,7 @@ from worldmodel.objectives import ObjectiveConfig
 from worldmodel.policies import ModelPolicy
 from worldmodel.rollout import Hearing, rollout
 from worldmodel.schema import AUDIO, STATE, Arrays, image_key
+from worldmodel.settings import load
 from worldmodel.sims.can import make
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig

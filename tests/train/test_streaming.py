@@ -12,7 +12,6 @@ from small import small_store
 
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
-from worldmodel.config import load
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
 from worldmodel.model import Stream
@@ -20,6 +19,7 @@ from worldmodel.model.moments import DOUBT
 from worldmodel.objectives import loss
 from worldmodel.objectives.self_forcing import DRIFT, lay_out, stray
 from worldmodel.schema import STATE
+from worldmodel.settings import load
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, StreamConfig, ValidationConfig
 from worldmodel.train.loop import prepare

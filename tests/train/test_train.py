@@ -13,8 +13,8 @@ from small import small_clip, small_store
 
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
-from worldmodel.config import load
 from worldmodel.objectives import ARMS, ObjectiveConfig
+from worldmodel.settings import load
 from worldmodel.train import TrainConfig, loop, train
 from worldmodel.train.augment import AugmentConfig, augment
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.config import load
+from worldmodel.settings import load
 from worldmodel.train import TrainConfig
 from worldmodel.train.loop import Run, prepare
 from worldmodel.train.optimiser import average

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from worldmodel.backbone import fast_dtype
-from worldmodel.config import load
 from worldmodel.model import ModelConfig, Stream, WorldModel
+from worldmodel.settings import load
 from worldmodel.train import TrainConfig
 
 SIZES, STEPS, WINDOW, WARM = ("nano", "tiny", "small"), (1, 2, 4), 4, 6

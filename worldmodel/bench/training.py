@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from worldmodel.config import load
+from worldmodel.settings import load
 from worldmodel.train import TrainConfig, train
 
 EVERY, WARM = 10, 2

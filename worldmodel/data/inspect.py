@@ -15,7 +15,7 @@ from rich.table import Table
 from worldmodel.data.describe import contact_sheet, summary
 from worldmodel.data.source import open_source
 from worldmodel.data.store import EpisodeStore
-from worldmodel.data.verify import verify as damage_of
+from worldmodel.data.verification import verify as damage_of
 
 DAMAGED = 1
 

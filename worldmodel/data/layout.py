@@ -15,7 +15,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,12 @@ def write_group(path: Path, attributes: Mapping[str, Any]) -> None:
 def seal_of(attributes: Mapping[str, Any]) -> str:
     """Hash over every attribute but the seal itself."""
     return digest({name: value for name, value in attributes.items() if name != "seal"})
+
+
+def fingerprint(spec: Mapping[str, Any], tasks: Sequence[str], index: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 that names the content: equal for equal episodes in equal order, whenever and however collected."""
+    plain = {name: values.tolist() for name, values in index.items()}
+    return digest({"spec": spec, "tasks": list(tasks), "index": plain})
 
 
 def read_attributes(path: Path) -> dict[str, Any]:

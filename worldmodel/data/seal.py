@@ -44,15 +44,9 @@ def write_seal(path: Path, records: Sequence[Mapping[str, Any]], facts: Mapping[
         "steps": int(index["ends"][-1]),
         "tasks": tasks,
         "index": {name: f"{layout.checksum(values):016x}" for name, values in index.items()},
-        "fingerprint": fingerprint(facts["arrays"], tasks, index),
+        "fingerprint": layout.fingerprint(facts["arrays"], tasks, index),
         "info": infos if any(infos) else [],
         **facts,
     }
     layout.sync_folder(path)
     layout.write_group(path, {**attributes, "seal": layout.seal_of(attributes)})
-
-
-def fingerprint(spec: Mapping[str, Any], tasks: Sequence[str], index: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 that names the content: equal for equal episodes in equal order, whenever and however collected."""
-    plain = {name: values.tolist() for name, values in index.items()}
-    return layout.digest({"spec": spec, "tasks": list(tasks), "index": plain})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worldmodel.data.computed import FittedStore
 from worldmodel.data.store import EpisodeStore
 from worldmodel.schema import ACTION, LEROBOT, STATE, image_key
 
@@ -24,7 +23,11 @@ def open_source(name: str, size: int = 0) -> EpisodeStore:
         store: EpisodeStore = LeRobotStore(name.removeprefix(LEROBOT))
     else:
         store = EpisodeStore.open(name)
-    return FittedStore(store, size) if size else store
+    if not size:
+        return store
+    from worldmodel.data.computed import FittedStore  # Pillow, and a progress bar
+
+    return FittedStore(store, size)
 
 
 def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:

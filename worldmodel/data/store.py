@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from worldmodel.data import layout
 from worldmodel.data.layout import BLOCK_STEPS, DamagedStoreError
-from worldmodel.data.seal import fingerprint
 from worldmodel.data.views import View, open_view
-from worldmodel.data.writer import StoreWriter
 from worldmodel.schema import CONTROL_HZ, Episode
+
+if TYPE_CHECKING:
+    from worldmodel.data.writer import StoreWriter
 
 
 class EpisodeStore:
@@ -43,6 +44,8 @@ class EpisodeStore:
     @staticmethod
     def create(path: str | Path, provenance: Mapping[str, Any], block: int = BLOCK_STEPS) -> StoreWriter:
         """A writer for a new store (see StoreWriter.create)."""
+        from worldmodel.data.writer import StoreWriter  # here: who reads needs no writer
+
         return StoreWriter.create(path, provenance, block)
 
     @classmethod
@@ -60,7 +63,7 @@ class EpisodeStore:
         meta = layout.read_attributes(path)
         index = {name: _index_array(path, name, meta) for name in layout.INDEX_DTYPES}
         store = cls(path, meta, index)
-        if fingerprint(meta["arrays"], list(store.tasks), index) != store.fingerprint:
+        if layout.fingerprint(meta["arrays"], list(store.tasks), index) != store.fingerprint:
             raise DamagedStoreError(f"{path}: episode index does not match the fingerprint; restore or collect again")
         if check:
             for key in store.keys:

@@ -20,10 +20,11 @@ from research.study.arms import ARMS
 from research.study.cell import curves
 from research.study.plan import Cell, Ground, Study, changed, recipe_of
 from worldmodel.backbone import BackboneConfig
-from worldmodel.config import UserError, load
+from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.model import WorldModel
 from worldmodel.objectives import ARMS as OBJECTIVES
+from worldmodel.settings import load
 from worldmodel.train.config import ModesConfig, TrainConfig
 
 GROUND = Ground(("abc",), "def", ("lift_can",), ("xyz",))

@@ -1,0 +1,81 @@
+"""What watches a run and changes nothing in it: progress, log, pictures, held-out losses, closed-loop validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from worldmodel.schema import Clip
+from worldmodel.train.diagnostics import Batch, diagnose, saturation
+from worldmodel.train.log import say
+from worldmodel.train.picture import draw_batch
+from worldmodel.train.plots import plot
+from worldmodel.train.setup import Run
+from worldmodel.train.step import Loss
+from worldmodel.train.validate import closed_loop, held_out_loss
+
+
+class Observers:
+    """Called by `train` at four points of every step.
+
+    run: the run that is watched. plain: its loss, not compiled. progress: a bar that is already on the screen.
+    """
+
+    def __init__(self, run: Run, plain: Loss, progress: Progress) -> None:
+        self.run, self.plain, self.progress = run, plain, progress
+        self.learner, self.log = run.learner, run.log
+        steps = run.config.steps
+        self.bar = progress.add_task("train", total=steps, completed=run.learner.step, note="compiling the first step")
+
+    def before_step(self, clip: Clip) -> None:
+        """Draw the very first batch: what the model is really shown."""
+        if self.learner.step == 0:
+            draw_batch(clip, self.run.out / "first_batch.png", self.learner.model.config.cameras)
+
+    def after_step(self, batch: Batch) -> None:
+        """Where a line of the log is due, write it. ValueError, one line, where a loss is no number any more."""
+        config, step = self.run.config, self.learner.step
+        if step % config.log.every == 0:
+            measured = diagnose(self.learner, self.plain, batch, config.objective)
+            row = self.log.flush(step, {"rate": self.learner.optimiser.fraction(step)} | measured)
+            for name, value in row.items():  # nothing after it is worth saving
+                if not math.isfinite(value):
+                    advice = f"training diverged; lower optimiser.rate ({self.run.out})"
+                    raise ValueError(f"{name}={value} at step {step}: {advice}")
+            if warning := saturation(self.log.rows, config.steps):
+                say(warning)
+            self.progress.update(self.bar, note=_note(row))
+            if not self.progress.console.is_terminal:
+                say(f"step {step} of {config.steps} · {_note(row)}")
+
+    def after_save(self) -> None:
+        """Note the held-out loss of the averaged weights, and draw the log."""
+        if self.run.held_out is not None:
+            found = held_out_loss(self.learner.ema, self.run.held_out, self.run.batches)
+            self.log.write({"step": self.learner.step} | found)
+        plot(self.log.rows, self.run.out / "metrics.png")
+
+    def between_steps(self) -> None:
+        """Move the bar, and validate in closed loop where that is due."""
+        step, every = self.learner.step, self.run.validation.every
+        if every and step % every == 0:
+            self.log.write({"step": step} | closed_loop(self.run.out, step, self.run.validation))
+            plot(self.log.rows, self.run.out / "metrics.png")
+        self.progress.update(self.bar, completed=step)
+
+
+@contextmanager
+def observers(run: Run, plain: Loss) -> Iterator[Observers]:
+    """The observers of a run, with a bar of steps, time left, samples/s and losses while it lasts."""
+    columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}")) as progress:
+        yield Observers(run, plain, progress)
+
+
+def _note(row: Mapping[str, float]) -> str:
+    """Speed and the losses of the last interval, for the progress bar."""
+    parts = [f"{name} {value:.4f}" for name, value in row.items() if name in ("policy/actions", "forward/frames")]
+    return " · ".join([f"{row['samples_per_second']:.0f} samples/s", *parts])

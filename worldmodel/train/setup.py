@@ -1,0 +1,159 @@
+"""A training run made ready: data opened, learner built or restored, everything checked before the first step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from worldmodel import checkpoint, legacy
+from worldmodel.config import leaves
+from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.data.features import channels_of, open_features
+from worldmodel.data.source import frame_side, open_sources, tasks_of
+from worldmodel.data.store import EpisodeStore
+from worldmodel.model import ModelConfig
+from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
+from worldmodel.tokens.audio import AudioConfig
+from worldmodel.tokens.sentences import vocabulary
+from worldmodel.train.config import TrainConfig, ValidationConfig
+from worldmodel.train.log import Log, say
+from worldmodel.train.state import CARD, Learner, build, saved
+from worldmodel.train.step import Batches
+
+MAY_CHANGE = ("out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "resident", "log", "validation")
+"""Keys that a run may change when it is resumed: how long, where and how fast, not what is learned."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run: where it writes, what it learns from, and the learner itself. ``made``: what goes into cards."""
+
+    config: TrainConfig
+    out: Path
+    learner: Learner
+    batches: Batches
+    held_out: Clips | None
+    log: Log
+    made: Mapping[str, object]
+    validation: ValidationConfig
+
+    def save(self) -> None:
+        """Checkpoint the whole state, and export the averaged weights."""
+        self.learner.save(self.out / "states", {"train": asdict(self.config), "made": dict(self.made)})
+        card = dict(self.made) | {"steps": self.learner.step, "seconds": self.log.seconds()}
+        folders = ["model", *([f"models/{self.learner.step:08d}"] if self.config.keep else [])]
+        for folder in folders:
+            checkpoint.save(self.learner.ema, self.out / folder, card, getattr(torch, self.config.save_dtype))
+
+
+def prepare(config: TrainConfig) -> Run:
+    """Open the data, build or restore the learner and check that everything fits, before anything is written."""
+    from worldmodel.train.provenance import provenance  # here: only a run needs them
+    from worldmodel.train.trackers import tracker
+    from worldmodel.train.validate import fitting
+
+    torch.set_float32_matmul_precision("high")
+    stores = open_sources(config.data, config.size)
+    device = _device(config.device)
+    shape = _model_config(config, stores)
+    validation = fitting(config.validation, shape.tasks)
+    heard = shape.audio.steps if shape.audio else 0
+    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard)
+    features = _features(config, stores, shape)
+    clips = Clips(stores, spec, config.holdout, most=config.demonstrations, features=features)
+    if not clips.demonstrated.any() and config.modes.policy + config.modes.joint > 0:
+        raise ValueError(
+            f"{config.data} holds no demonstrations, only {', '.join(behaviours(stores))}: add data collected with "
+            "behaviour=expert, or set modes.policy=0 and modes.joint=0"
+        )
+    spared = any(round(config.holdout * store.episodes) for store in stores)  # a handful of episodes spares none
+    held_out = Clips(stores, spec, config.holdout, split="held out", features=features) if spared else None
+    made = provenance(config, stores, features, device)
+    learner = build(shape, config, channels_of(features[0]) if features else 0, device)
+    out = Path(config.out)
+    if states := saved(out / "states"):
+        _same_run(config, states[-1])
+        learner.restore(states[-1])
+        say(f"resuming {out} at step {learner.step} of {config.steps}")
+    else:
+        learner.fit(*(torch.as_tensor(some).to(device) for some in clips.sample(20_000, config.seed)))
+        learner.fit_language()
+        if shape.window:
+            learner.fit_body(torch.as_tensor(clips.changes(20_000, config.seed)).to(device))
+        if heard:
+            learner.fit_audio(torch.as_tensor(clips.sounds(20_000, config.seed)).to(device))
+        if config.init:
+            learner.begin_from(config.init)
+    out.mkdir(parents=True, exist_ok=True)
+    if config.resident:
+        clips.load()
+    log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
+    say(f"{len(clips):,} windows, {learner.size() / 1e6:.2f} M parameters, {device.type}")
+    batches = Batches(clips, learner.model, config, device)
+    return Run(config, out, learner, batches, held_out, log, made, validation)
+
+
+def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfig:
+    """The model that the data asks for: its cameras, frame size, state and action widths."""
+    first = stores[0]
+    pixels = config.inputs == "pixels"
+    cameras = cameras_of(dict.fromkeys(first.keys)) if pixels else ()
+    tasks = tasks_of(stores, config.tasks, TrainConfig.tasks)
+    states = (STATE,) if pixels else (STATE, ENVIRONMENT_STATE)
+    if pixels and not cameras:
+        raise ValueError(f"{first.path} has no camera frames (arrays: {', '.join(first.keys)}); collect with cameras")
+    return ModelConfig(
+        backbone=config.backbone,
+        cameras=cameras,
+        size=frame_side(first, cameras, config.patch) if cameras else 96,
+        patch=config.patch,
+        action_dim=first.row(ACTION)[0],
+        relative=min(first.relative, first.row(ACTION)[0], first.row(STATE)[0]),
+        rate=first.rate,
+        states=states,
+        state_dim=sum(first.row(key)[0] for key in states),
+        tasks=tasks,
+        sampler=config.objective.arm.sampler,
+        prefix=0 if config.objective.arm.passes else config.noise.actions.prefix,
+        audio=AudioConfig() if config.audio else None,
+        words=vocabulary(tasks) if config.language else (),
+        window=config.stream.window if config.modes.stream > 0 else 0,
+        warp=config.warp,
+        shift=config.stream.shift,
+    )
+
+
+def behaviours(stores: list[EpisodeStore]) -> list[str]:
+    """Who acted in the recordings, where these say so."""
+    return sorted({info["behaviour"] for store in stores for info in store.meta["info"] or () if "behaviour" in info})
+
+
+def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfig) -> list[EpisodeStore]:
+    """Where the objective imitates a frozen encoder: its features of each store's frames."""
+    if not config.objective.arm.external or not config.features:
+        return []
+    return open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda: no GPU that torch can use here; expected device=cpu or device=auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _same_run(config: TrainConfig, state: Path) -> None:
+    """A run may be prolonged or shortened, not silently turned into another one. Keys that it did not know are new."""
+    try:
+        card = json.loads((state / CARD).read_text())
+    except ValueError:
+        return  # damaged: restoring says so
+    before = dict(leaves(legacy.saved("train", card.get("train", {}))))
+    now = dict(leaves(json.loads(json.dumps(asdict(config)))))
+    for key, value in before.items():
+        if key.partition(".")[0] not in MAY_CHANGE and key in now and value != now[key]:
+            run = state.parent.parent
+            raise ValueError(f"{run} was trained with {key}={value}, not {now[key]}; use another out=")
