@@ -57,11 +57,13 @@ def small_store(
     parts: bool = False,
     rate: int | None = None,
     behaviours: tuple[str, ...] = (),
+    noise: float = 0.0,
 ) -> EpisodeStore:
     """A sealed store whose numbers say where they come from: state[0] counts steps over all episodes.
 
     So does the loudness of its ``sound``, in hundredths. With ``parts`` a corner of each frame is gripper and object.
-    ``behaviours``: who acted in each episode; recordings do not tell where there are none.
+    ``behaviours``: who acted in each episode; recordings do not tell where there are none. ``noise``: standard
+    deviation of white noise on every action that is carried out.
     """
     writer = EpisodeStore.create(path, {"licence": "Apache-2.0"} | ({} if rate is None else {"rate": rate}))
     first = 0
@@ -70,7 +72,8 @@ def small_store(
         state = np.stack([count, count / 10, count * 0, count * 0], axis=-1)
         action = np.stack([count + 1, count, count * 0, np.where(count % 2 < 1, 1, -1)], axis=-1).astype(np.float32)
         executed = action.copy()
-        executed[5] += 0.01  # a push at the episode's sixth step
+        executed += noise * np.random.default_rng(seed).normal(size=action.shape).astype(np.float32)
+        executed[5] += 0.01 + 30 * noise  # a push at the episode's sixth step
         frames = np.broadcast_to((count % 256).astype(np.uint8)[:, None, None, None], (length, 32, 32, 3)).copy()
         arrays = {image_key("scene"): frames, image_key("wrist"): 255 - frames, STATE: state}
         arrays |= {ACTION: action, EXECUTED: executed}

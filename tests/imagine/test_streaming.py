@@ -20,7 +20,7 @@ from worldmodel.imagine import ImagineConfig, imagine
 from worldmodel.imagine.collapse import kept, shows_can, vitals, within
 from worldmodel.imagine.simulated import simulate
 from worldmodel.imagine.streaming import choose, dream, plan, real_frames
-from worldmodel.model import Stream
+from worldmodel.model.stream import Stream
 from worldmodel.schema import EXECUTED
 from worldmodel.train.config import ModesConfig
 

@@ -11,8 +11,9 @@ from small import CONFIG, dreaming_model, small_model
 
 from worldmodel.flow.noise import NoiseDraw
 from worldmodel.flow.sampler import grid
-from worldmodel.model import Stream, WorldModel
+from worldmodel.model import WorldModel
 from worldmodel.model.moments import DOUBT
+from worldmodel.model.stream import Stream
 from worldmodel.objectives import ObjectiveConfig, loss
 from worldmodel.objectives.self_forcing import foresee_each, lay_out, rehearse
 from worldmodel.objectives.stream_noise import stream_noise

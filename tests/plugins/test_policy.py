@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small import small_model
+from small import small_model, small_store
 
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.flow import MODES
+from worldmodel.flow import MODES, STREAM
 from worldmodel.schema import ACTION, EXECUTED, STATE, image_key
+from worldmodel.train.draws import IMITATES
 
 lerobot = pytest.importorskip("lerobot")
 
@@ -74,19 +76,71 @@ def lesson(dataset: Path) -> tuple[Any, Any, Any, Any]:
 def test_a_batch_becomes_the_clip_that_the_store_itself_gives(lesson: Any, store: Path) -> None:
     from lerobot_policy_worldmodel.batches import clip
 
+    from worldmodel.train.draws import BatchPlan
+
     data, policy, before, _ = lesson
     native = EpisodeStore.open(store)
-    config = policy.config.model
+    config, steps = policy.config.model, policy.config.later_steps
     assert (config.size, config.relative, config.rate, config.cameras) == (48, 3, 20.0, ("scene", "wrist"))
     clips = Clips([native], ClipSpec(config.cameras, config.horizon, config.tasks))
     pushed = np.flatnonzero((native.array(ACTION)[:] != native.array(EXECUTED)[:]).any(-1))
     rows = np.array([0, int(pushed[0]) - 2, 30, int(native.ends[0]) - 3])  # before a push, and near an episode's end
-    choice = np.array([[0, 1], [1, 2], [0, 2], [0, 2]])
-    ours = clip(batch_of(data, rows, before), policy.model, policy._pushes, choice, MOMENTS)
-    theirs = clips.gather(rows, np.array(MOMENTS)[choice])
-    for name in ("images", "state", "task", "action", "executed", "valid", "future", "at", "future_valid"):
-        np.testing.assert_array_equal(getattr(ours, name).numpy(), getattr(theirs, name), err_msg=name)
-    assert not ours.valid.all() and not ours.future_valid.all() and (ours.action != ours.executed).any()
+    at = np.array([[2, 5], [5, 16], [2, 16], [2, 16]])
+    batch = batch_of(data, rows, before)
+    for mode, done in (("forward", False), ("inverse", True)):
+        ours = clip(batch, policy.model, BatchPlan(mode, 4, at, executed=done), steps, policy._recorded)
+        theirs = clips.gather(rows, at, done=done)
+        for name in ("images", "state", "task", "action", "executed", "valid", "future", "at", "future_valid"):
+            np.testing.assert_array_equal(np.asarray(getattr(ours, name)), getattr(theirs, name), err_msg=name)
+        assert not ours.valid.all() and not ours.future_valid.all() and (ours.action != ours.executed).any() != done
+
+
+@pytest.mark.parametrize("mode", [*MODES, STREAM])
+@pytest.mark.parametrize("noisy", [False, True], ids=["pushes", "noise"])
+def test_it_teaches_what_our_own_training_teaches(tmp_path: Path, mode: str, noisy: bool) -> None:
+    """One batch of a mode through `worldmodel train` and through LeRobot: the same clip, roles, noise and losses."""
+    from lerobot_policy_worldmodel.learning import LeRobotDraws
+
+    from worldmodel.data.lerobot_convert import from_store
+    from worldmodel.train.config import ModesConfig
+    from worldmodel.train.step import Batches, losses
+
+    native = small_store(tmp_path / "store", (24, 21), noise=0.003 if noisy else 0.0)
+    from_store(str(native.path), tmp_path / "theirs", "image")
+    alone = ModesConfig(**{name: float(name == mode) for name in (*MODES, STREAM)})
+    data, policy, before, _ = taught(tmp_path / "theirs", modes=alone, moments=tuple(range(1, 17)), task="place_can")
+    config, model = policy.config.training(), policy.model
+    for parameter in model.parameters():  # fresh heads are zero: they would hide what they are asked
+        torch.nn.init.normal_(parameter, std=0.02)
+    spec = ClipSpec(model.config.cameras, model.config.horizon, model.config.tasks)
+    native_batches = Batches(Clips([native], spec), model, replace(config, batch=8), torch.device("cpu"))
+    theirs = LeRobotDraws(policy.config, model, policy.ema, policy._recorded)
+    plain, step = losses(model, policy.ema, config)[1], 3
+    rows = native_batches.clips.order(step, 8, config.seed, demonstrated=mode in IMITATES)
+    one, other = native_batches.draw(step), theirs.draw(batch_of(data, rows, before), step)
+    assert one[0] == other[0] == mode and one[2].keys() == other[2].keys()
+    for field in fields(one[1]):
+        assert_alike(getattr(one[1], field.name), getattr(other[1], field.name), field.name)
+    for name, draw in one[2].items():
+        for field in fields(draw):
+            assert_alike(getattr(draw, field.name), getattr(other[2][name], field.name), f"{name}.{field.name}")
+    assert one[1].valid.any() and (mode in ("policy", "inverse") or one[1].future_valid.any())
+    for name, value in plain(one[1], mode, one[2]).items():
+        torch.testing.assert_close(plain(other[1], mode, other[2])[name], value, rtol=1e-6, atol=1e-6, msg=name)
+    loss, parts = policy.train().forward(batch_of(data, rows, before))
+    assert torch.isfinite(loss) and all(name.startswith(mode) for name in parts)
+
+
+def assert_alike(one: Any, other: Any, name: str) -> None:
+    """Equal tensors, or equal mappings of them, exactly."""
+    if isinstance(one, Mapping):
+        assert one.keys() == other.keys(), name
+        for key in one:
+            assert_alike(one[key], other[key], f"{name}[{key}]")
+    elif isinstance(one, torch.Tensor):
+        torch.testing.assert_close(other, one, rtol=0, atol=0, msg=name)
+    else:
+        assert one == other, name
 
 
 def test_ranges_are_those_of_our_own_training(lesson: Any, store: Path) -> None:

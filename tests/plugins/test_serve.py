@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -77,3 +79,21 @@ def test_no_other_machine_is_served() -> None:
 
     with pytest.raises(ValueError, match=r"host=0.0.0.0: the server unpickles what it is sent; .* 127.0.0.1 only"):
         serve.start(PolicyServerConfig(host="0.0.0.0", port=free_port()))
+
+
+def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "lerobot_policy_worldmodel.serve", f"--port={port}", "--fps=20"]
+    with (tmp_path / "said").open("w") as said:
+        server = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said)
+    try:
+        deadline = time.monotonic() + 300
+        while True:
+            assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "said").read_text()
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+    finally:
+        server.terminate()
+        assert server.wait(30) != 0, "stopped by the signal"

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from worldmodel.backbone import fast_dtype
-from worldmodel.model import ModelConfig, Stream, WorldModel
+from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.model.stream import Stream
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig
 

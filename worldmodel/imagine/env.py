@@ -9,7 +9,8 @@ import gymnasium
 import numpy as np
 
 from worldmodel.imagine.setting import DreamConfig, Setting
-from worldmodel.model import Stream, WorldModel
+from worldmodel.model import WorldModel
+from worldmodel.model.stream import Stream
 from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 
 

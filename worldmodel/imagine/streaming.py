@@ -14,7 +14,8 @@ from rich.progress import track
 from worldmodel.data.clips import Clips
 from worldmodel.imagine.collapse import kept, shows_can, vitals, within
 from worldmodel.imagine.simulated import simulate
-from worldmodel.model import Stream, WorldModel
+from worldmodel.model import WorldModel
+from worldmodel.model.stream import Stream
 from worldmodel.report.stats import decibels
 from worldmodel.schema import ACTION, EXECUTED, image_key
 

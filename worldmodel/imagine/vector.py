@@ -11,7 +11,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from worldmodel.imagine.setting import DreamConfig, Setting
-from worldmodel.model import Stream, WorldModel
+from worldmodel.model import WorldModel
+from worldmodel.model.stream import Stream
 from worldmodel.schema import CONTROL_HZ, Arrays
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,8 +52,7 @@ class BatchPlan:
 class Draws:
     """All that is random in a step: a function of the seed and the step's number alone.
 
-    In this order: `rng`, `mode`, `plan`; the caller then loads ``plan.rows`` windows as a `Clip`; `finish`,
-    `augmented`, `noise`.
+    `make` puts them together, for arrays from any source.
     """
 
     def __init__(self, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
@@ -62,6 +62,18 @@ class Draws:
         self.shares = shares / shares.sum()
         language, tasks = model.instruction, model.config.tasks
         self.paraphrases = Paraphrases(language, tasks) if isinstance(language, Language) else None
+
+    def make(
+        self, step: int, load: Callable[[BatchPlan], Clip], batch: int, offered: Sequence[int] | None = None
+    ) -> tuple[str, Clip, dict[str, NoiseDraw]]:
+        """Mode, augmented clip and noise of a step, on the device.
+
+        load: the arrays of the first ``plan.rows`` of ``batch`` windows. offered: as in `plan`.
+        """
+        rng = self.rng(step)
+        plan = self.plan(self.mode(rng), batch, rng, None if offered is None else np.asarray(offered))
+        clip = self.augmented(self.finish(load(plan), plan, rng), plan.mode, step)
+        return plan.mode, clip, self.noise(plan.mode, len(clip.state), step)
 
     def rng(self, step: int) -> np.random.Generator:
         """The random numbers of a step's mode, moments and sentences, used in that order."""

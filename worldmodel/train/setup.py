@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -59,7 +60,8 @@ def prepare(config: TrainConfig) -> Run:
     torch.set_float32_matmul_precision("high")
     stores = open_sources(config.data, config.size)
     device = _device(config.device)
-    shape = _model_config(config, stores)
+    base = ModelConfig(backbone=config.backbone, patch=config.patch, warp=config.warp)
+    shape = shape_of_data(base, config, stores)
     validation = fitting(config.validation, shape.tasks)
     heard = shape.audio.steps if shape.audio else 0
     spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard)
@@ -80,12 +82,7 @@ def prepare(config: TrainConfig) -> Run:
         learner.restore(states[-1])
         say(f"resuming {out} at step {learner.step} of {config.steps}")
     else:
-        learner.fit(*(torch.as_tensor(some).to(device) for some in clips.sample(20_000, config.seed)))
-        learner.fit_language()
-        if shape.window:
-            learner.fit_body(torch.as_tensor(clips.changes(20_000, config.seed)).to(device))
-        if heard:
-            learner.fit_audio(torch.as_tensor(clips.sounds(20_000, config.seed)).to(device))
+        learner.fit(clips, config.seed)
         if config.init:
             learner.begin_from(config.init)
     out.mkdir(parents=True, exist_ok=True)
@@ -97,8 +94,11 @@ def prepare(config: TrainConfig) -> Run:
     return Run(config, out, learner, batches, held_out, log, made, validation)
 
 
-def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfig:
-    """The model that the data asks for: its cameras, frame size, state and action widths."""
+def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[EpisodeStore]) -> ModelConfig:
+    """``base`` with what data and training decide: cameras, sizes, widths, rate, tasks, and what the model is to do.
+
+    Raises ValueError, one line, where there are no frames, or frames of a size that the model cannot take.
+    """
     first = stores[0]
     pixels = config.inputs == "pixels"
     cameras = cameras_of(dict.fromkeys(first.keys)) if pixels else ()
@@ -106,25 +106,30 @@ def _model_config(config: TrainConfig, stores: list[EpisodeStore]) -> ModelConfi
     states = (STATE,) if pixels else (STATE, ENVIRONMENT_STATE)
     if pixels and not cameras:
         raise ValueError(f"{first.path} has no camera frames (arrays: {', '.join(first.keys)}); collect with cameras")
-    return ModelConfig(
-        backbone=config.backbone,
+    return replace(
+        base,
         cameras=cameras,
         size=frame_side(first, cameras, config.patch) if cameras else 96,
-        patch=config.patch,
         action_dim=first.row(ACTION)[0],
         relative=min(first.relative, first.row(ACTION)[0], first.row(STATE)[0]),
         rate=first.rate,
         states=states,
         state_dim=sum(first.row(key)[0] for key in states),
         tasks=tasks,
-        sampler=config.objective.arm.sampler,
-        prefix=0 if config.objective.arm.passes else config.noise.actions.prefix,
         audio=AudioConfig() if config.audio else None,
         words=vocabulary(tasks) if config.language else (),
-        window=config.stream.window if config.modes.stream > 0 else 0,
-        warp=config.warp,
-        shift=config.stream.shift,
+        **duties(config),
     )
+
+
+def duties(config: TrainConfig) -> dict[str, Any]:
+    """What a config of training says of the model itself: how it samples, what it continues, whether it streams."""
+    return {
+        "sampler": config.objective.arm.sampler,
+        "prefix": 0 if config.objective.arm.passes else config.noise.actions.prefix,
+        "window": config.stream.window if config.modes.stream > 0 else 0,
+        "shift": config.stream.shift,
+    }
 
 
 def behaviours(stores: list[EpisodeStore]) -> list[str]:

@@ -8,17 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel import checkpoint
+from worldmodel.data.clips import Clips
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.tokens.language import Language
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import Optimiser
 
 TENSORS, CARD, KEEP = "state.safetensors", "state.json", 2
+
+SAMPLES = 20_000
+"""Windows that ranges are fitted to, at most."""
 
 
 class Learner:
@@ -31,15 +35,14 @@ class Learner:
         self.model, self.optimiser, self.step = model, optimiser, 0
         self.ema = copy.deepcopy(model).requires_grad_(False)
 
+    def fit(self, clips: Clips, seed: int) -> None:
+        """Fit the ranges of a fresh model, and of its average, to the data."""
+        fit_ranges(self.model, clips, seed)
+        self.ema.load_state_dict(self.model.state_dict())
+
     def size(self) -> int:
         """Number of trained parameters."""
         return sum(p.numel() for p in self.model.parameters())
-
-    def fit(self, actions: Float[Tensor, "n H A"], state: Float[Tensor, "n S"]) -> None:
-        """Fit the scaling ranges of actions (physical units) and state, in the model and its average."""
-        for model in (self.model, self.ema):
-            model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
-            model.proprioception.scaling.fit(state)
 
     def begin_from(self, name: str) -> None:
         """Take over a checkpoint's averaged weights, of every part that both have. Ranges stay as they were fitted.
@@ -55,24 +58,6 @@ class Learner:
                 raise checkpoint.CheckpointError(f"init={name}: a model of another shape ({shapes}); see model=")
         for model in (self.model, self.ema):
             model.load_state_dict({key: theirs[key] for key in mine}, strict=False)
-
-    def fit_body(self, changes: Float[Tensor, "n S"]) -> None:
-        """Fit the scaling ranges of a model that streams to how far states move in a control step."""
-        for model in (self.model, self.ema):
-            if model.body is not None:
-                model.body.scaling.fit(changes)
-
-    def fit_language(self) -> None:
-        """Tell a model that reads how each of its tasks is usually asked for."""
-        for model in (self.model, self.ema):
-            if isinstance(model.instruction, Language):
-                model.instruction.fit(model.config.tasks)
-
-    def fit_audio(self, samples: Float[Tensor, "n samples"]) -> None:
-        """Fit the scaling ranges of a model with ears to what control steps sound like. What is loud is rare."""
-        for model in (self.model, self.ema):
-            if model.audio is not None:
-                model.audio.scaling.fit(model.audio.spectrum(samples), quantile=0.002)
 
     def save(self, folder: Path, card: dict[str, Any]) -> Path:
         """Write ``folder/<step>`` atomically and keep the last two."""
@@ -102,6 +87,27 @@ class Learner:
         self.optimiser.restore(part("optimiser."))
         self.step = int(card["step"])
         return card
+
+
+def fit_ranges(model: WorldModel, clips: Clips, seed: int) -> None:
+    """Fit the scaling ranges of a fresh model to windows of its data, and teach it how its tasks are usually asked for.
+
+    Actions and states as they are; where it streams, also how far states move in a control step; where it hears, also
+    what control steps sound like, of which what is loud is rare.
+    """
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array).to(next(model.parameters()).device)
+
+    actions, state = map(tensor, clips.sample(SAMPLES, seed))
+    model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
+    model.proprioception.scaling.fit(state)
+    if isinstance(model.instruction, Language):
+        model.instruction.fit(model.config.tasks)
+    if model.body is not None:
+        model.body.scaling.fit(tensor(clips.changes(SAMPLES, seed)))
+    if model.audio is not None:
+        model.audio.scaling.fit(model.audio.spectrum(tensor(clips.sounds(SAMPLES, seed))), quantile=0.002)
 
 
 def saved(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from worldmodel.model import WorldModel
 from worldmodel.objectives import ObjectiveConfig
 from worldmodel.schema import Clip
 from worldmodel.train.config import TrainConfig
-from worldmodel.train.draws import IMITATES, Draws
+from worldmodel.train.draws import IMITATES, BatchPlan, Draws
 
 type Loss = Callable[[Clip, str, dict[str, NoiseDraw]], dict[str, Tensor]]
 
@@ -30,17 +30,22 @@ class Batches(Draws):
 
     def draw(self, step: int) -> tuple[str, Clip, dict[str, NoiseDraw]]:
         """Mode, augmented clip and noise of a step, on the device."""
-        rng = self.rng(step)
-        mode = self.mode(rng)
-        windows = self.clips.order(step, self.config.batch, self.config.seed, demonstrated=mode in IMITATES)
-        clip = self.clip(windows, mode, rng)
-        return mode, self.augmented(clip, mode, step), self.noise(mode, len(clip.state), step)
+
+        def load(plan: BatchPlan) -> Clip:
+            imitates = plan.mode in IMITATES
+            windows = self.clips.order(step, self.config.batch, self.config.seed, demonstrated=imitates)
+            return self.load(windows, plan)
+
+        return self.make(step, load, self.config.batch)
 
     def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
         """As many of the windows as the mode takes, as a clip on the device, each with its own moments."""
         plan = self.plan(mode, len(windows), rng)
-        clip = self.clips.gather(windows[: plan.rows], plan.at, states=plan.states, done=plan.executed)
-        return self.finish(clip, plan, rng)
+        return self.finish(self.load(windows, plan), plan, rng)
+
+    def load(self, windows: np.ndarray, plan: BatchPlan) -> Clip:
+        """The arrays that ``plan`` asks for, NumPy, of the first windows."""
+        return self.clips.gather(windows[: plan.rows], plan.at, states=plan.states, done=plan.executed)
 
 
 class _Loss(nn.Module):

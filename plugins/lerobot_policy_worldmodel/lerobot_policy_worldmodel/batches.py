@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from worldmodel.data.clips import Clips, labels, tolerance
 from worldmodel.data.computed import fit
+from worldmodel.data.store import EpisodeStore
 from worldmodel.model import Given, ModelConfig, WorldModel
-from worldmodel.schema import ACTION, EXECUTED, Clip, image_key
+from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, image_key
 from worldmodel.tokens.language import SENTENCE, Language
 from worldmodel.tokens.task import index_of
+from worldmodel.train.draws import IMITATES, BatchPlan
 
 type Batch = Mapping[str, Any]
 
@@ -51,12 +54,17 @@ def images(batch: Batch, config: ModelConfig) -> UInt8[Tensor, "B T C size size 
 
 def state(batch: Batch, config: ModelConfig) -> Float[Tensor, "B S"]:
     """The state vectors at the observation, one after another."""
+    vector = _vector(batch, config)
+    return vector if vector.ndim == 2 else vector[:, 0]
+
+
+def _vector(batch: Batch, config: ModelConfig) -> Float[Tensor, "B *T S"]:
+    """The state vectors, one after another, at every moment that the batch has."""
     if missing := [key for key in config.states if key not in batch]:
         raise ValueError(f"the policy needs {missing[0]!r}; there is {', '.join(batch)}")
-    parts = [batch[key] if batch[key].ndim == 2 else batch[key][:, 0] for key in config.states]
-    vector = torch.cat([part.float() for part in parts], dim=-1)
-    if vector.shape[1] != config.state_dim:
-        raise ValueError(f"the policy needs a state of {config.state_dim} numbers, got {vector.shape[1]}")
+    vector = torch.cat([batch[key].float() for key in config.states], dim=-1)
+    if vector.shape[-1] != config.state_dim:
+        raise ValueError(f"the policy needs a state of {config.state_dim} numbers, got {vector.shape[-1]}")
     return vector
 
 
@@ -91,65 +99,70 @@ def given(batch: Batch, model: WorldModel, fallback: str | None) -> Given:
 
 
 @dataclass(frozen=True)
-class Pushes:
-    """What was really executed, over a whole data set, float32 (T, A); ``ends``: where its episodes end, int64 (E,).
+class Recorded:
+    """What a whole data set tells of each of its T steps and LeRobot's batches leave out, looked up by ``index``.
 
-    LeRobot loads chunks of ``action`` alone, so these are looked up by each sample's ``index``.
+    ends: where its episodes end, int64 (E,). executed: the actions that were carried out, float32 (T, A), None where
+    it does not tell. tolerance: how far these may lie from what was wanted, float32 (A,), as `worldmodel.data.clips`
+    says. demonstrated: bool (T,), whether the step is worth imitating.
     """
 
-    executed: np.ndarray
     ends: np.ndarray
+    executed: np.ndarray | None
+    tolerance: np.ndarray
+    demonstrated: np.ndarray
 
-    def chunk(self, index: Int[Tensor, " B"], horizon: int) -> Float[Tensor, "B H A"]:
+    @classmethod
+    def of(cls, store: EpisodeStore, clips: Clips) -> Recorded:
+        """Of all steps of a data set; ``clips`` are all its windows."""
+        executed = store.array(EXECUTED)[:].astype(np.float32) if EXECUTED in store.keys else None
+        return cls(store.ends, executed, tolerance(store), clips.demonstrated)
+
+    def chunk(self, index: Int[np.ndarray, " B"], horizon: int) -> Float[np.ndarray, "B H A"] | None:
         """The executed chunk from each row on, its episode's last one repeated past the end."""
-        first = index.reshape(-1).cpu().numpy()
-        end = self.ends[np.searchsorted(self.ends, first, side="right")]
-        rows = np.minimum(first[:, None] + np.arange(horizon), end[:, None] - 1)
-        return torch.as_tensor(self.executed[rows]).to(index.device)
+        if self.executed is None:
+            return None
+        end = self.ends[np.searchsorted(self.ends, index, side="right")]
+        chunk: np.ndarray = self.executed[np.minimum(index[:, None] + np.arange(horizon), end[:, None] - 1)]
+        return chunk
 
 
-def foreseen(wanted: Tensor, executed: Tensor) -> Bool[Tensor, "B H"]:
-    """Chunk steps before any push that nothing in the observation announced, as in `worldmodel.data.clips`."""
-    pushed = (wanted - executed).abs().amax(-1) > 1e-6
-    return pushed.long().cumsum(1) - pushed.long() == 0
+def clip(batch: Batch, model: WorldModel, plan: BatchPlan, steps: Sequence[int], recorded: Recorded | None) -> Clip:
+    """The arrays that ``plan`` asks for, out of a batch with the frames and states of the observation and ``steps``.
 
-
-def clip(
-    batch: Batch, model: WorldModel, pushes: Pushes | None, choice: np.ndarray | None, moments: Sequence[int]
-) -> Clip:
-    """A batch to learn from. ``choice`` int (B, F), ascending: which of the loaded ``moments`` each row's frames are.
-
-    None leaves future frames out.
+    The actions that teach, and which of them do, are decided by `worldmodel.data.clips.labels`, as for our own stores.
     """
+    batch = first_rows(batch, plan.rows)
     task, more = told(batch, model, None)
-    action = batch[ACTION].float()
-    executed = action if pushes is None else pushes.chunk(batch["index"], action.shape[1])
-    past = batch.get(f"{ACTION}_is_pad", torch.zeros(action.shape[:2], dtype=torch.bool, device=action.device))
+    wanted = batch[ACTION].float().cpu().numpy()
+    past = np.zeros(wanted.shape[:2], bool)
+    if f"{ACTION}_is_pad" in batch:
+        past = batch[f"{ACTION}_is_pad"].cpu().numpy()
+    executed, limit = None, np.full(wanted.shape[-1:], 1e-6, np.float32)
+    if recorded is not None:
+        index = batch["index"].reshape(-1).cpu().numpy()
+        executed, limit = recorded.chunk(index, wanted.shape[1]), recorded.tolerance
+    executed = wanted if executed is None else executed
+    action, valid = labels(wanted, executed, past, limit, plan.executed)
+    if recorded is not None and plan.mode in IMITATES:
+        valid = valid & recorded.demonstrated[index][:, None]
     frames = images(batch, model.config)
-    future = at = inside = None
-    if choice is not None:
-        row, pick = torch.arange(len(frames))[:, None], torch.as_tensor(choice)
-        future = frames[row, pick + 1]
-        at = torch.as_tensor(moments)[pick].to(action.device)
-        key = f"{camera_key(model.config.cameras[0], batch)}_is_pad"
-        inside = ~batch[key][row, pick + 1] if key in batch else torch.ones_like(at, dtype=torch.bool)
-    return Clip(
-        images=frames[:, 0],
-        state=state(batch, model.config),
-        task=task.to(action.device),
-        action=action,
-        executed=executed.to(action),
-        valid=~past & foreseen(action, executed.to(action)),
-        future=future,
-        at=at,
-        future_valid=inside,
-        more={key: value.to(action.device) for key, value in more.items()},
-    )
+    seen = Clip(frames[:, 0], state(batch, model.config), task, action, executed, valid, more=more)
+    return seen if plan.at is None else _with_later(seen, batch, frames, plan, steps, model.config)
+
+
+def _with_later(
+    seen: Clip, batch: Batch, frames: Tensor, plan: BatchPlan, steps: Sequence[int], config: ModelConfig
+) -> Clip:
+    """The same with the frames of ``plan.at``, and the states of these moments where the plan asks for them."""
+    assert plan.at is not None
+    row, pick = torch.arange(len(frames))[:, None], torch.as_tensor(np.searchsorted(steps, plan.at)) + 1
+    key = f"{camera_key(config.cameras[0], batch)}_is_pad"
+    inside = ~batch[key][row, pick] if key in batch else torch.ones(pick.shape, dtype=torch.bool)
+    later = {STATE: _vector(batch, config)[row, pick]} if plan.states else {}
+    return replace(seen, future=frames[row, pick], at=plan.at, future_valid=inside, more_future=later)
 
 
 def first_rows(batch: Batch, count: int) -> dict[str, Any]:
     """The first ``count`` rows of a batch."""
     return {k: v[:count] for k, v in batch.items() if isinstance(v, Tensor | list) and len(v)}
-
-
-__all__ = ["ACTION", "EXECUTED", "Batch", "Pushes", "camera_key", "clip", "first_rows", "given"]

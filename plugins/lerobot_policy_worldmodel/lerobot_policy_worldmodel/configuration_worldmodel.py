@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lerobot.configs import NormalizationMode
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_policy_worldmodel.optim import WorldModelOptimizerConfig, WorldModelSchedulerConfig
 from worldmodel.model import ModelConfig
-from worldmodel.objectives import NoiseConfig, ObjectiveConfig
+from worldmodel.objectives import NoiseConfig, ObjectiveConfig, StreamConfig
 from worldmodel.schema import ACTION, STATE
 from worldmodel.train.augment import AugmentConfig
 from worldmodel.train.config import ModesConfig, TrainConfig
@@ -22,9 +22,11 @@ class WorldModelConfig(PreTrainedConfig):
     """worldmodel's own configs, each where LeRobot's command line reaches it (``--policy.model.backbone.width=192``).
 
     model: what it sees and does; cameras, sizes, widths, rate and tasks come from the data, the rest is yours to set.
-    modes, objective, noise, augment, optimiser: as in ``worldmodel train``; objective ``repa`` is not for LeRobot.
+    modes, stream, objective, noise, augment, optimiser: as in ``worldmodel train``; objective ``repa`` is not for
+    LeRobot.
     size: side of the frames in pixels; others are cropped to their middle square and resized; 0 takes them as recorded.
     moments: control steps after the observation whose frames are loaded; two of them, drawn at random, are a sample's.
+    Those that the modes inverse and stream need as well are added.
     execute: actions carried out of each chunk. sampler_steps: sampling steps per chunk. seed: of weights and training.
     task: what is to be done where a batch does not say it. compile: compile the policy mode's loss.
     save_predicted_video: let ``lerobot-eval`` write what the model imagined, beside its own videos.
@@ -33,6 +35,7 @@ class WorldModelConfig(PreTrainedConfig):
 
     model: ModelConfig = field(default_factory=ModelConfig)
     modes: ModesConfig = field(default_factory=ModesConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -68,12 +71,21 @@ class WorldModelConfig(PreTrainedConfig):
     @property
     def needs_frames(self) -> bool:
         """Whether any mode that is trained has future frames."""
-        return self.modes.joint + self.modes.forward + self.modes.inverse + self.modes.video > 0
+        modes = self.modes
+        return modes.joint + modes.forward + modes.inverse + modes.video + modes.stream > 0
+
+    @property
+    def later_steps(self) -> list[int]:
+        """Control steps after the observation whose frames and states are loaded, ascending."""
+        in_a_row = TrainConfig.future if self.modes.inverse > 0 else 0
+        if self.modes.stream > 0:
+            in_a_row = max(in_a_row, self.stream.window + self.stream.lead)
+        return sorted({*self.moments, *range(1, in_a_row + 1)})
 
     @property
     def observation_delta_indices(self) -> list[int] | None:
         """The observation, and the later frames that training may need of it."""
-        return [0, *self.moments] if self.needs_frames else None
+        return [0, *self.later_steps] if self.needs_frames else None
 
     @property
     def action_delta_indices(self) -> list[int]:
@@ -102,13 +114,6 @@ class WorldModelConfig(PreTrainedConfig):
 
     def training(self) -> TrainConfig:
         """The same as a config of ``worldmodel train``, for the code that both share."""
-        return TrainConfig(
-            data="", out="", seed=self.seed, compile=self.compile, modes=self.modes, objective=self.objective,
-            noise=self.noise, augment=self.augment, optimiser=self.optimiser,
-        )  # fmt: skip
-
-    def shaped(self, **found: object) -> ModelConfig:
-        """``model`` with what the data decide, and what the objective decides."""
-        arm = self.objective.arm
-        prefix = 0 if arm.passes else self.noise.actions.prefix
-        return replace(self.model, sampler=arm.sampler, prefix=prefix, audio=None, words=(), **found)  # type: ignore[arg-type]
+        shared = ("seed", "compile", "modes", "stream", "objective", "noise", "augment", "optimiser")
+        model = {name: getattr(self.model, name) for name in ("tasks", "patch", "warp")}
+        return TrainConfig(data="", out="", **model, **{name: getattr(self, name) for name in shared})

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from lerobot_policy_worldmodel.batches import Pushes, camera_key
+from lerobot_policy_worldmodel.batches import camera_key
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.data.source import LEROBOT, frame_side, open_sources, tasks_of
-from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.schema import ACTION, EXECUTED, IMAGES, STATE, cameras_of
-
-SAMPLES = 20_000
-"""Windows that ranges are fitted to, as in ``worldmodel train``."""
+from worldmodel.data.source import open_sources
+from worldmodel.model import ModelConfig
+from worldmodel.schema import ACTION, IMAGES, LEROBOT
+from worldmodel.train import setup
 
 
 def open_data(meta: Any, size: int) -> EpisodeStore:
@@ -25,25 +22,11 @@ def open_data(meta: Any, size: int) -> EpisodeStore:
 
 
 def shape_of_data(config: WorldModelConfig, store: EpisodeStore) -> ModelConfig:
-    """The model that a data set asks for, decided as ``worldmodel train`` does."""
-    cameras = cameras_of(dict.fromkeys(store.keys))
-    if not cameras:
-        raise ValueError(f"{store.path} has no camera frames; policy worldmodel needs some")
+    """The model that a data set asks for, decided as ``worldmodel train`` does. Raises ValueError, one line."""
     try:
-        side = frame_side(store, cameras, config.model.patch)
+        return setup.shape_of_data(replace(config.model, audio=None, words=()), config.training(), [store])
     except ValueError as error:
         raise ValueError(str(error).replace("add size=", "add --policy.size=")) from None
-    width = store.row(ACTION)[0]
-    return config.shaped(
-        cameras=cameras,
-        size=side,
-        action_dim=width,
-        relative=min(store.relative, width, store.row(STATE)[0]),
-        rate=store.rate,
-        states=(STATE,),
-        state_dim=store.row(STATE)[0],
-        tasks=tasks_of([store], config.model.tasks, ModelConfig.tasks),
-    )
 
 
 def shape_of_features(config: WorldModelConfig) -> ModelConfig:
@@ -55,12 +38,16 @@ def shape_of_features(config: WorldModelConfig) -> ModelConfig:
     if sides or size % config.model.patch:
         raise ValueError(f"frames of {sorted({f.shape for f in frames.values()})}: add --policy.size=96")
     state, action = int(config.robot_state_feature.shape[0]), int(config.action_feature.shape[0])
-    return config.shaped(
+    return replace(
+        config.model,
+        audio=None,
+        words=(),
         cameras=tuple(key.removeprefix(IMAGES).removeprefix("observation.") for key in frames),
         size=size,
         action_dim=action,
         state_dim=state,
         relative=min(config.model.relative, state, action),
+        **setup.duties(config.training()),
     )
 
 
@@ -82,17 +69,6 @@ def check(model: ModelConfig, store: EpisodeStore) -> None:
         raise ValueError(f"{store.path} was recorded at {store.rate:g} Hz, the policy acts at {model.rate:g} Hz")
 
 
-def fit_ranges(model: WorldModel, store: EpisodeStore, seed: int) -> None:
-    """Fit the scaling ranges of actions and state to the data, as ``worldmodel train`` does."""
-    config = model.config
-    clips = Clips([store], ClipSpec(config.cameras, config.horizon, config.tasks, config.states))
-    actions, state = (torch.as_tensor(array) for array in clips.sample(SAMPLES, seed))
-    model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
-    model.proprioception.scaling.fit(state)
-
-
-def pushes_of(store: EpisodeStore) -> Pushes | None:
-    """What was really executed, where the data tell."""
-    if EXECUTED not in store.keys:
-        return None
-    return Pushes(store.array(EXECUTED)[:], store.ends)
+def windows(model: ModelConfig, store: EpisodeStore) -> Clips:
+    """All windows of a data set, one per step, as ``worldmodel train`` sees them."""
+    return Clips([store], ClipSpec(model.cameras, model.horizon, model.tasks, model.states))

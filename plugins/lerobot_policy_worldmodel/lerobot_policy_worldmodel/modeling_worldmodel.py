@@ -13,13 +13,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lerobot_policy_worldmodel import fitting
-from lerobot_policy_worldmodel.batches import Batch, Pushes, given
+from lerobot_policy_worldmodel.batches import Batch, Recorded, given
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
-from lerobot_policy_worldmodel.lessons import Lessons
+from lerobot_policy_worldmodel.learning import LeRobotDraws
 from worldmodel.backbone import fast_dtype
 from worldmodel.model import Given, WorldModel
 from worldmodel.report.video import text_bar
 from worldmodel.train.optimiser import average
+from worldmodel.train.state import fit_ranges
 
 LEARNING, AVERAGE = "model.", "ema."
 """Where a policy's weights are in its safetensors file: those that learn, and their moving average."""
@@ -50,12 +51,16 @@ class WorldModelPolicy(PreTrainedPolicy):
         fitting.keep_features(config)
         torch.manual_seed(config.seed)
         self.model = WorldModel(config.model, config.objective.arm.teacher != "none")
-        if fresh and store is not None:
-            fitting.fit_ranges(self.model, store, config.seed)
+        recorded: Recorded | None = None
+        if store is not None:
+            clips = fitting.windows(config.model, store)
+            recorded = Recorded.of(store, clips)
+            if fresh:
+                fit_ranges(self.model, clips, config.seed)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-        self._pushes: Pushes | None = None if store is None else fitting.pushes_of(store)
-        self._lessons: Lessons | None = None
+        self._recorded = recorded
+        self._draws: LeRobotDraws | None = None
         self._parts: dict[str, float] = {}
         self._acting: tuple[WorldModel, ...] = ()  # in a tuple: no part of the weights
         self._queue: deque[Tensor] = deque()
@@ -69,9 +74,9 @@ class WorldModelPolicy(PreTrainedPolicy):
         """The training loss of a batch in a mode drawn for it, and the last value of every mode's parts so far."""
         if reduction != "mean":
             raise ValueError("policy worldmodel has one loss for a whole batch: leave sample_weighting out")
-        if self._lessons is None:
-            self._lessons = Lessons(self.config, self.model, self.ema, self._pushes)
-        mode, found = self._lessons.loss(batch, int(self.updates), self.training)
+        if self._draws is None:
+            self._draws = LeRobotDraws(self.config, self.model, self.ema, self._recorded)
+        mode, found = self._draws.loss(batch, int(self.updates), self.training)
         # All that are known: LeRobot's log shows a zero for whatever a step leaves out
         self._parts |= {f"{mode}_{name}": float(value.detach()) for name, value in found.items() if name != "loss"}
         return found["loss"], dict(self._parts)

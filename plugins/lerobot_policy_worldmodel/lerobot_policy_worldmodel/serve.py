@@ -3,8 +3,7 @@
 ``python -m lerobot_policy_worldmodel.serve --port=8080 --fps=20``; options are those of LeRobot's own server.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: draccus reads the type of `serve`'s argument, and cannot from a string
 from concurrent import futures
 
 import draccus
