@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
     "assets config legacy processes schema",
-    "data devices revision report settings",
+    "data devices model_card revision report settings",
     "sims tokens",
     "backbone envs",
     "flow",

@@ -15,31 +15,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from worldmodel.assets import asset
+from worldmodel import legacy
 from worldmodel.backbone import BackboneConfig
 from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.model_card import CARD, FORMAT, WEIGHTS, CheckpointError, card, resolve, taught
 from worldmodel.tokens.audio import AudioConfig
 
-WEIGHTS, CARD, FORMAT = "model.safetensors", "model.json", 1
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged or of another kind. One line that says what to do."""
-
-
-def resolve(name: str | Path) -> Path:
-    """Folder of a checkpoint: ``shipped``, a model folder, or a training run's folder (its last EMA weights).
-
-    Raises CheckpointError where there is none.
-    """
-    if str(name) == "shipped":
-        return asset("checkpoints/shipped")
-    path = Path(name)
-    for folder in (path, path / "model"):
-        if (folder / CARD).is_file():
-            return folder
-    kind = "no such folder" if not path.exists() else f"no {CARD} in it"
-    raise CheckpointError(f"checkpoint {str(name)!r}: {kind}; give a run's folder, a model folder or 'shipped'")
+__all__ = [
+    "CARD", "FORMAT", "WEIGHTS", "CheckpointError", "card", "config_of", "load", "read_folder", "resolve", "save",
+    "taught", "write_folder",
+]  # fmt: skip
 
 
 def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dtype = torch.float32) -> Path:
@@ -113,21 +98,6 @@ def read_folder(folder: Path, weights: str, name: str) -> tuple[dict[str, Tensor
         raise CheckpointError(f"checkpoint {folder}: {weights} cannot be read ({error}); copy it again") from None
 
 
-def card(name: str | Path) -> dict[str, Any]:
-    """The JSON card of a checkpoint: ``config``, ``made`` and ``sha256`` of the weights."""
-    folder = resolve(name)
-    try:
-        return dict(json.loads((folder / CARD).read_text()))
-    except ValueError:
-        raise CheckpointError(f"checkpoint {folder}: {CARD} is not JSON; copy it again or train again") from None
-
-
-def taught(name: str | Path) -> tuple[str, ...] | None:
-    """The modes that a checkpoint's last training had a share for; None where its card does not say."""
-    shares = card(name).get("made", {}).get("train", {}).get("modes", {})
-    return tuple(mode for mode, share in shares.items() if share) if shares else None
-
-
 def load(name: str | Path) -> WorldModel:
     """The model of a checkpoint, float32, in evaluation mode.
 
@@ -147,7 +117,8 @@ def load(name: str | Path) -> WorldModel:
 
 
 def config_of(values: dict[str, Any]) -> ModelConfig:
-    """A ModelConfig from its JSON form."""
+    """A ModelConfig from its JSON form, of this or an older version."""
+    values = legacy.saved("model", values)
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "backbone"}
     if plain.get("audio"):
         plain["audio"] = AudioConfig(**plain["audio"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worldmodel import checkpoint
+from worldmodel import model_card
 from worldmodel.config import UserError, option
 from worldmodel.schema import LEROBOT
 
@@ -31,7 +31,7 @@ def convert(config: ConvertPolicyConfig) -> int:
         raise UserError(f"out={out} already exists; choose another folder or remove it")
     theirs = lerobot_folder(config.source)
     if theirs is None:
-        checkpoint.card(config.source)  # before LeRobot is loaded, which takes ten seconds
+        model_card.card(config.source)  # before LeRobot is loaded, which takes ten seconds
         plugin().to_lerobot(config.source, out)
         print(f"{out}: written; LeRobot takes it as --policy.path={out}")
     else:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from worldmodel import checkpoint as checkpoints
+from worldmodel import model_card as checkpoints
 from worldmodel.config import option
 from worldmodel.data import EpisodeStore, StoreError
 from worldmodel.data.card import NOBODY, UNKNOWN, answered_again, answers, carried

@@ -1,0 +1,50 @@
+"""What a checkpoint says of itself: found and read without loading its weights, or torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from worldmodel import legacy
+from worldmodel.assets import asset
+
+WEIGHTS, CARD, FORMAT = "model.safetensors", "model.json", 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or of another kind. One line that says what to do."""
+
+
+def resolve(name: str | Path) -> Path:
+    """Folder of a checkpoint: ``shipped``, a model folder, or a training run's folder (its last EMA weights).
+
+    Raises CheckpointError where there is none.
+    """
+    if str(name) == "shipped":
+        return asset("checkpoints/shipped")
+    path = Path(name)
+    for folder in (path, path / "model"):
+        if (folder / CARD).is_file():
+            return folder
+    kind = "no such folder" if not path.exists() else f"no {CARD} in it"
+    raise CheckpointError(f"checkpoint {str(name)!r}: {kind}; give a run's folder, a model folder or 'shipped'")
+
+
+def card(name: str | Path) -> dict[str, Any]:
+    """The JSON card of a checkpoint: ``config``, ``made`` (training under today's keys), ``sha256`` of weights."""
+    folder = resolve(name)
+    try:
+        found = dict(json.loads((folder / CARD).read_text()))
+    except ValueError:
+        raise CheckpointError(f"checkpoint {folder}: {CARD} is not JSON; copy it again or train again") from None
+    made = found.get("made") or {}
+    if made.get("train"):
+        found["made"] = made | {"train": legacy.saved("train", made["train"])}
+    return found
+
+
+def taught(name: str | Path) -> tuple[str, ...] | None:
+    """The modes that a checkpoint's last training had a share for; None where its card does not say."""
+    shares = card(name).get("made", {}).get("train", {}).get("modes", {})
+    return tuple(mode for mode, share in shares.items() if share) if shares else None

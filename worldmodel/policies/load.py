@@ -1,0 +1,97 @@
+"""Policies by name: a checkpoint of ours, or any policy that LeRobot loads, with what it must be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from worldmodel import checkpoint
+from worldmodel.config import UserError
+from worldmodel.devices import choose_device
+from worldmodel.policies.model_policy import ModelPolicy
+from worldmodel.schema import AUDIO, LEROBOT, Policy
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A policy ready to act. ``name`` is what the user called it, ``sha256`` the hash of its weights.
+
+    history: how many past control steps of which observation keys it must be shown.
+    n_obs_steps: how many observations in a row it must be shown; with more than one, arrays gain an axis for them.
+    action_dim, state_dim: how many numbers an action of it has, and a state that it reads; 0 where nobody knows.
+    """
+
+    policy: Policy
+    name: str
+    sha256: str
+    cameras: tuple[str, ...] = ("scene", "wrist")
+    size: int = 96
+    device: str = "cpu"
+    history: Mapping[str, int] = field(default_factory=dict)
+    n_obs_steps: int = 1
+    action_dim: int = 0
+    state_dim: int = 0
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """How a policy is used. execute: actions carried out of each chunk. steps: sampling steps, None for its own.
+
+    instruction: what a policy that reads is told, None for the task's own sentence. must_act: refuse a model that
+    never learned what to do.
+    """
+
+    execute: int
+    steps: int | None = None
+    device: str = "auto"
+    instruction: str | None = None
+    must_act: bool = True
+
+
+def load_policy(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
+    """The policy of a checkpoint (``shipped``, a model folder or a training run's) or of ``lerobot:FOLDER``.
+
+    Raises UserError or CheckpointError, one line, where there is none, or it cannot do what is asked.
+    """
+    return _from_lerobot(name, task, options) if name.startswith(LEROBOT) else _from_checkpoint(name, task, options)
+
+
+def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
+    device = choose_device(options.device)
+    try:
+        model, card = checkpoint.load(name), checkpoint.card(name)
+    except FileNotFoundError:
+        raise UserError(f"checkpoint={name}: none is installed; train one and give its folder as checkpoint=") from None
+    shape = model.config
+    if task not in shape.tasks:
+        raise UserError(f"task={task}: checkpoint {name} was trained for {', '.join(shape.tasks)}")
+    if not 1 <= options.execute <= shape.horizon:
+        raise UserError(
+            f"execute={options.execute}: the chunk of checkpoint {name} has {shape.horizon} steps; use fewer"
+        )
+    modes = checkpoint.taught(name)
+    if options.must_act and modes is not None and not {"policy", "joint"} & set(modes):
+        raise UserError(
+            f"checkpoint={name}: it was not trained to act (modes.policy=0); it was for: {', '.join(modes)}"
+        )
+    steps = {} if options.steps is None else {"steps": options.steps}
+    policy = ModelPolicy(model, task, options.execute, device=device, sentence=options.instruction, **steps)
+    history = {AUDIO: policy.hears} if policy.hears else {}
+    widths = {"action_dim": shape.action_dim, "state_dim": shape.state_dim}
+    return LoadedPolicy(policy, name, str(card["sha256"]), tuple(shape.cameras), shape.size, device, history, **widths)
+
+
+def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
+    """It is told the instruction, or the task's name, which is what data sets made from our stores say."""
+    from worldmodel.policies import lerobot_policy as lerobot  # ten seconds, and an extra
+
+    folder = lerobot.resolve(name.removeprefix(LEROBOT))
+    if options.steps is not None:
+        raise UserError(f"steps={options.steps}: how {name} samples is in its own config.json; leave steps out")
+    policy = lerobot.LeRobotPolicy(folder, options.instruction or task, choose_device(options.device))
+    if unknown := [camera for camera in policy.cameras if camera not in ("scene", "wrist")]:
+        raise UserError(f"{name} needs camera {unknown[0]!r}; this task has scene and wrist")
+    if not 1 <= options.execute <= policy.horizon:
+        raise UserError(f"execute={options.execute}: {name} gives {policy.horizon} actions at a time; use fewer")
+    shown = (policy.cameras, policy.size, policy.device.type)
+    return LoadedPolicy(policy, name, lerobot.sha256(folder), *shown, n_obs_steps=policy.looks)
