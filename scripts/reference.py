@@ -3,7 +3,6 @@
 `python scripts/reference.py` prints it; scripts/docs_site.py puts it into docs/reference/commands.md.
 """
 
-import importlib
 from typing import Any
 
 from worldmodel import cli
@@ -18,7 +17,7 @@ def reference() -> str:
 
 def section(command: Any) -> str:
     """One command of `worldmodel.cli.VERBS` as a section of its own."""
-    schema = getattr(importlib.import_module(command.module), command.schema)
+    schema = cli.schema_of(command)
     keys, groups = describe(command.name.replace(" ", "_"), schema)
     parts = [f"## worldmodel {command.name} {{ #{_anchor(command.name)} }}", command.does]
     if command.bare:
