@@ -164,7 +164,7 @@ def test_old_names_keep_working_and_give_the_new_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = {"updates": "steps", "network": "net", "network.lr": "net.rate", "kind=best": "net.kind=fancy"}
-    monkeypatch.setattr(legacy, "KEYS", {"run": table})
+    monkeypatch.setattr(legacy, "RENAMED", {"run": table})
     monkeypatch.setattr(legacy, "_announced", set())
     run = load("run", RunConfig, ["data=x", "updates=7", "network.lr=0.25", "network.width=24", "kind=best"])
     assert (run.steps, run.net) == (7, NetConfig(24, 0.25, "fancy"))
@@ -183,7 +183,7 @@ def test_old_names_keep_working_and_give_the_new_one(
 
 def test_what_older_versions_saved_is_read_with_todays_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        legacy, "KEYS", {"run": {"network": "net", "network.lr": "net.rate", "kind=best": "kind=fancy"}}
+        legacy, "RENAMED", {"run": {"network": "net", "network.lr": "net.rate", "kind=best": "kind=fancy"}}
     )
     old = {"steps": 3, "network": {"lr": 0.5, "width": 8, "sizes": [1, 2]}, "kind": "best", "gone": None, "empty": {}}
     new = {"steps": 3, "net": {"rate": 0.5, "width": 8, "sizes": [1, 2]}, "kind": "fancy", "gone": None, "empty": {}}

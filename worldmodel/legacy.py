@@ -1,6 +1,6 @@
 """Names that have changed. Old ones keep working for one release, with one line on stderr that gives the new one.
 
-`COMMANDS` maps old commands to new ones. `KEYS` maps, for each command, old keys to new ones: a key, a section with
+`COMMANDS` maps old commands to new ones. `RENAMED` maps, for each command, old keys to new ones: a key, a section with
 all that is in it (``"stream": "rollout"``), or a key with one value (``"mode=stream": "mode=rollout"``). The entry
 ``model`` is for the shapes of models that checkpoints hold. The same tables read what older versions have saved.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 COMMANDS: dict[str, str] = {}
-KEYS: dict[str, dict[str, str]] = {}
+RENAMED: dict[str, dict[str, str]] = {}
 
 _announced: set[str] = set()
 
@@ -24,9 +24,9 @@ def command(name: str) -> str:
     return COMMANDS.get(name, name)
 
 
-def key(command: str, name: str) -> str:
+def renamed(command: str, name: str) -> str:
     """Today's name of a dotted key: by its own entry, else by that of the longest section that it is in."""
-    table, parts = KEYS.get(command, {}), name.split(".")
+    table, parts = RENAMED.get(command, {}), name.split(".")
     for count in range(len(parts), 0, -1):
         if (new := table.get(".".join(parts[:count]))) is not None:
             return ".".join([new, *parts[count:]])
@@ -36,7 +36,7 @@ def key(command: str, name: str) -> str:
 def override(command: str, text: str) -> str:
     """One ``key=value`` of a command line with today's names; says so where they are others."""
     old, equals, value = text.partition("=")
-    new = KEYS.get(command, {}).get(text) or key(command, old) + equals + value
+    new = RENAMED.get(command, {}).get(text) or renamed(command, old) + equals + value
     if new != text:
         announce(*((text, new) if new.partition("=")[2] != value else (old, new.partition("=")[0])))
     return new
@@ -44,10 +44,10 @@ def override(command: str, text: str) -> str:
 
 def saved(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """A config as an older version has saved it, nested, with today's keys. Keys that have gone stay as they are."""
-    table = KEYS.get(command, {})
+    table = RENAMED.get(command, {})
     out: dict[str, Any] = {}
     for old, value in _leaves(values):
-        new, kept = key(command, old), value
+        new, kept = renamed(command, old), value
         if (whole := table.get(f"{old}={value}")) is not None:
             new, _, kept = whole.partition("=")
         *sections, last = new.split(".")

@@ -15,9 +15,14 @@ from worldmodel.config import UserError, leaves, option
 from worldmodel.evaluate.lockstep import check_delay
 from worldmodel.model import ModelConfig
 from worldmodel.objectives import NoiseConfig, ObjectiveConfig
-from worldmodel.train.augment import AugmentConfig
-from worldmodel.train.config import LogConfig, ModesConfig, TrainConfig, ValidationConfig
-from worldmodel.train.optimiser import OptimiserConfig
+from worldmodel.train.config import (
+    AugmentConfig,
+    LogConfig,
+    ModesConfig,
+    OptimiserConfig,
+    TrainConfig,
+    ValidationConfig,
+)
 
 POLICY_ALONE = ModesConfig(policy=1.0, joint=0.0, forward=0.0, inverse=0.0, video=0.0)
 AT_LEAST_ONE = ("steps", "batch", "checkpoints", "episodes", "curve_episodes", "workers", "simulators", "future")

@@ -201,7 +201,8 @@ def test_the_average_follows_and_the_actor_with_it(dataset: Path) -> None:
 
 
 def test_the_optimiser_takes_the_steps_that_ours_takes_and_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldmodel.train.optimiser import Optimiser, OptimiserConfig
+    from worldmodel.train.config import OptimiserConfig
+    from worldmodel.train.optimiser import Optimiser
 
     monkeypatch.setattr("worldmodel.train.muon.fast_dtype", lambda device: torch.float32)
 

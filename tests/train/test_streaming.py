@@ -21,9 +21,8 @@ from worldmodel.objectives.self_forcing import DRIFT, lay_out, stray
 from worldmodel.schema import STATE
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig, train
-from worldmodel.train.config import LogConfig, ModesConfig, StreamConfig, ValidationConfig
+from worldmodel.train.config import LogConfig, ModesConfig, OptimiserConfig, StreamConfig, ValidationConfig
 from worldmodel.train.loop import prepare
-from worldmodel.train.optimiser import OptimiserConfig
 from worldmodel.train.state import saved
 
 

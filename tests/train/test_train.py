@@ -16,9 +16,9 @@ from worldmodel.backbone import BackboneConfig
 from worldmodel.objectives import ARMS, ObjectiveConfig
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig, loop, train
-from worldmodel.train.augment import AugmentConfig, augment
-from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
-from worldmodel.train.optimiser import Optimiser, OptimiserConfig, average
+from worldmodel.train.augment import augment
+from worldmodel.train.config import AugmentConfig, LogConfig, ModesConfig, OptimiserConfig, ValidationConfig
+from worldmodel.train.optimiser import Optimiser, average
 from worldmodel.train.state import saved
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,23 +10,11 @@ from torch import Tensor, nn
 
 from worldmodel.backbone.attention import Rotary
 from worldmodel.backbone.block import Block, modulate
+from worldmodel.backbone.config import BackboneConfig
 from worldmodel.tokens.stream import TokenStream
 
 type Memory = list[tuple[Tensor, Tensor]]
 """Keys and values of every block, (B, heads, N, head_dim) each: all that later tokens need of the given ones."""
-
-
-@dataclass(frozen=True)
-class BackboneConfig:
-    """The three numbers that make a size. width: of a token. depth: number of blocks. heads: of attention."""
-
-    width: int = 192
-    depth: int = 4
-    heads: int = 4
-
-    def __post_init__(self) -> None:
-        if self.width % self.heads or (self.width // self.heads) % 8:
-            raise ValueError(f"width {self.width} over {self.heads} heads must give a multiple of 8 per head")
 
 
 class NoiseEmbedding(nn.Module):

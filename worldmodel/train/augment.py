@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from worldmodel.schema import Clip
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """shift: largest shift in pixels (edges repeated). gain, offset: per channel; brightness: of all channels alike."""
-
-    shift: int = 2
-    gain: float = 0.06
-    brightness: float = 0.15
-    offset: float = 0.06
+from worldmodel.train.config import AugmentConfig
 
 
 def augment(clip: Clip, config: AugmentConfig, generator: torch.Generator) -> Clip:

@@ -7,29 +7,51 @@ from dataclasses import dataclass, field
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import option
 from worldmodel.objectives.config import NoiseConfig, ObjectiveConfig, StreamConfig
-from worldmodel.train.augment import AugmentConfig
-from worldmodel.train.optimiser import OptimiserConfig
 
 
 @dataclass(frozen=True)
 class ModesConfig:
-    """How often each mode is trained; batches of modes with frames are half as large.
+    """Shares of the training steps, relative to one another. Batches of modes with frames are half as large."""
 
-    policy, joint, forward, inverse, video, stream: share of the training steps, relative to the others. A model that
-    trains stream can imagine frame by frame for as long as one likes; its batches are a quarter as large.
-    """
-
-    policy: float = 0.76
-    joint: float = 0.06
-    forward: float = 0.12
-    inverse: float = 0.03
-    video: float = 0.03
-    stream: float = 0.0
+    policy: float = option("share of steps that learn what to do", 0.76)
+    joint: float = option("share of steps that learn actions and frames together", 0.06)
+    forward: float = option("share of steps that learn frames under given actions", 0.12)
+    inverse: float = option("share of steps that learn actions from given frames", 0.03)
+    video: float = option("share of steps that learn frames alone", 0.03)
+    stream: float = option("share of steps that learn to imagine frame by frame; a quarter as large", 0.0)
 
     def __post_init__(self) -> None:
         shares = (self.policy, self.joint, self.forward, self.inverse, self.video, self.stream)
         if min(shares) < 0 or sum(shares) <= 0:
             raise ValueError(f"modes={shares}: expected shares of at least 0 with a positive sum")
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Changes of a clip's frames while training, one draw for all frames of a clip."""
+
+    shift: int = option("largest shift in pixels; edges are repeated", 2)
+    gain: float = option("largest change of a channel's gain, as a share", 0.06)
+    brightness: float = option("largest change of all channels' gain alike, as a share", 0.15)
+    offset: float = option("largest offset of a channel, as a share of half the range", 0.06)
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """The optimisers, their schedule and the average of the weights."""
+
+    kind: str = option("muon (for the blocks' matrices, AdamW for the rest) or adamw for all", "muon")
+    rate: float = option("peak learning rate of AdamW", 1e-3)
+    muon_rate: float = option("peak learning rate of Muon", 0.02)
+    warmup: int = option("steps of linear warm-up", 300)
+    decay: float = option("share of the run, at its end, over which the rate falls to zero; constant before", 0.3)
+    weight_decay: float = option("of AdamW and Muon, relative to the rate", 0.01)
+    clip: float = option("gradient norm that is clipped to", 1.0)
+    ema: float = option("width of the weight average relative to the steps so far (arXiv 2312.02696)", 0.05)
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("muon", "adamw"):
+            raise ValueError(f"optimiser.kind={self.kind!r}: expected muon or adamw")
 
 
 @dataclass(frozen=True)

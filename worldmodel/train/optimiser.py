@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from worldmodel.train.config import OptimiserConfig
 from worldmodel.train.muon import Muon
-
-
-@dataclass(frozen=True)
-class OptimiserConfig:
-    """kind: ``muon`` (orthogonalised momentum for the blocks' matrices, AdamW for the rest) or ``adamw`` for all.
-
-    rate, muon_rate: peak learning rates. warmup: steps of linear warm-up. decay: share of the run, at its end, over
-    which the rate falls linearly to zero; constant in between, so that a run can be prolonged. clip: gradient norm.
-    weight_decay: of AdamW and Muon, relative to the rate.
-    ema: width of the weight average relative to the steps so far (power-function EMA, arXiv 2312.02696).
-    """
-
-    kind: str = "muon"
-    rate: float = 1e-3
-    muon_rate: float = 0.02
-    warmup: int = 300
-    decay: float = 0.3
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    ema: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("muon", "adamw"):
-            raise ValueError(f"optimiser.kind={self.kind!r}: expected muon or adamw")
 
 
 class Optimiser:

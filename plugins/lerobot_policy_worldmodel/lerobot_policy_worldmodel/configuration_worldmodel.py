@@ -11,9 +11,7 @@ from lerobot_policy_worldmodel.optim import WorldModelOptimizerConfig, WorldMode
 from worldmodel.model import ModelConfig
 from worldmodel.objectives import NoiseConfig, ObjectiveConfig, StreamConfig
 from worldmodel.schema import ACTION, STATE
-from worldmodel.train.augment import AugmentConfig
-from worldmodel.train.config import ModesConfig, TrainConfig
-from worldmodel.train.optimiser import OptimiserConfig
+from worldmodel.train.config import AugmentConfig, ModesConfig, OptimiserConfig, TrainConfig
 
 
 @PreTrainedConfig.register_subclass("worldmodel")

@@ -10,7 +10,8 @@ from lerobot.optim import LRSchedulerConfig, OptimizerConfig
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from worldmodel.train.optimiser import OptimiserConfig, fraction, parts
+from worldmodel.train.config import OptimiserConfig
+from worldmodel.train.optimiser import fraction, parts
 
 
 class Together(torch.optim.Optimizer):
