@@ -43,7 +43,7 @@ KNOWN_TWICE: set[str] = {
 }
 LINES = 26_700
 """Lines of Python in the package."""
-IMPORT_LINES = {"worldmodel.policies.model_policy": 2_010, "worldmodel.train.loop": 5_200}
+IMPORT_LINES = {"worldmodel.policies.model_policy": 2_070, "worldmodel.train.loop": 5_200}
 """Lines of ours that an import pulls in."""
 NAME_AUDIO = 39
 """Files that name sound or a microphone: a modality is one file."""
