@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
-    "assets config legacy processes schema",
+    "assets config files legacy processes schema",
     "data devices model_card revision report settings",
     "sims tokens",
     "backbone envs",

@@ -20,7 +20,7 @@ from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreError, layout, verify
 from worldmodel.data.describe import summary
 from worldmodel.data.inspect import InspectConfig, info
-from worldmodel.data.journal import read_journal
+from worldmodel.files import read_json_lines
 from worldmodel.rollout import rollout
 from worldmodel.schema import (
     ACTION,
@@ -62,7 +62,7 @@ def program(path, **environment):
 def wait_for(path, episodes, process):
     """Until the journal holds so many episodes."""
     deadline = time.monotonic() + 60
-    while sum("episode" in line for line, _ in read_journal(path)) < episodes:
+    while sum("episode" in line for line, _ in read_json_lines(path / layout.JOURNAL)) < episodes:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -183,7 +183,7 @@ def test_kill_9_then_resume_gives_the_same_store(straight, tmp_path):
     process.wait()
     with pytest.raises(InterruptedStoreError, match=r"interrupted .* of 12 episodes.*worldmodel collect task=count"):
         EpisodeStore.open(path)
-    kept = sum("episode" in line for line, _ in read_journal(path))
+    kept = sum("episode" in line for line, _ in read_json_lines(path / layout.JOURNAL))
     assert 3 <= kept < 12
     assert collect(config(path), counting.CountingStage) == 0
     assert EpisodeStore.open(path).fingerprint == straight.fingerprint

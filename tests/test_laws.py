@@ -27,7 +27,6 @@ KNOWN_TWICE: set[str] = {
     "Course",
     "Demonstrator",
     "GymStage",
-    "Journal",
     "Plan",
     "Play",
     "Process",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from worldmodel import legacy
 from worldmodel.backbone import BackboneConfig
+from worldmodel.files import atomic_folder
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.model_card import CARD, FORMAT, WEIGHTS, CheckpointError, card, resolve, taught
 from worldmodel.tokens.audio import AudioConfig
@@ -49,32 +49,18 @@ def write_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any],
 
     Raises OSError, in one line, where it cannot be written (a full disk); what was saved before stays as it was.
     """
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir()
-        save_file(tensors, fresh / weights)
-        card = card | {"sha256": hashlib.sha256((fresh / weights).read_bytes()).hexdigest()}
-        (fresh / name).write_text(json.dumps(card, indent=1) + "\n")
-        for file in fresh.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+        with atomic_folder(folder) as fresh:
+            fresh.mkdir()
+            save_file(tensors, fresh / weights)
+            card = card | {"sha256": hashlib.sha256((fresh / weights).read_bytes()).hexdigest()}
+            (fresh / name).write_text(json.dumps(card, indent=1) + "\n")
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(fresh, ignore_errors=True)
         free = shutil.disk_usage(folder.parent).free // 2**20 if folder.parent.exists() else 0
         reason = " ".join(str(error).split())
         raise OSError(
             f"cannot write {folder} ({reason}; {free} MiB free); earlier saves are whole, free space and go on"
         ) from None
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        fresh.rename(folder)
     return folder
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worldmodel.evaluate.journal import write_atomically
+from worldmodel.files import write_file
 from worldmodel.report import page
 from worldmodel.report.plots import panels, save
 
@@ -33,7 +33,7 @@ def write(out: Path, found: Row) -> None:
     """Two plots and the page."""
     for pooling in POOLINGS:
         draw(found, pooling, out / f"{pooling}.png")
-    write_atomically(out / "index.html", render(found))
+    write_file(out / "index.html", render(found))
 
 
 def draw(found: Row, pooling: str, path: Path) -> None:

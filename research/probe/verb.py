@@ -21,7 +21,7 @@ from worldmodel.config import UserError, option
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.evaluate.candidate import use_threads
-from worldmodel.evaluate.journal import write_atomically
+from worldmodel.files import write_file
 from worldmodel.model import WorldModel
 
 ENOUGH = 12
@@ -72,7 +72,7 @@ def probe(config: ProbeConfig) -> int:
     with Progress(*columns, console=console) as progress:
         found = measure(config, progress)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "probe.json", json.dumps(found) + "\n")
+    write_file(out / "probe.json", json.dumps(found) + "\n")
     report.write(out, found)
     for line in report.lines(found):
         print(line)

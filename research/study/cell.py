@@ -13,7 +13,7 @@ from typing import Any
 from research.study import rows
 from research.study.plan import Cell, Study
 from worldmodel.config import UserError
-from worldmodel.evaluate.journal import write_atomically
+from worldmodel.files import write_json
 from worldmodel.processes import end_with_parent
 
 INTERRUPTED, FAILED, DONE = 130, 1, 0
@@ -93,7 +93,7 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
         if differs := rows.difference(json.loads(note.read_text()), settings):
             raise UserError(f"{folder} holds weights of {differs}; remove it or use another out=")
     else:
-        write_atomically(note, json.dumps(settings, indent=1) + "\n")
+        write_json(note, settings)
 
 
 def learn(study: Study, cell: Cell) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -15,7 +14,7 @@ from research.study.summary import summarize
 from research.study.table import Table
 from research.study.verdicts import verdicts
 from worldmodel.config import UserError
-from worldmodel.evaluate.journal import write_atomically
+from worldmodel.files import write_file, write_json
 from worldmodel.report import page
 
 
@@ -27,9 +26,9 @@ def report(config: StudyConfig) -> int:
     summary = summarize(found, config.reach) | {"plan": config.plan}
     summary["verdicts"] = [asdict(verdict) for verdict in verdicts(Table(found))]
     parts = sections(summary, draw(summary, folder))
-    write_atomically(folder / "report.json", json.dumps(summary, indent=1) + "\n")
-    write_atomically(folder / "README.md", markdown(summary, parts))
-    write_atomically(folder / "index.html", html(summary, parts))
+    write_json(folder / "report.json", summary)
+    write_file(folder / "README.md", markdown(summary, parts))
+    write_file(folder / "index.html", html(summary, parts))
     for verdict in summary["verdicts"]:
         print(f"{verdict['name']:4} {verdict['verdict']:14} {verdict['claim']}: {verdict['numbers']}")
     print(f"{folder / 'README.md'}, {folder / 'report.json'}; open {folder / 'index.html'} in a browser")

@@ -18,7 +18,7 @@ from typing import Any
 from research.study.arms import ARMS, find_arm
 from research.study.plan import Cell, Study, StudyConfig
 from worldmodel.config import UserError, leaves
-from worldmodel.evaluate.journal import write_atomically
+from worldmodel.files import write_file
 from worldmodel.train.config import TrainConfig
 
 FORMAT = 1
@@ -61,7 +61,7 @@ def write(path: Path, row: Row) -> None:
     """One line per entry, so that a change shows in a diff."""
     lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in row.items())
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, "{\n" + lines + "\n}\n")
+    write_file(path, "{\n" + lines + "\n}\n")
 
 
 def begin(study: Study, cell: Cell) -> Row:

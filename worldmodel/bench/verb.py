@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -26,6 +25,7 @@ from worldmodel.config import closest, option
 from worldmodel.data import EpisodeStore
 from worldmodel.evaluate.actor import Actor
 from worldmodel.evaluate.candidate import Candidate, open_candidate
+from worldmodel.files import write_json
 from worldmodel.schema import AUDIO, AUDIO_HZ, CONTROL_HZ, STATE, image_key
 
 PARTS = ("act", "simulate", "collect", "load", "imagine", "streaming", "train", "arms")
@@ -66,7 +66,7 @@ def bench(config: BenchConfig) -> int:
             began = time.monotonic()
             found[part] = _measure(part, config, Path(scratch))
             print(f"{part:9} {_say(part, found[part])}  ({time.monotonic() - began:.0f} s)", flush=True)
-            (out / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
+            write_json(out / "bench.json", found)
     print(f"{out / 'bench.json'}: all figures")
     return 0
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.data.layout import GROUP, array_json, block_path, write_atomically
+from worldmodel.data.layout import GROUP, array_json, block_path
+from worldmodel.files import write_file
 
 
 class BlockWriter:
@@ -42,7 +43,7 @@ class BlockWriter:
             os.fsync(self._descriptor(number))
         self.close()
         shape = (self.length, *self.row)
-        write_atomically(self.folder / GROUP, array_json(shape, self.dtype, self.block, self.folder.name))
+        write_file(self.folder / GROUP, array_json(shape, self.dtype, self.block, self.folder.name))
 
     def close(self) -> None:
         if self._open is not None:

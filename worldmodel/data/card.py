@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worldmodel.data.layout import StoreError, write_atomically
+from worldmodel.data.layout import StoreError
+from worldmodel.files import write_json
 
 CARD, README = "card.json", "README.md"
 ASKED = {
@@ -56,7 +57,7 @@ def pass_on(asked: Mapping[str, Any], to: str | Path, fingerprint: str) -> None:
     """
     if asked and not (Path(to) / CARD).exists():
         card = {"format": 1, "fingerprint": fingerprint, "asked": dict(asked)}
-        write_atomically(Path(to) / CARD, json.dumps(card, indent=1).encode() + b"\n")
+        write_json(Path(to) / CARD, card)
 
 
 def asked_of(store: Any) -> dict[str, Any]:

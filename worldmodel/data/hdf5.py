@@ -5,7 +5,6 @@ Nothing here knows what the arrays mean; see ``robomimic.py`` for that.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from worldmodel.files import atomic_file
 
 DATA, MASK = "data", "mask"
 
@@ -93,27 +94,21 @@ def write(path: str | Path, head: Head, demos: Iterable[Demo], compress: bool = 
     ``compress`` gzips what has rows of 1 kB or more (images). Nothing is left behind where it fails.
     """
     path = Path(path)
-    temporary, count = path.with_name(path.name + ".tmp"), 0
+    count = 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with _h5py().File(temporary, "w") as file:
-            data = file.create_group(DATA, track_order=True)
-            for demo in demos:
-                group = data.create_group(demo.name)
-                for name, values in demo.arrays.items():
-                    heavy = compress and values[:1].nbytes >= 1024
-                    options = {"compression": "gzip", "compression_opts": 4, "chunks": (1, *values.shape[1:])}
-                    group.create_dataset(name, data=values, **(options if heavy else {}))
-                group.attrs.update(demo.attrs)
-                count += 1
-            data.attrs.update(head.attrs)
-            for key, names in head.mask.items():
-                file.create_dataset(f"{MASK}/{key}", data=names)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as temporary, _h5py().File(temporary, "w") as file:
+        data = file.create_group(DATA, track_order=True)
+        for demo in demos:
+            group = data.create_group(demo.name)
+            for name, values in demo.arrays.items():
+                heavy = compress and values[:1].nbytes >= 1024
+                options = {"compression": "gzip", "compression_opts": 4, "chunks": (1, *values.shape[1:])}
+                group.create_dataset(name, data=values, **(options if heavy else {}))
+            group.attrs.update(demo.attrs)
+            count += 1
+        data.attrs.update(head.attrs)
+        for key, names in head.mask.items():
+            file.create_dataset(f"{MASK}/{key}", data=names)
     return count
 
 

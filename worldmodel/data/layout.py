@@ -14,12 +14,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from worldmodel.files import write_file
 
 FORMAT = 1
 BLOCK_STEPS = 1024
@@ -105,30 +106,10 @@ def block_path(array: Path, block: int, ndim: int) -> Path:
     return array.joinpath("c", str(block), *["0"] * (ndim - 1))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` in one step: temporary name, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames and new files in a folder survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_group(path: Path, attributes: Mapping[str, Any]) -> None:
     """Write the group's metadata atomically."""
     group = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
-    write_atomically(path / GROUP, json.dumps(group, indent=1).encode())
+    write_file(path / GROUP, json.dumps(group, indent=1))
 
 
 def seal_of(attributes: Mapping[str, Any]) -> str:

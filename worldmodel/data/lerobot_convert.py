@@ -6,7 +6,6 @@ What people said of the data goes along, in a ``card.json`` beside LeRobot's ``m
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,12 +16,13 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worldmodel.data.card import asked_of, pass_on
-from worldmodel.data.layout import BLOCK_STEPS, KEPT, SUMS, StoreError, hashes, write_atomically
+from worldmodel.data.layout import BLOCK_STEPS, KEPT, SUMS, StoreError, hashes
 from worldmodel.data.lerobot_data import H264, REGULAR, DatasetWriter, Kept, Plan, encoder_of
 from worldmodel.data.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
 from worldmodel.data.source import LEROBOT
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.writer import StoreWriter
+from worldmodel.files import atomic_folder, write_file
 from worldmodel.schema import IMAGES, Episode
 
 BLOCK_BYTES = 2**25
@@ -49,7 +49,7 @@ def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStor
         for seed in store.meta["dropped_seeds"][len(writer.dropped) :]:
             writer.drop(seed)
         store.recording.keep(out / KEPT)
-        write_atomically(out / KEPT / SUMS, json.dumps(hashes(out / KEPT), indent=1).encode())
+        write_file(out / KEPT / SUMS, json.dumps(hashes(out / KEPT), indent=1))
         writer.seal()
     made_of = EpisodeStore.open(out)
     pass_on(asked, out, made_of.fingerprint)
@@ -80,18 +80,13 @@ def from_store(
         raise StoreError(f"{out} already exists; choose another folder or remove it")
     asked, plan = asked_of(store), plan_for(store, frames, without)
     plan = plan if encoder is None else replace(plan, encoder=encoder)
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with atomic_folder(out) as partial:
         writer = DatasetWriter(partial, plan)
         with _bar("to LeRobot") as progress:
             for number in progress.track(range(store.episodes)):
                 _add(writer, store, store.episode(number), plan)
         writer.finish((SIDECAR, _sidecar(store, without)))
         pass_on(asked, partial, fingerprint_of(partial))  # beside meta: what lies in there names the content
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def plan_for(store: EpisodeStore, frames: str, without: Sequence[str]) -> Plan:

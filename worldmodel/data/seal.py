@@ -11,6 +11,7 @@ import numpy as np
 
 from worldmodel.data import layout
 from worldmodel.data.blocks import BlockWriter
+from worldmodel.files import sync
 
 
 def write_seal(path: Path, records: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
@@ -48,5 +49,5 @@ def write_seal(path: Path, records: Sequence[Mapping[str, Any]], facts: Mapping[
         "info": infos if any(infos) else [],
         **facts,
     }
-    layout.sync_folder(path)
+    sync(path)
     layout.write_group(path, {**attributes, "seal": layout.seal_of(attributes)})

@@ -1,24 +1,26 @@
 """The writing half of a store: append episodes, survive any interruption, seal once.
 
 Until the store is sealed its journal is the truth: an episode exists once its line is there, and the line is written
-after the episode's data. Whatever lies beyond the last whole line is overwritten on resume.
+after the episode's data. Whatever lies beyond the last whole line is overwritten on resume. Its records:
+{"header": ...} first, {"spec": ...} before the first {"episode": ...}, {"dropped": seed}, {"note": ...}.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from worldmodel.data import layout
 from worldmodel.data.blocks import BlockReader, BlockWriter
-from worldmodel.data.journal import Journal, read_journal
 from worldmodel.data.layout import StoreError, checksum, explained
 from worldmodel.data.seal import write_seal
+from worldmodel.files import JsonLines, read_json_lines
 from worldmodel.schema import Episode
 
 
@@ -36,7 +38,8 @@ class StoreWriter:
         self.dropped: list[int] = []
         self.cut = 0
         self._arrays: dict[str, BlockWriter] = {}
-        self._journal = Journal(path)
+        self._lock = _lock(path)
+        self._journal = JsonLines(path / layout.JOURNAL)
 
     @classmethod
     def create(cls, path: str | Path, provenance: Mapping[str, Any], block: int = layout.BLOCK_STEPS) -> StoreWriter:
@@ -67,7 +70,7 @@ class StoreWriter:
         with contextlib.suppress(StoreError, FileNotFoundError):
             layout.read_attributes(path)
             return False  # a crash right after the seal left the journal behind
-        return bool(read_journal(path)) or (path / layout.GROUP).exists()
+        return bool(read_json_lines(path / layout.JOURNAL)) or (path / layout.GROUP).exists()
 
     @classmethod
     def resume(cls, path: str | Path) -> StoreWriter:
@@ -75,7 +78,7 @@ class StoreWriter:
         path = Path(path)
         if not cls.resumable(path):
             raise StoreError(f"nothing to resume at {path}")
-        lines = read_journal(path)
+        lines = read_json_lines(path / layout.JOURNAL)
         try:
             header = lines[0][0]["header"]
             writer = cls(path, header["block"], header["provenance"])
@@ -83,7 +86,7 @@ class StoreWriter:
             raise StoreError(f"the journal of {path} lost its first line; remove {path} and collect again") from None
         if not (path / layout.GROUP).exists():
             layout.write_group(path, {"format": layout.FORMAT, "sealed": False})
-        writer._replay(read_journal(path))  # once more, now that no other process can write
+        writer._replay(read_json_lines(path / layout.JOURNAL))  # once more, now that no other process can write
         return writer
 
     def append(self, episode: Episode) -> None:
@@ -160,6 +163,7 @@ class StoreWriter:
         for writer in self._arrays.values():
             writer.close()
         self._journal.close()
+        self._lock.close()
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -224,3 +228,14 @@ class StoreWriter:
         except (OSError, ValueError):
             return False
         return True
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """A file whose lock is the store's, until it is closed; StoreError where another process holds it."""
+    file = open(path / layout.LOCK, "ab")  # noqa: SIM115  # the lock lasts as long as it is open
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise StoreError(f"{path} is being written by another process; wait for it or choose another folder") from None
+    return file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,9 @@ from worldmodel.evaluate.actor import crowded, noise_seed, stack
 from worldmodel.evaluate.candidate import open_candidate, use_threads
 from worldmodel.evaluate.evaluate import INTERRUPTED, EvaluateConfig, Exam, check_names, machine, settle
 from worldmodel.evaluate.frozen import Starts, Trial, find
-from worldmodel.evaluate.journal import write_atomically
 from worldmodel.evaluate.simulators import ATTEMPTS, Simulators
 from worldmodel.evaluate.stage import Moment
+from worldmodel.files import write_file, write_json
 from worldmodel.report.stats import quantiles, wilson
 from worldmodel.schema import CONTROL_HZ
 
@@ -120,8 +119,8 @@ def show(config: DemoConfig, exam: Exam) -> int:
             status = INTERRUPTED
     if scenes:
         found = summarize(config, exam, scenes)
-        write_atomically(out / "demo.json", json.dumps(found, indent=1) + "\n")
-        write_atomically(out / "index.html", page.render(found))
+        write_json(out / "demo.json", found)
+        write_file(out / "index.html", page.render(found))
         say(found, out)
     if status:
         print(f"interrupted after {len(scenes)} of {config.episodes} episodes")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from worldmodel.assets import asset
+from worldmodel.files import write_file
 from worldmodel.sims.gymnasium.name import slug
 
 FORMAT = "worldmodel.starts/1"
@@ -85,7 +85,7 @@ class Starts:
         return [Trial(i, self.seeds[i], self.states[i], self.hashes[i]) for i in range(episodes)]
 
     def save(self, path: Path) -> None:
-        """Write atomically: temporary name, fsync, rename."""
+        """Write the file in one step."""
         meta = {"format": FORMAT, "task": self.task, "refused": self.refused, "sha256": self.sha256}
         meta |= {} if self.kind == STATE else {"kind": self.kind}
         text = json.dumps({**meta, "fingerprint": dict(self.fingerprint)}, sort_keys=True)
@@ -98,12 +98,7 @@ class Starts:
             hashes=np.asarray(self.hashes, "S64"),
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
-            file.write(buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_file(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Starts:

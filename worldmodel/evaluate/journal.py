@@ -7,7 +7,6 @@ actions it executed (float32 .npy), from which any episode can be replayed and f
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from worldmodel.config import UserError
 from worldmodel.evaluate.lockstep import Result
+from worldmodel.files import JsonLines, read_json_lines, write_json
 
 
 class Journal:
@@ -29,20 +29,17 @@ class Journal:
         (path / "actions").mkdir(exist_ok=True)
         self.path, self.trials = path, trials
         self.run = self._open_run(dict(identity))
-        self.lines = {i: line for i, line in _read_lines(path / "episodes.jsonl").items() if self._fits(i, line)}
-        # Rewritten: a kill may have left half a line at its end, and fewer episodes may be asked for than are there.
-        text = "".join(json.dumps(line) + "\n" for line in _read_lines(path / "episodes.jsonl").values())
-        write_atomically(path / "episodes.jsonl", text)
+        lines = read_json_lines(path / "episodes.jsonl")
+        self.lines = {line["episode"]: line for line, _ in lines if self._fits(line)}
+        self._file = JsonLines(path / "episodes.jsonl")
+        self._file.cut(lines[-1][1] if lines else 0)  # a kill may have left half a line at its end
 
     def add(self, result: Result) -> None:
         """Keep one finished episode, durably."""
         with (self.path / "actions" / f"{result.trial.index:04d}.npy").open("wb") as file:
             np.save(file, result.actions)
         line = result.line()
-        with (self.path / "episodes.jsonl").open("a") as lines:
-            lines.write(json.dumps(line) + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())
+        self._file.add(line, durable=True)
         self.lines[result.trial.index] = line
 
     def actions(self, index: int) -> np.ndarray:
@@ -54,7 +51,7 @@ class Journal:
         totals = self.run.setdefault("spent", {})
         for key, value in spent.items():
             totals[key] = totals.get(key, 0) + value
-        write_atomically(self.path / "run.json", json.dumps(self.run, indent=1))
+        write_json(self.path / "run.json", self.run)
         return dict(totals)
 
     def _open_run(self, identity: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +61,7 @@ class Journal:
             if (self.path / "episodes.jsonl").exists():
                 raise UserError(f"out={self.path}: holds episodes of an unknown run (no run.json); choose another out=")
             run = {"identity": identity, "spent": {}}
-            write_atomically(file, json.dumps(run, indent=1))
+            write_json(file, run)
             return run
         try:
             run = json.loads(file.read_text())
@@ -78,32 +75,10 @@ class Journal:
             raise UserError(f"out={self.path}: {was}; choose another out= or remove it")
         return dict(run)
 
-    def _fits(self, index: int, line: Mapping[str, Any]) -> bool:
+    def _fits(self, line: Mapping[str, Any]) -> bool:
+        index = line.get("episode", -1)
         known = self.trials.get(index) == line.get("start")
         return known and (self.path / "actions" / f"{index:04d}.npy").exists()
-
-
-def _read_lines(path: Path) -> dict[int, dict[str, Any]]:
-    """Episodes by index; a line that was cut short is left out."""
-    lines: dict[int, dict[str, Any]] = {}
-    if path.exists():
-        for text in path.read_text().splitlines():
-            try:
-                line = json.loads(text)
-                lines[int(line["episode"])] = line
-            except (ValueError, KeyError, TypeError):
-                continue
-    return lines
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a small text file: temporary name, fsync, rename."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _short(value: Any) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel.config import UserError
-from worldmodel.evaluate.journal import write_atomically
+from worldmodel.files import write_file, write_json
 from worldmodel.report import page
 from worldmodel.report.plots import Curve, curves
 from worldmodel.report.stats import mean_interval, paired, wilson
@@ -71,8 +71,8 @@ def compare(lines: Lines, other: Path) -> dict[str, Any]:
 def write(out: Path, report: Mapping[str, Any], lines: Lines) -> None:
     """Write ``report.json`` and ``index.html`` into ``out``; videos that are there are shown."""
     plain = json.loads(json.dumps(report), parse_constant=lambda _: None)  # what was not timed: JSON knows no NaN
-    write_atomically(out / "report.json", json.dumps(plain, indent=1) + "\n")
-    write_atomically(out / "index.html", render(out, report, lines))
+    write_json(out / "report.json", plain)
+    write_file(out / "index.html", render(out, report, lines))
 
 
 def render(out: Path, report: Mapping[str, Any], lines: Lines) -> str:

@@ -62,7 +62,6 @@ class Recorder:
             self._shots.put(None)
             self._thread.join()
         if self.failed:
-            self.path.with_name(self.path.name + ".partial").unlink(missing_ok=True)
             raise OSError(f"cannot write {self.path}: {self.failed}")
         return self.path if self.steps else None
 

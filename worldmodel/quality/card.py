@@ -11,7 +11,8 @@ from worldmodel.config import option
 from worldmodel.data import EpisodeStore
 from worldmodel.data.card import ASKED, CARD, NOBODY, README, answers, read_card
 from worldmodel.data.describe import summary
-from worldmodel.data.layout import StoreError, write_atomically
+from worldmodel.data.layout import StoreError
+from worldmodel.files import write_file, write_json
 from worldmodel.quality.health import examine, report
 from worldmodel.quality.leakage import frozen_for
 from worldmodel.revision import revision
@@ -37,8 +38,8 @@ def card(config: CardConfig) -> int:
     before = read_card(store.path, store.fingerprint)
     record = compose(store, config, before)
     try:
-        write_atomically(store.path / CARD, json.dumps(record, indent=1).encode() + b"\n")
-        write_atomically(store.path / README, markdown(record).encode())
+        write_json(store.path / CARD, record)
+        write_file(store.path / README, markdown(record))
     except OSError as error:
         raise StoreError(f"cannot write the card into {store.path}: {error.strerror or error}") from error
     if config.json:

@@ -16,8 +16,8 @@ from rich.table import Table
 from worldmodel import __version__
 from worldmodel.config import UserError, option
 from worldmodel.data import EpisodeStore
-from worldmodel.data.layout import write_atomically
 from worldmodel.data.source import open_source
+from worldmodel.files import write_json
 from worldmodel.quality import leakage, sights, signals
 from worldmodel.quality.finding import BAD, LOOK, OK, SKIPPED, Finding, worst
 from worldmodel.quality.frames import track
@@ -53,7 +53,7 @@ def health(config: HealthConfig) -> int:
         if path.is_file():
             raise UserError(f"out={config.out}: is a file, expected a folder; health.json is written into it")
         path.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / "health.json", json.dumps(record, indent=1).encode() + b"\n")
+        write_json(path / "health.json", record)
     if config.json:
         print(json.dumps(record, indent=1))
     else:

@@ -13,6 +13,7 @@ import numpy as np
 
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
+from worldmodel.files import atomic_file
 from worldmodel.schema import ACTION, EXECUTED, STATE, cameras_of, image_key
 
 LIBRARY, PACKAGE = "rerun", "rerun-sdk>=0.24,<0.34"
@@ -36,13 +37,12 @@ def write_file(store: EpisodeStore, episodes: Iterable[int], path: Path, rate: f
     rerun = load_rerun()
     stream = _stream(rerun, store)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    stream.save(str(partial))
-    for episode in episodes:
-        log_episode(rerun, stream, store, episode, rate)
-    stream.flush()
-    stream.disconnect()
-    partial.replace(path)
+    with atomic_file(path) as temporary:
+        stream.save(str(temporary))
+        for episode in episodes:
+            log_episode(rerun, stream, store, episode, rate)
+        stream.flush()
+        stream.disconnect()
 
 
 def show_live(store: EpisodeStore, episodes: Iterable[int], rate: float, address: str | None) -> None:

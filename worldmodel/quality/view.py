@@ -9,8 +9,8 @@ import numpy as np
 
 from worldmodel.config import UserError, option
 from worldmodel.data import EpisodeStore
-from worldmodel.data.layout import write_atomically
 from worldmodel.data.source import open_source
+from worldmodel.files import write_file
 from worldmodel.quality import recording, report_page
 
 
@@ -43,7 +43,7 @@ def view(config: ViewConfig) -> int:
     if out.is_file():
         raise UserError(f"out={config.out}: is a file, expected a folder; the page is written into it")
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "index.html", report_page.render(store, chosen, config.moments, rate).encode())
+    write_file(out / "index.html", report_page.render(store, chosen, config.moments, rate))
     print(f"{out / 'index.html'}: episodes {', '.join(map(str, chosen))}")
     if config.rerun:
         recording.write_file(store, chosen, out / "episodes.rrd", rate)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from worldmodel.files import atomic_file
 from worldmodel.schema import image_key
 
 EDGE = 288
@@ -75,8 +76,10 @@ def write_mp4(path: Path, pictures: Iterable[np.ndarray], rate: int, comment: st
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with (
+        atomic_file(path) as temporary,
+        av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
         if comment:
             container.metadata.update(comment=comment, description=comment)
         stream = None
@@ -90,7 +93,6 @@ def write_mp4(path: Path, pictures: Iterable[np.ndarray], rate: int, comment: st
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         if stream is not None:
             container.mux(stream.encode())
-    partial.replace(path)
 
 
 def write_replay(path: str, shots: Sequence[Mapping[str, np.ndarray]], cameras: Sequence[str], rate: float) -> None:

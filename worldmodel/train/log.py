@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from worldmodel.files import write_file
+
 type Track = Callable[[Mapping[str, float], int], None]
 
 
@@ -24,7 +26,7 @@ class Log:
         self.path, self.track = folder / "metrics.jsonl", track
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         self.rows = [row for row in map(_parse, lines) if row and row["step"] <= step]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+        write_file(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
         self.sums: dict[str, list[Any]] = {}
         self.clock, self.work, self.samples = time.perf_counter(), time.process_time(), 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from worldmodel import __version__, checkpoint
 from worldmodel.checkpoint import CheckpointError
 from worldmodel.data.card import origin
 from worldmodel.data.source import open_source
+from worldmodel.files import atomic_folder
 from worldmodel.model import ModelConfig
 from worldmodel.schema import ACTION, LEROBOT, STATE, image_key
 
@@ -45,19 +45,14 @@ def to_lerobot(source: str, out: Path) -> None:
         what = "hears" if model.audio else "reads the simulator's own state"
         raise CheckpointError(f"checkpoint {source}: it {what}, for which LeRobot's envs and robots have no place")
     config = config_for(model, card.get("made", {}).get("train") or {})
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with atomic_folder(out) as partial:
+        partial.mkdir()
         save_file({AVERAGE + name: value for name, value in tensors.items()}, partial / WEIGHTS)
         config.save_pretrained(partial)
         for pipeline in make_worldmodel_pre_post_processors(config):
             pipeline.save_pretrained(partial)
         ours = {"weights": _sha256(partial / WEIGHTS), "card": card}
         (partial / OURS).write_text(json.dumps(ours, indent=1) + "\n")
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def to_worldmodel(source: Path, out: Path) -> None:

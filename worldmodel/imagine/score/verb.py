@@ -9,7 +9,7 @@ from typing import Any
 
 from worldmodel import checkpoint
 from worldmodel.evaluate.candidate import use_threads
-from worldmodel.evaluate.journal import write_atomically
+from worldmodel.files import write_file
 from worldmodel.imagine.score.action_rows import READ
 from worldmodel.imagine.score.config import ScoreConfig
 from worldmodel.imagine.score.measure import Measured, measure_all
@@ -39,8 +39,8 @@ def score(config: ScoreConfig) -> int:
 def write(out: Path, found: Mapping[str, Any], measured: Measured) -> None:
     """Both files; the page is whole in itself."""
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "score.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-    write_atomically(out / "index.html", render(found, measured.gallery))
+    write_file(out / "score.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_file(out / "index.html", render(found, measured.gallery))
     print(f"{out / 'index.html'} shows {len(measured.gallery.worst)} worst cases first")
 
 

@@ -1,0 +1,108 @@
+"""Files, folders and lines of JSON that are whole or not there, whatever crashes and however full the disk is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary path for the block to write to; renamed to ``path`` at its end, removed on errors."""
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A path for the block to make a folder at; it takes the place of ``path`` at its end, is removed on errors."""
+    fresh, old = path.with_name(f".{path.name}.{os.getpid()}"), path.with_name(f".{path.name}.old")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        yield fresh
+        for part in [*fresh.rglob("*"), fresh]:
+            sync(part)
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.rename(old)
+        fresh.rename(path)
+        sync(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Replace a file by ``content`` (text as UTF-8) in one step."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Replace a file by a JSON value in one step."""
+    write_file(path, json.dumps(record, indent=1) + "\n")
+
+
+def sync(path: Path) -> None:
+    """Bring a file's content, or a folder's names, to the disk: they survive a power cut from here on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class JsonLines:
+    """One JSON record per line, appended whole or not at all, by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed by `close`
+
+    def add(self, record: Mapping[str, Any], durable: bool = False) -> None:
+        """One more record, on disk where ``durable``; one that cannot be written whole (OSError) is taken back."""
+        line = json.dumps(record).encode() + b"\n"
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if durable:
+                os.fsync(self._file.fileno())
+        except OSError:
+            self.cut(end)
+            raise
+
+    def cut(self, size: int) -> None:
+        """Keep the first ``size`` bytes."""
+        os.ftruncate(self._file.fileno(), size)
+
+    def close(self) -> None:
+        """Release the file; harmless when repeated."""
+        self._file.close()
+
+
+def read_json_lines(path: Path) -> list[tuple[dict[str, Any], int]]:
+    """Whole records of a file, each with the offset at which it ends; stops at a torn line. [] where there is none."""
+    records, end = [], 0
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+        try:
+            record = json.loads(line) if line.endswith(b"\n") else None
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            break
+        end += len(line)
+        records.append((record, end))
+    return records
