@@ -35,7 +35,7 @@ RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms.split(
 MODULES = sorted(PACKAGE.rglob("*.py"))
 RESEARCH = sorted((ROOT / "research").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").glob("*/*/*.py"))
-LEROBOT_ADAPTERS = (PACKAGE / "data" / "lerobot_data.py", PACKAGE / "policies" / "lerobot_policy.py")
+LEROBOT_ADAPTERS = (PACKAGE / "data" / "formats" / "lerobot_data.py", PACKAGE / "policies" / "lerobot_policy.py")
 PUBLIC_LIMITS = {"file": 300, "function": 60, "parameters": 8}
 
 OWNERS = functools.cache(importlib.metadata.packages_distributions)
@@ -176,7 +176,7 @@ def test_adapters_are_imported_only_when_asked_for() -> None:
     names = {module_name(path) for path in LEROBOT_ADAPTERS}
     for path in MODULES:
         for node in ast.parse(path.read_text()).body:  # the top level, not inside functions
-            if isinstance(node, ast.ImportFrom) and path.parent.name != "data":
+            if isinstance(node, ast.ImportFrom) and path.parent.name != "formats":
                 assert not {f"{node.module}.{alias.name}" for alias in node.names} & names and node.module not in names
 
 

@@ -128,7 +128,7 @@ VERBS = (
         ("worldmodel lineage checkpoint=shipped", "worldmodel lineage checkpoint=outputs/place_can json=true"),
     ),
     Verb(
-        "data convert", "worldmodel.data.convert", "convert", "ConvertConfig",
+        "data convert", "worldmodel.data.formats.convert", "convert", "ConvertConfig",
         "Convert robomimic HDF5 files and LeRobot datasets to stores and back.",
         ("worldmodel data convert can.hdf5 out=datasets/local/can",
          "worldmodel data convert datasets/local/can out=can.hdf5 to=robomimic",

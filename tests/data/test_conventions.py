@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from worldmodel.data import conventions as c
+from worldmodel.data.formats import conventions as c
 
 HALF = np.sqrt(0.5)
 QUARTER_Z = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])

@@ -15,10 +15,10 @@ need_lerobot()
 from worldmodel.data import EpisodeStore, StoreError, verify  # noqa: E402
 from worldmodel.data.card import origin, pass_on  # noqa: E402
 from worldmodel.data.clips import Clips, ClipSpec  # noqa: E402
+from worldmodel.data.formats.lerobot_convert import from_store, to_store  # noqa: E402
+from worldmodel.data.formats.lerobot_data import Recording  # noqa: E402
+from worldmodel.data.formats.lerobot_store import LeRobotStore, relative_dimensions  # noqa: E402
 from worldmodel.data.inspect import InspectConfig, info  # noqa: E402
-from worldmodel.data.lerobot_convert import from_store, to_store  # noqa: E402
-from worldmodel.data.lerobot_data import Recording  # noqa: E402
-from worldmodel.data.lerobot_store import LeRobotStore, relative_dimensions  # noqa: E402
 from worldmodel.data.source import open_source  # noqa: E402
 from worldmodel.schema import ACTION, EXECUTED, STATE, image_key  # noqa: E402
 
@@ -198,7 +198,7 @@ def test_an_interrupted_conversion_goes_on(images: Any, tmp_path: Path, monkeypa
         EpisodeStore.open(tmp_path / "store")
     monkeypatch.setattr(LeRobotStore, "episode", lambda store, number: read(store, number) if number else None)
     assert to_store(str(root), tmp_path / "store").fingerprint == whole.fingerprint
-    monkeypatch.setattr("worldmodel.data.lerobot_convert._add", interrupted_at_once)
+    monkeypatch.setattr("worldmodel.data.formats.lerobot_convert._add", interrupted_at_once)
     with pytest.raises(KeyboardInterrupt):
         from_store(str(whole.path), tmp_path / "back")
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("back")]
@@ -214,7 +214,7 @@ def test_what_has_no_place_is_left_out_when_asked(images: Any, tmp_path: Path, m
             super().__init__(source)
             self.depth = ("observation.image",)
 
-    monkeypatch.setattr("worldmodel.data.lerobot_store.Recording", WithDepth)
+    monkeypatch.setattr("worldmodel.data.formats.lerobot_store.Recording", WithDepth)
     with pytest.raises(StoreError, match=r"no place for observation.image .*; add without=observation.image to leave"):
         to_store(str(images[0]), tmp_path / "all")
     store = to_store(str(images[0]), tmp_path / "store", ("observation.image", "pose"))

@@ -7,8 +7,13 @@ import pytest
 
 from worldmodel.data import EpisodeStore, StoreError, verify
 from worldmodel.data.card import origin, pass_on
-from worldmodel.data.conventions import matrix_from_axis_angle, matrix_from_six, matrix_from_xyzw, xyzw_from_matrix
-from worldmodel.data.convert import ConvertConfig, convert, kind_of
+from worldmodel.data.formats.conventions import (
+    matrix_from_axis_angle,
+    matrix_from_six,
+    matrix_from_xyzw,
+    xyzw_from_matrix,
+)
+from worldmodel.data.formats.convert import ConvertConfig, convert, kind_of
 from worldmodel.schema import ACTION, EXECUTED, STATE, Episode, image_key
 
 h5py = pytest.importorskip("h5py")
@@ -225,7 +230,7 @@ def test_what_people_said_of_a_store_comes_back(tmp_path, foreign):
 def test_an_interrupted_conversion_goes_on(tmp_path, monkeypatch):
     file = foreign_file(tmp_path / "can.hdf5", 5)
     whole = EpisodeStore.open(go(file, tmp_path / "whole"))
-    from worldmodel.data import robomimic
+    from worldmodel.data.formats import robomimic
 
     plain = robomimic.Reader.episode
 

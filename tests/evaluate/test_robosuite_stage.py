@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from worldmodel.config import UserError
-from worldmodel.data.conventions import matrix_from_xyzw, six_from_matrix
+from worldmodel.data.formats.conventions import matrix_from_xyzw, six_from_matrix
 from worldmodel.evaluate import robosuite_stage, starts
 from worldmodel.evaluate.candidate import Candidate
 from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate

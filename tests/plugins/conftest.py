@@ -24,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dataset(store: Path) -> Path:
     """The same in LeRobot's format, without what no policy should see; frames as images, so exact."""
-    from worldmodel.data.lerobot_convert import from_store
+    from worldmodel.data.formats.lerobot_convert import from_store
 
     out = store.with_name("lift_lerobot")
     from_store(str(store), out, "image", ("observation.environment_state", "phase", "simulator_state"))

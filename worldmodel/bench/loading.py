@@ -59,8 +59,8 @@ def load_speed(path: Path, scratch: Path, seconds: float) -> dict[str, Any]:
 
 def _as_lerobot(store: EpisodeStore, cameras: tuple[str, ...], folder: Path) -> Any:
     """The same episodes as LeRobot's own data set of windows."""
-    from worldmodel.data.lerobot_convert import from_store
-    from worldmodel.data.lerobot_data import video_windows
+    from worldmodel.data.formats.lerobot_convert import from_store
+    from worldmodel.data.formats.lerobot_data import video_windows
 
     if not folder.exists():
         rest = tuple(key for key in store.keys if key not in (*cameras, STATE, ACTION))

@@ -13,7 +13,7 @@ from worldmodel.collect.demonstrate import Recipe, record
 from worldmodel.collect.robosuite_stage import OURS
 from worldmodel.config import UserError
 from worldmodel.data import StoreWriter
-from worldmodel.data.conventions import relative_dimensions
+from worldmodel.data.formats.conventions import relative_dimensions
 from worldmodel.schema import ACTION, STATE, Episode
 from worldmodel.sims.gymnasium.discover import discover
 from worldmodel.sims.gymnasium.env import Face, GymEnv, open_env

@@ -1,5 +1,6 @@
-"""Recorded experience on disk: a Zarr 3 store that any Zarr reader opens, and its fast reader, writer and checker."""
+"""Recorded episodes on disk: a Zarr 3 store that any Zarr reader opens; its writer and checker load when asked for."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from worldmodel.data.layout import DamagedStoreError, InterruptedStoreError, StoreError
@@ -8,6 +9,8 @@ from worldmodel.data.store import EpisodeStore
 if TYPE_CHECKING:
     from worldmodel.data.verification import Damage, verify
     from worldmodel.data.writer import StoreWriter
+
+LAZY = {"Damage": "verification", "verify": "verification", "StoreWriter": "writer"}
 
 __all__ = [
     "Damage",
@@ -21,13 +24,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Writing and checking, loaded when asked for: who reads needs neither."""
-    if name in ("Damage", "verify"):
-        from worldmodel.data import verification
-
-        return getattr(verification, name)
-    if name == "StoreWriter":
-        from worldmodel.data.writer import StoreWriter
-
-        return StoreWriter
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """What only those need who write or check a store."""
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{LAZY[name]}"), name)

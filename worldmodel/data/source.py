@@ -18,7 +18,7 @@ def open_source(name: str, size: int = 0) -> EpisodeStore:
     Raises StoreError or FileNotFoundError (one line) where there is no such data.
     """
     if name.startswith(LEROBOT):
-        from worldmodel.data.lerobot_store import LeRobotStore  # ten seconds, and an extra
+        from worldmodel.data.formats.lerobot_store import LeRobotStore  # ten seconds, and an extra
 
         store: EpisodeStore = LeRobotStore(name.removeprefix(LEROBOT))
     else:

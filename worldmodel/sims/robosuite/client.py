@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from worldmodel.config import UserError, closest
-from worldmodel.data.conventions import absolute_from_ten
+from worldmodel.data.formats.conventions import absolute_from_ten
 from worldmodel.schema import STATE, image_key
 from worldmodel.sims.remote.install import python_of
 from worldmodel.sims.remote.process import Process

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.data.conventions import CLOSE, OPEN, OscPose, matrix_from_xyzw, six_from_matrix
+from worldmodel.data.formats.conventions import CLOSE, OPEN, OscPose, matrix_from_xyzw, six_from_matrix
 
 BIN = np.array([0.155, 0.345])
 """Where the can is let go, x and y in metres, world frame: its own quarter of the second bin is 0.1 to 0.295 by 0.28 to

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.data.hdf5 import Demo, Head
+from worldmodel.data.formats.hdf5 import Demo, Head
 from worldmodel.sims.robosuite.client import RobosuiteEnv
 
 ROBOSUITE = 1

@@ -42,15 +42,15 @@ def convert(config: ConvertConfig) -> int:
     """Convert; ValueError where nothing knows the way. Each branch imports its own layout's module."""
     kind = kind_of(config.source)
     if (kind, config.to) == ("robomimic", "store"):
-        from worldmodel.data.robomimic_files import to_store
+        from worldmodel.data.formats.robomimic_files import to_store
 
         return to_store(config)
     if (kind, config.to) == ("store", "robomimic"):
-        from worldmodel.data.robomimic_files import from_store
+        from worldmodel.data.formats.robomimic_files import from_store
 
         return from_store(config)
     if (kind, config.to) in (("lerobot", "store"), ("store", "lerobot")):
-        from worldmodel.data import lerobot_convert as lerobot
+        from worldmodel.data.formats import lerobot_convert as lerobot
 
         without = tuple(filter(None, config.without.split(",")))
         if config.to == "store":

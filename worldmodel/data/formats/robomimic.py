@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from worldmodel.data.card import asked_of
-from worldmodel.data.conventions import (
+from worldmodel.data.formats.conventions import (
     OscPose,
     deltas_by,
     matrix_from_xyzw,
@@ -25,7 +25,7 @@ from worldmodel.data.conventions import (
     ten_from_absolute,
     xyzw_from_wxyz,
 )
-from worldmodel.data.hdf5 import Demo, Head, from_json, number_of, to_json
+from worldmodel.data.formats.hdf5 import Demo, Head, from_json, number_of, to_json
 from worldmodel.data.store import EpisodeStore
 from worldmodel.schema import ACTION, EXECUTED, IMAGES, STATE, Episode
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from worldmodel.data.computed import ComputedView
-from worldmodel.data.conventions import relative_dimensions
+from worldmodel.data.formats.conventions import relative_dimensions
+from worldmodel.data.formats.lerobot_data import REGULAR, Recording
 from worldmodel.data.layout import StoreError, digest
-from worldmodel.data.lerobot_data import REGULAR, Recording
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.views import ResidentView, View
 from worldmodel.schema import ACTION, CONTROL_HZ, IMAGES, STATE, Episode, image_key

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import track
 
 import worldmodel
-from worldmodel.data import hdf5
 from worldmodel.data.card import pass_on
+from worldmodel.data.formats import hdf5
+from worldmodel.data.formats.robomimic import Reader, demos_of, head_of
 from worldmodel.data.layout import StoreError
-from worldmodel.data.robomimic import Reader, demos_of, head_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.writer import StoreWriter
 from worldmodel.schema import ACTION, STATE

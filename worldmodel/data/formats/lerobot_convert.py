@@ -16,9 +16,9 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worldmodel.data.card import asked_of, pass_on
+from worldmodel.data.formats.lerobot_data import H264, REGULAR, DatasetWriter, Kept, Plan, encoder_of
+from worldmodel.data.formats.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
 from worldmodel.data.layout import BLOCK_STEPS, KEPT, SUMS, StoreError, hashes
-from worldmodel.data.lerobot_data import H264, REGULAR, DatasetWriter, Kept, Plan, encoder_of
-from worldmodel.data.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
 from worldmodel.data.source import LEROBOT
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.writer import StoreWriter
