@@ -114,7 +114,7 @@ def test_a_microphone_is_recorded_and_told_of(tmp_path, capsys):
     assert not audio[0].any() and audio.any(axis=1).mean() > 0.3
     assert store.meta["provenance"]["environment"]["lift_can"]["microphone"] == 8000
     assert verify(store.path) == []
-    assert summary(store)["audio"]["hertz"] == 8000
+    assert summary(store)["waveforms"]["observation.audio"]["hertz"] == 8000
     info(InspectConfig(str(store.path)))
     assert "something heard on" in capsys.readouterr().out
     with pytest.raises(UserError, match="microphone=True, asked for microphone=False"):

@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw
 
 from worldmodel.data.clips import tolerance
 from worldmodel.data.store import EpisodeStore
-from worldmodel.schema import ACTION, AUDIO, AUDIO_HZ, EXECUTED, cameras_of, image_key
+from worldmodel.schema import ACTION, EXECUTED, cameras_of, image_key
 
-QUIET = 1e-3
-"""Samples below this are silence, of 1."""
+WAVEFORM, QUIET = 32, 1e-3
+"""Numbers of one control step from which an array is a waveform, and the amplitude below which it is at rest."""
 
 
 def summary(store: EpisodeStore) -> dict[str, Any]:
@@ -23,7 +23,8 @@ def summary(store: EpisodeStore) -> dict[str, Any]:
     "length" is in control steps;
     "actions" gives per dimension the lowest and highest value and the 1 and 99 % quantiles of the expert's labels;
     "pushed" is the share of steps on which something else than the label was sent (noise on every step aside);
-    "audio" gives the microphone's rate in hertz, the loudest sample and the share of steps on which anything was heard.
+    "waveforms" gives of each its rate in hertz, its largest amplitude ("peak") and the share of steps on which it was
+    not at rest ("active").
     """
     lengths = np.diff(store.ends, prepend=0)
     record: dict[str, Any] = {
@@ -51,9 +52,12 @@ def summary(store: EpisodeStore) -> dict[str, Any]:
         if EXECUTED in store.keys:
             off = np.abs(store.array(EXECUTED)[:] - actions)
             record["pushed"] = float((off > tolerance(store)).any(axis=1).mean())
-    if AUDIO in store.keys:
-        loud = np.abs(store.array(AUDIO)[:]).max(axis=1)
-        record["audio"] = {"hertz": AUDIO_HZ, "peak": float(loud.max()), "heard": float((loud > QUIET).mean())}
+    record["waveforms"] = {}
+    for key, entry in store.meta["arrays"].items():
+        if entry["dtype"] == "float32" and len(entry["row"]) == 1 and entry["row"][0] >= WAVEFORM:
+            loud = np.abs(store.array(key)[:]).max(axis=1)
+            rest = {"peak": float(loud.max()), "active": float((loud > QUIET).mean())}
+            record["waveforms"][key] = {"hertz": round(entry["row"][0] * store.rate)} | rest
     return record
 
 

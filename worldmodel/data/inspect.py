@@ -78,10 +78,8 @@ def _facts(record: dict[str, Any]) -> Table:
     }
     if "pushed" in record:
         rows["pushed off the label"] = f"{100 * record['pushed']:.1f} % of steps"
-    if "audio" in record:
-        audio = record["audio"]
-        heard = f"something heard on {100 * audio['heard']:.0f} % of steps, peak {audio['peak']:.2f}"
-        rows["audio"] = f"{audio['hertz']} Hz, {heard}"
+    for key, wave in record["waveforms"].items():
+        rows[key] = f"{wave['hertz']} Hz, active on {100 * wave['active']:.0f} % of steps, peak {wave['peak']:.2f}"
     for name, value in rows.items():
         table.add_row(name, escape(value), style="bold" if name == "store" else None)
     for name, value in provenance.items():

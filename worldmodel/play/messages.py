@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from worldmodel.config import closest
 from worldmodel.evaluate.frozen import SPLITS
@@ -16,23 +17,39 @@ MAX_BYTES = 2048
 """Longest message that a page may send; the longest that ours sends has about 100 bytes."""
 EYES = ("imagined", "real")
 """Which observation a policy that drives is shown."""
+PLACES = {"seed": {"number"}, "start": {"split", "number"}, "data": {"number", "step"}}
+"""The fields that each kind of place has."""
+EXPECTED = {
+    "move": "three numbers from -1 to 1",
+    **dict.fromkeys(("number", "step", "tick"), "a whole number, 0 or more"),
+    **dict.fromkeys(("on", "grip"), "true or false"),
+    "sees": f"one of {', '.join(EYES)}",
+    "split": f"one of {', '.join(SPLITS)}",
+}
+"""What a field must be, for error messages."""
+
+type Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+type Unit = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
 
 class MessageError(ValueError):
     """A message that cannot be understood, in one line that says what was expected. Nothing has happened then."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag=str.lower):
+    """What a page sends: its class's name in small letters is its ``type``."""
+
+
+class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where to begin: ``seed`` number, frozen start ``number`` of a split, or a data set's ``step`` of an episode.
 
     kind: "seed", "start" or "data". number: the seed, the start or the episode.
     """
 
-    kind: str
-    number: int
-    split: str = SPLITS[0]
-    step: int = 0
+    kind: Literal["seed", "start", "data"]
+    number: Count
+    split: Literal["validation", "test"] = "validation"
+    step: Count = 0
 
     def __str__(self) -> str:
         if self.kind == "data":
@@ -40,56 +57,49 @@ class Place:
         return f"{self.split} start {self.number}" if self.kind == "start" else f"seed {self.number}"
 
 
-@dataclass(frozen=True)
-class Drive:
+class Drive(Message, frozen=True):
     """Velocity wanted, each of x, y, z from -1 to 1, and whether the gripper is to be closed."""
 
-    move: tuple[float, float, float]
+    move: tuple[Unit, Unit, Unit]
     grip: bool
 
 
-@dataclass(frozen=True)
-class Pause:
+class Pause(Message, frozen=True):
     """Hold the clock, or let it run."""
 
     on: bool
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Message, frozen=True):
     """One control step, with the clock held."""
 
 
-@dataclass(frozen=True)
-class Reset:
+class Reset(Message, frozen=True):
     """Begin anew."""
 
     place: Place
 
 
-@dataclass(frozen=True)
-class LetPolicy:
+class LetPolicy(Message, frozen=True, tag="policy"):
     """Let the policy drive, seeing what is ``imagined`` or what is ``real``; or take over again."""
 
     on: bool
-    sees: str
+    sees: Literal["imagined", "real"]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Message, frozen=True):
     """Begin a clip, or finish it."""
 
     on: bool
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Message, frozen=True):
     """The page has drawn packet ``tick``; the next one may come."""
 
-    tick: int
+    tick: Count
 
 
-type Message = Drive | Pause | Step | Reset | LetPolicy | Record | Seen
+KINDS = {str(kind.__struct_config__.tag): kind for kind in (Drive, Pause, Step, Reset, LetPolicy, Record, Seen)}
 
 
 def parse(text: str | bytes | None) -> Message:
@@ -102,13 +112,41 @@ def parse(text: str | bytes | None) -> Message:
         values = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"a message is JSON: {' '.join(str(error).split())[:80]}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("type"), str):
+    if not isinstance(values, dict) or not isinstance(kind := values.get("type"), str):
         raise MessageError("a message is a JSON object with a 'type'")
-    kind = values.pop("type")
-    if kind not in READERS:
-        raise MessageError(f"type {kind[:40]!r} is none of ours; {closest(kind[:40], READERS)}")
-    message, readers = READERS[kind]
-    return message(**_fields(kind, values, readers))
+    if kind not in KINDS:
+        raise MessageError(f"type {kind[:40]!r} is none of ours; {closest(kind[:40], KINDS)}")
+    try:
+        if kind == "reset" and "place" in values:
+            _check_place(values["place"])
+        return msgspec.convert(values, KINDS[kind])
+    except msgspec.ValidationError as error:
+        raise MessageError(_explained(kind, values, str(error))) from None
+
+
+def _check_place(place: Any) -> None:
+    """Every kind of place has fields of its own; what they hold is checked with the rest."""
+    if not isinstance(place, dict) or not isinstance(kind := place.get("kind"), str) or kind not in PLACES:
+        raise MessageError(f"reset.place has a 'kind': one of {', '.join(PLACES)}")
+    for name in sorted(PLACES[kind] ^ (place.keys() - {"kind"})):
+        wrong = "lacks the field" if name in PLACES[kind] else "has no field"
+        raise MessageError(f"reset.place of kind {kind} {wrong} {name[:40]!r}; expected: {', '.join(PLACES[kind])}")
+
+
+def _explained(kind: str, values: Mapping[str, Any], error: str) -> str:
+    """What msgspec found wrong, in our words: "Expected `bool`, got `int` - at `$.on`" is about the field ``on``."""
+    if found := re.match(r"Object (missing required|contains unknown) field `(.*?)`", error):
+        wrong = "lacks the field" if found[1].startswith("missing") else "has no field"
+        names = ", ".join(field.name for field in msgspec.structs.fields(KINDS[kind]))
+        return f"{kind!r} {wrong} {found[2][:40]!r}; expected: {names or 'none'}"
+    path = re.split(r"[`\[]", error.rpartition("`$.")[2])[0]
+    field = path.rpartition(".")[2]
+    where = f"place of kind {values['place']['kind']}.{field}" if path.startswith("place.") else path
+    return f"{kind}.{where} is {EXPECTED[field]}"
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number")
 
 
 def pack(header: Mapping[str, Any], pictures: Sequence[tuple[str, str, bytes]]) -> bytes:
@@ -130,74 +168,3 @@ def unpack(packet: bytes) -> tuple[dict[str, Any], list[bytes]]:
         pictures.append(packet[at : at + entry["bytes"]])
         at += entry["bytes"]
     return header, pictures
-
-
-type Reader = Callable[[str, Any], Any]
-
-
-def _fields(kind: str, values: Mapping[str, Any], readers: Mapping[str, Reader]) -> dict[str, Any]:
-    """Every field of ``readers`` read and checked; MessageError where one is missing or unknown."""
-    for name in values:
-        if name not in readers:
-            raise MessageError(f"{kind!r} has no field {name[:40]!r}; expected: {', '.join(readers) or 'none'}")
-    for name in readers:
-        if name not in values:
-            raise MessageError(f"{kind!r} lacks the field {name!r}")
-    return {name: read(f"{kind}.{name}", values[name]) for name, read in readers.items()}
-
-
-def _yes(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise MessageError(f"{name} is true or false")
-    return value
-
-
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
-        raise MessageError(f"{name} is a whole number, 0 or more")
-    return value
-
-
-def _one_of(known: Sequence[str]) -> Reader:
-    def read(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in known:
-            raise MessageError(f"{name} is one of {', '.join(known)}")
-        return value
-
-    return read
-
-
-def _velocity(name: str, value: Any) -> tuple[float, float, float]:
-    numbers = value if isinstance(value, list) else []
-    fit = [isinstance(v, int | float) and not isinstance(v, bool) and -1 <= v <= 1 for v in numbers]
-    if len(numbers) != 3 or not all(fit) or not all(map(math.isfinite, numbers)):
-        raise MessageError(f"{name} is three numbers from -1 to 1")
-    return (float(numbers[0]), float(numbers[1]), float(numbers[2]))
-
-
-def _place(name: str, value: Any) -> Place:
-    if not isinstance(value, dict) or value.get("kind") not in PLACES:
-        raise MessageError(f"{name} has a 'kind': one of {', '.join(PLACES)}")
-    kind = value["kind"]
-    rest = {key: given for key, given in value.items() if key != "kind"}
-    return Place(kind, **_fields(f"{name} of kind {kind}", rest, PLACES[kind]))
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number")
-
-
-PLACES: dict[str, dict[str, Reader]] = {
-    "seed": {"number": _count},
-    "start": {"split": _one_of(SPLITS), "number": _count},
-    "data": {"number": _count, "step": _count},
-}
-READERS: dict[str, tuple[Callable[..., Message], dict[str, Reader]]] = {
-    "drive": (Drive, {"move": _velocity, "grip": _yes}),
-    "pause": (Pause, {"on": _yes}),
-    "step": (Step, {}),
-    "reset": (Reset, {"place": _place}),
-    "policy": (LetPolicy, {"on": _yes, "sees": _one_of(EYES)}),
-    "record": (Record, {"on": _yes}),
-    "seen": (Seen, {"tick": _count}),
-}

@@ -10,7 +10,7 @@ import numpy as np
 
 from worldmodel.data import EpisodeStore
 
-OK, LOOK, BAD, SKIPPED = "ok", "look", "bad", "skipped"
+OK, WARN, FAIL, SKIPPED = "ok", "warn", "fail", "skipped"
 """Nothing found; a person should look; do not train on it as it is; could not be checked (``seen`` says why)."""
 SHOWN = 8
 """Episodes named in a line; the record holds all of them."""
@@ -37,9 +37,9 @@ class Finding:
 
 
 def worst(findings: Iterable[Finding]) -> str:
-    """The verdict on all of them: bad before look before ok."""
+    """The verdict on all of them: fail before warn before ok."""
     verdicts = {finding.verdict for finding in findings}
-    return next((verdict for verdict in (BAD, LOOK) if verdict in verdicts), OK)
+    return next((verdict for verdict in (FAIL, WARN) if verdict in verdicts), OK)
 
 
 def episodes_of(store: EpisodeStore, steps: Sequence[int] | np.ndarray) -> tuple[int, ...]:

@@ -18,14 +18,14 @@ from worldmodel.config import UserError, option
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.files import write_json
-from worldmodel.quality import leakage, sights, signals
-from worldmodel.quality.finding import BAD, LOOK, OK, SKIPPED, Finding, worst
+from worldmodel.quality import camera_checks, leakage, signal_checks
+from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, worst
 from worldmodel.quality.frames import track
 from worldmodel.schema import ACTION, cameras_of
 
-COLOURS = {OK: "green", LOOK: "yellow", BAD: "bold red", SKIPPED: "dim"}
-SICK = 1
-"""Exit code where a check is ``bad``."""
+COLOURS = {OK: "green", WARN: "yellow", FAIL: "bold red", SKIPPED: "dim"}
+FAILED = 1
+"""Exit code where a check fails."""
 
 type Limits = tuple[Sequence[float], Sequence[float]]
 
@@ -42,7 +42,7 @@ class HealthConfig:
 
 
 def health(config: HealthConfig) -> int:
-    """Examine a store; 1 where anything is bad, else 0."""
+    """Examine a store; 1 where any check fails, else 0."""
     store = open_source(config.store)
     others = [leakage.opposite(name.strip()) for name in (config.against or "").split(",") if name.strip()]
     others += leakage.frozen_for(store.tasks) if config.starts else []
@@ -58,7 +58,7 @@ def health(config: HealthConfig) -> int:
         print(json.dumps(record, indent=1))
     else:
         _tell(store, findings)
-    return SICK if record["verdict"] == BAD else 0
+    return FAILED if record["verdict"] == FAIL else 0
 
 
 def examine(store: EpisodeStore, others: Sequence[leakage.Openings] = (), quiet: bool = False) -> list[Finding]:
@@ -69,13 +69,13 @@ def examine(store: EpisodeStore, others: Sequence[leakage.Openings] = (), quiet:
         bar = progress.add_task("", total=store.steps * len(cameras))
         advance: Callable[[int], object] = lambda frames: progress.advance(bar, frames)  # noqa: E731
         tracks = {camera: track(store, camera, advance) for camera in cameras}
-    broken = signals.finite(store)
-    findings = [signals.lengths(store), broken]
+    broken = signal_checks.finite(store)
+    findings = [signal_checks.lengths(store), broken]
     if broken.verdict == OK:  # quantiles of NaN say nothing
-        findings += [signals.degenerate(store), signals.idle(store), signals.jumps(store)]
-        findings += [signals.bounds(store, limits_of(store)), sights.timing(store, tracks)]
-        findings += [sights.repeated_frames(store, tracks)]
-    findings += [sights.cameras(store, tracks), sights.repeated_episodes(store)]
+        findings += [signal_checks.degenerate(store), signal_checks.idle(store), signal_checks.jumps(store)]
+        findings += [signal_checks.bounds(store, limits_of(store)), camera_checks.timing(store, tracks)]
+        findings += [camera_checks.repeated_frames(store, tracks)]
+    findings += [camera_checks.cameras(store, tracks), camera_checks.repeated_episodes(store)]
     ours = leakage.of_store(store) if others else None
     return findings + [leakage.leakage(ours, other) for other in others if ours is not None]
 
@@ -112,5 +112,5 @@ def _tell(store: EpisodeStore, findings: Sequence[Finding]) -> None:
         verdict = f"[{COLOURS[found.verdict]}]{found.verdict}[/]"
         table.add_row(found.check, verdict, escape(found.seen), found.named(), escape(found.advice))
     Console().print(table)
-    counts = ", ".join(f"{sum(f.verdict == v for f in findings)} {v}" for v in (OK, LOOK, BAD, SKIPPED))
+    counts = ", ".join(f"{sum(f.verdict == v for f in findings)} {v}" for v in (OK, WARN, FAIL, SKIPPED))
     print(f"{store.path}: {worst(findings)} ({counts}); {store.episodes} episodes, {store.steps} steps")

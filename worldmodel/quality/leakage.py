@@ -13,7 +13,7 @@ from worldmodel.assets import asset
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.evaluate.frozen import SPLITS, STATE, Starts
-from worldmodel.quality.finding import BAD, LOOK, OK, SKIPPED, Finding
+from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding
 from worldmodel.schema import IMAGES
 from worldmodel.sims.gymnasium.name import slug
 
@@ -85,7 +85,7 @@ def leakage(ours: Openings, theirs: Openings) -> Finding:
     check = f"leakage: {theirs.name}"
     if ours.fingerprint and ours.fingerprint == theirs.fingerprint:
         everything = tuple(range(ours.episodes))
-        return Finding(check, BAD, "it is the same store", everything, "split the episodes, or collect others to test")
+        return Finding(check, FAIL, "it is the same store", everything, "split the episodes, or collect others to test")
     shared = {"simulator states": _common(ours.states, theirs.states), "seeds": _common(ours.seeds, theirs.seeds)}
     for key in ours.frames.keys() & theirs.frames.keys():
         camera = key.split()[0].removeprefix(IMAGES)
@@ -99,7 +99,7 @@ def leakage(ours: Openings, theirs: Openings) -> Finding:
     episodes = tuple(sorted(set().union(*found.values())))
     seen = ", ".join(f"{len(where)} same {what}" for what, where in found.items())
     advice = "leave these episodes out of training, or collect with another seed="
-    return Finding(check, LOOK if found.keys() == {"seeds"} else BAD, seen, episodes, advice)
+    return Finding(check, WARN if found.keys() == {"seeds"} else FAIL, seen, episodes, advice)
 
 
 def digest(state: np.ndarray) -> str:

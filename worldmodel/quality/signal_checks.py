@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from worldmodel.data import EpisodeStore
-from worldmodel.quality.finding import BAD, LOOK, OK, SKIPPED, Finding, episodes_of, percent
+from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, episodes_of, percent
 from worldmodel.schema import ACTION, EXECUTED, STATE
 
 SIGNALS = (STATE, ACTION, EXECUTED)
@@ -63,7 +63,7 @@ def finite(store: EpisodeStore) -> Finding:
     if not named:
         return Finding(check, OK, "states and actions are finite")
     advice = "leave these episodes out: one NaN ends a training run"
-    return Finding(check, BAD, f"NaN or infinite: {', '.join(named)}", episodes_of(store, broken.nonzero()[0]), advice)
+    return Finding(check, FAIL, f"NaN or infinite: {', '.join(named)}", episodes_of(store, broken.nonzero()[0]), advice)
 
 
 def degenerate(store: EpisodeStore) -> Finding:
@@ -82,7 +82,7 @@ def degenerate(store: EpisodeStore) -> Finding:
         return Finding(check, OK, f"every dimension of {', '.join(keys)} moves")
     told = ", ".join(dead[:6]) + (f" and {len(dead) - 6} more" if len(dead) > 6 else "")
     advice = "a joint or channel was not recorded, or is not needed: record it or leave it out"
-    return Finding(check, BAD if whole else LOOK, told, (), advice)
+    return Finding(check, FAIL if whole else WARN, told, (), advice)
 
 
 def idle(store: EpisodeStore) -> Finding:
@@ -101,7 +101,7 @@ def idle(store: EpisodeStore) -> Finding:
         return Finding(check, OK, rest)
     seen = f"{long.sum()} stretches, the longest {lengths.max() / store.rate:.1f} s, "
     seen += f"{percent(lengths[long].sum(), store.steps)} of all steps"
-    verdict = BAD if lengths[long].sum() > store.steps / 2 else LOOK
+    verdict = FAIL if lengths[long].sum() > store.steps / 2 else WARN
     advice = "trim them: a policy that imitates waiting may wait for ever"
     return Finding(check, verdict, seen, episodes_of(store, starts[long]), advice)
 
@@ -124,7 +124,7 @@ def jumps(store: EpisodeStore) -> Finding:
         named += [f"dimension {i}: {here.sum()} up to {steps[here, i].max():.3g}"] if here.any() else []
     if not named:
         return Finding(check, OK, "steps are of one kind")
-    verdict = BAD if leap.sum() > 0.01 * store.steps else LOOK
+    verdict = FAIL if leap.sum() > 0.01 * store.steps else WARN
     advice = "look at these moments with `data view`: a dropped packet, a wrapped angle, or a reset in mid-episode"
     return Finding(check, verdict, "; ".join(named), episodes_of(store, leap.nonzero()[0]), advice)
 
@@ -149,7 +149,7 @@ def bounds(store: EpisodeStore, limits: tuple[Sequence[float], Sequence[float]] 
         named += [f"{key}[{i}] at {here[:, i].sum()} steps" for i in np.flatnonzero(here.any(axis=0))]
     if not named:
         return Finding(check, OK, "inside the env's range")
-    verdict = BAD if beyond.sum() > 0.01 * store.steps else LOOK
+    verdict = FAIL if beyond.sum() > 0.01 * store.steps else WARN
     advice = "the env clips these: check units, scaling and reference frame"
     return Finding(check, verdict, "outside: " + ", ".join(named), episodes_of(store, beyond.nonzero()[0]), advice)
 
@@ -166,7 +166,7 @@ def lengths(store: EpisodeStore) -> Finding:
     shown = ", ".join(str(length) for length in steps[odd][:6])
     advice = "an aborted or forgotten recording: look, then leave it out"
     told = f"{odd.sum()} outliers of {shown} steps; all: {seen}"
-    return Finding(check, LOOK, told, tuple(odd.nonzero()[0].tolist()), advice)
+    return Finding(check, WARN, told, tuple(odd.nonzero()[0].tolist()), advice)
 
 
 def _present(store: EpisodeStore) -> list[str]:

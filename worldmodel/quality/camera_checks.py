@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 
 from worldmodel.data import EpisodeStore
 from worldmodel.data.layout import checksum
-from worldmodel.quality.finding import BAD, LOOK, OK, SKIPPED, Finding, episodes_of, percent
+from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, episodes_of, percent
 from worldmodel.quality.frames import Track
-from worldmodel.quality.signals import changes, inside, moves, rows
+from worldmodel.quality.signal_checks import changes, inside, moves, rows
 from worldmodel.schema import ACTION, IMAGES, STATE
 
 DARK, BLANK, BURNT_SHARE = 12.0, 2.0, 0.6
@@ -41,7 +41,7 @@ def cameras(store: EpisodeStore, tracks: Tracks) -> Finding:
                 named.append(f"{camera}: {percent(where.sum(), store.steps)} of frames {kind}")
                 poor |= where
         poor_steps |= poor
-        verdict = BAD if poor.mean() > 0.5 else max(verdict, LOOK if poor.any() else OK, key=(OK, LOOK, BAD).index)
+        verdict = FAIL if poor.mean() > 0.5 else max(verdict, WARN if poor.any() else OK, key=(OK, WARN, FAIL).index)
     if not named:
         levels = ", ".join(f"{name} mean grey level {seen.brightness.mean():.0f}" for name, seen in tracks.items())
         return Finding(check, OK, levels)
@@ -68,7 +68,7 @@ def repeated_frames(store: EpisodeStore, tracks: Tracks) -> Finding:
     if not named:
         return Finding(check, OK, f"every frame is new where the robot moves ({moved.sum()} steps)")
     advice = "the camera is slower than the recording, or dropped frames: lower the rate, or drop the repeated steps"
-    verdict = BAD if share > 0.1 else LOOK
+    verdict = FAIL if share > 0.1 else WARN
     return Finding(check, verdict, "; ".join(named), episodes_of(store, where.nonzero()[0]), advice)
 
 
@@ -94,7 +94,7 @@ def repeated_episodes(store: EpisodeStore) -> Finding:
     extra = sum(len(group) - 1 for group in copies)
     advice = "keep one of each: copies weigh double, and one of them may be held out"
     return Finding(
-        check, BAD, f"{extra} copies: {shown}", tuple(sorted(episode for group in copies for episode in group)), advice
+        check, FAIL, f"{extra} copies: {shown}", tuple(sorted(episode for group in copies for episode in group)), advice
     )
 
 
@@ -125,7 +125,7 @@ def timing(store: EpisodeStore, tracks: Tracks) -> Finding:
     if not named:
         return Finding(check, OK, f"{store.steps} frames each; " + ", ".join(told))
     advice = "shift the frames by so many steps, or record with the cameras' own times"
-    return Finding(check, BAD if worst > 2 else LOOK, "; ".join(named + told), (), advice)
+    return Finding(check, FAIL if worst > 2 else WARN, "; ".join(named + told), (), advice)
 
 
 def _frozen(store: EpisodeStore, seen: Track) -> Bool[np.ndarray, " T"]:
@@ -173,6 +173,6 @@ def _uneven(store: EpisodeStore) -> Finding | None:
     if usual > 0 and not odd.any():
         return None
     seen = f"{odd.sum()} of {within.sum()} steps are not {1000 * usual:.1f} ms after the one before"
-    verdict = BAD if usual <= 0 or odd.sum() > 0.01 * within.sum() else LOOK
+    verdict = FAIL if usual <= 0 or odd.sum() > 0.01 * within.sum() else WARN
     advice = "frames were dropped or times are wrong: resample, or leave these episodes out"
     return Finding("camera timing", verdict, seen, episodes_of(store, odd.nonzero()[0]), advice)
