@@ -6,6 +6,7 @@ import pytest
 
 from worldmodel.play.messages import (
     MAX_BYTES,
+    Displayed,
     Drive,
     LetPolicy,
     MessageError,
@@ -13,7 +14,6 @@ from worldmodel.play.messages import (
     Place,
     Record,
     Reset,
-    Seen,
     Step,
     pack,
     parse,
@@ -35,7 +35,7 @@ from worldmodel.play.messages import (
         ('{"type": "reset", "place": {"kind": "data", "number": 3, "step": 9}}', Reset(Place("data", 3, step=9))),
         ('{"type": "policy", "on": true, "sees": "real"}', LetPolicy(True, "real")),
         ('{"type": "record", "on": false}', Record(False)),
-        ('{"type": "seen", "tick": 12}', Seen(12)),
+        ('{"type": "seen", "tick": 12}', Displayed(12)),
     ],
 )
 def test_what_a_page_may_say(text: str, message: object) -> None:

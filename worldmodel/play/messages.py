@@ -93,13 +93,13 @@ class Record(Message, frozen=True):
     on: bool
 
 
-class Seen(Message, frozen=True):
+class Displayed(Message, frozen=True, tag="seen"):
     """The page has drawn packet ``tick``; the next one may come."""
 
     tick: Count
 
 
-KINDS = {str(kind.__struct_config__.tag): kind for kind in (Drive, Pause, Step, Reset, LetPolicy, Record, Seen)}
+KINDS = {str(kind.__struct_config__.tag): kind for kind in (Drive, Pause, Step, Reset, LetPolicy, Record, Displayed)}
 
 
 def parse(text: str | bytes | None) -> Message:

@@ -21,7 +21,7 @@ WAITING = 64
 
 
 @dataclass(frozen=True)
-class Shot:
+class PlayedStep:
     """One control step: both observations and a line of text."""
 
     real: Arrays
@@ -29,7 +29,7 @@ class Shot:
     text: str
 
 
-class Recorder:
+class ClipRecorder:
     """Writes ``path``, an mp4 that says in its metadata what is generated and by which weights (``maker``).
 
     The file appears under its name only when it is whole. `close` it, or it never does.
@@ -38,14 +38,14 @@ class Recorder:
     def __init__(self, path: Path, cameras: tuple[str, ...], maker: str) -> None:
         self.path, self.cameras, self.steps, self.failed = path, cameras, 0, ""
         self.comment = f"{GENERATED} (by {maker}). Digital source type: {DIGITAL_SOURCE}"
-        self._shots: queue.Queue[Shot | None] = queue.Queue(WAITING)
+        self._shots: queue.Queue[PlayedStep | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._write, name="recorder")
         self._thread.start()
 
     def add(self, real: Arrays, imagined: Arrays, text: str) -> None:
         """Append one step; waits where the encoder is far behind."""
         if not self.failed:
-            self._shots.put(Shot(self._frames(real), self._frames(imagined), text))
+            self._shots.put(PlayedStep(self._frames(real), self._frames(imagined), text))
             self.steps += 1
 
     @property
@@ -76,7 +76,7 @@ class Recorder:
             while not self._shots.empty():  # nobody must wait for an encoder that is gone
                 self._shots.get_nowait()
 
-    def _pictures(self, first: Shot) -> Iterator[np.ndarray]:
+    def _pictures(self, first: PlayedStep) -> Iterator[np.ndarray]:
         for shot in chain([first], iter(self._shots.get, None)):
             rows = [
                 side_by_side(

@@ -12,10 +12,10 @@ from worldmodel.config import UserError
 from worldmodel.evaluate.simulators import Simulators
 from worldmodel.play.dreams import Dream
 from worldmodel.play.drive import Hand
-from worldmodel.play.messages import Drive, LetPolicy, Message, Pause, Place, Record, Reset, Seen, Step
+from worldmodel.play.messages import Displayed, Drive, LetPolicy, Message, Pause, Place, Record, Reset, Step
 from worldmodel.play.outbox import Outbox
 from worldmodel.play.pilot import Pilot
-from worldmodel.play.recorder import Recorder
+from worldmodel.play.recorder import ClipRecorder
 from worldmodel.play.stage import REFUSED
 from worldmodel.play.table import Table
 from worldmodel.play.watch import Stopwatch, measure, packet
@@ -61,7 +61,7 @@ class Session:
         self.closed = False
         self.heard = time.monotonic()
         self.both: Both | None = None
-        self.recorder: Recorder | None = None
+        self.recorder: ClipRecorder | None = None
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "play")
         self.simulators: Simulators = table.open_simulators()
@@ -84,7 +84,7 @@ class Session:
                 self._let_policy(on, sees)
             case Record(on):
                 self.wishes.record = on
-            case Seen(tick):
+            case Displayed(tick):
                 self.outbox.seen(tick)
                 return
         self._wake.set()

@@ -16,7 +16,7 @@ from worldmodel.evaluate.simulators import Simulators
 from worldmodel.play.dreams import Imagination
 from worldmodel.play.messages import Place
 from worldmodel.play.places import Places
-from worldmodel.play.recorder import Recorder
+from worldmodel.play.recorder import ClipRecorder
 from worldmodel.play.stage import PlayStages
 
 TIMEOUT = 30.0
@@ -59,10 +59,10 @@ class Table:
         with deaf_children():
             return Simulators(PlayStages(self.task, candidate.cameras, candidate.size), 1, 1, TIMEOUT)
 
-    def open_clip(self) -> Recorder:
+    def open_clip(self) -> ClipRecorder:
         """A recorder of a new file."""
         name = f"{self.task}-{time.strftime('%Y%m%d-%H%M%S')}-{next(self._numbers)}.mp4"
-        return Recorder(self.out / name, self.imagination.candidate.cameras, self.imagination.maker)
+        return ClipRecorder(self.out / name, self.imagination.candidate.cameras, self.imagination.maker)
 
     def told(self) -> dict[str, Any]:
         """What a page is told when it has taken its seat."""

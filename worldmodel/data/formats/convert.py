@@ -44,11 +44,11 @@ def convert(config: ConvertConfig) -> int:
     if (kind, config.to) == ("robomimic", "store"):
         from worldmodel.data.formats.robomimic_files import to_store
 
-        return to_store(config)
+        return to_store(Path(config.source), Path(config.out), config.actions, config.state)
     if (kind, config.to) == ("store", "robomimic"):
         from worldmodel.data.formats.robomimic_files import from_store
 
-        return from_store(config)
+        return from_store(Path(config.source), Path(config.out), config.compress)
     if (kind, config.to) in (("lerobot", "store"), ("store", "lerobot")):
         from worldmodel.data.formats import lerobot_convert as lerobot
 

@@ -16,7 +16,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worldmodel.data.card import asked_of, pass_on
-from worldmodel.data.formats.lerobot_data import H264, REGULAR, DatasetWriter, Kept, Plan, encoder_of
+from worldmodel.data.formats.lerobot_data import H264, REGULAR, DatasetPlan, DatasetWriter, Kept, encoder_of
 from worldmodel.data.formats.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
 from worldmodel.data.layout import BLOCK_STEPS, KEPT, SUMS, StoreError, hashes
 from worldmodel.data.source import LEROBOT
@@ -89,7 +89,7 @@ def from_store(
         pass_on(asked, partial, fingerprint_of(partial))  # beside meta: what lies in there names the content
 
 
-def plan_for(store: EpisodeStore, frames: str, without: Sequence[str]) -> Plan:
+def plan_for(store: EpisodeStore, frames: str, without: Sequence[str]) -> DatasetPlan:
     """What the data set will look like: its columns in the order that they had, or else in the store's."""
     if store.rate != int(store.rate):
         raise StoreError(f"{store.path} has {store.rate:g} steps a second; LeRobot knows whole numbers only")
@@ -105,7 +105,7 @@ def plan_for(store: EpisodeStore, frames: str, without: Sequence[str]) -> Plan:
     ordered = {key: features[key] for key in before if key in features} | features
     videos = [before[key] for key in before if before[key]["dtype"] == "video" and key in features]
     tasks = tuple(map(str, kept.meta.tasks.sort_values("task_index").index)) if kept else store.tasks
-    return Plan(int(store.rate), ordered, tasks, encoder_of(videos[0]) if videos else H264, kept)
+    return DatasetPlan(int(store.rate), ordered, tasks, encoder_of(videos[0]) if videos else H264, kept)
 
 
 def _feature(store: EpisodeStore, key: str, frames: str, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _feature(store: EpisodeStore, key: str, frames: str, before: Mapping[str, An
     return dict(before) or {"dtype": kind.name, "shape": row or (1,), "names": None}
 
 
-def _add(writer: DatasetWriter, store: EpisodeStore, episode: Episode, plan: Plan) -> None:
+def _add(writer: DatasetWriter, store: EpisodeStore, episode: Episode, plan: DatasetPlan) -> None:
     arrays: dict[str, Any] = {}
     for key, values in episode.arrays.items():
         theirs = _theirs(store, key)

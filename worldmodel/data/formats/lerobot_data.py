@@ -134,7 +134,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DatasetPlan:
     """What a new data set is to look like. ``encoder``: of videos, by LeRobot's names; empty for its own default."""
 
     fps: int
@@ -147,7 +147,7 @@ class Plan:
 class DatasetWriter:
     """Writes a data set into a folder that must not exist yet; complete once ``finish`` has returned."""
 
-    def __init__(self, root: Path, plan: Plan) -> None:
+    def __init__(self, root: Path, plan: DatasetPlan) -> None:
         self.root, self.plan, kept = root, plan, plan.kept
         videos = any(feature["dtype"] == "video" for feature in plan.features.values())
         self.dataset = LeRobotDataset.create(
@@ -205,7 +205,7 @@ def video_windows(root: Path, cameras: Sequence[str], frames: int) -> Any:
 
 
 def encoder_of(feature: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a video was encoded with, as far as its description tells, for ``Plan.encoder``."""
+    """The settings that a video was encoded with, as far as its description tells, for ``DatasetPlan.encoder``."""
     config = RGBEncoderConfig.from_video_info(feature.get("info"))
     return {name: getattr(config, name) for name in ("vcodec", "pix_fmt", "g", "crf", "preset", "fast_decode")}
 

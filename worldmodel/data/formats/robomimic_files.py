@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -20,38 +20,23 @@ from worldmodel.data.writer import StoreWriter
 from worldmodel.schema import ACTION, STATE
 
 
-class Wish(Protocol):
-    """The part of ``ConvertConfig`` that matters here."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def out(self) -> str: ...
-    @property
-    def actions(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def compress(self) -> bool: ...
-
-
-def to_store(wish: Wish) -> int:
+def to_store(source: Path, out: Path, actions: str, state: str) -> int:
     """An .hdf5 file as a sealed store. An interrupted one goes on where it stopped; a finished one is left alone."""
-    with hdf5.DemoFile(wish.source) as file:
+    with hdf5.DemoFile(source) as file:
         first, head = file.demo(file.names[0]), file.head
-        parts = [part for part in wish.state.strip("[]").split(",") if part]
-        reader = Reader(head, first, parts, wish.actions == "absolute")
+        parts = [part for part in state.strip("[]").split(",") if part]
+        reader = Reader(head, first, parts, actions == "absolute")
         recipe = {
-            "source": Path(wish.source).name,
-            "bytes": Path(wish.source).stat().st_size,
+            "source": source.name,
+            "bytes": source.stat().st_size,
             "episodes": len(file.names),
-            "actions": wish.actions,
+            "actions": actions,
             "state": list(reader.parts),
         }
-        writer = _writer(Path(wish.out), wish, recipe, reader.provenance())
+        writer = _writer(out, source, recipe, reader.provenance())
         if writer is None:
-            pass_on(reader.said, wish.out, EpisodeStore.open(wish.out).fingerprint)  # it may have stopped before that
-            print(f"{wish.out} is complete: {len(file.names)} episodes; nothing to do")
+            pass_on(reader.said, out, EpisodeStore.open(out).fingerprint)  # it may have stopped before that
+            print(f"{out} is complete: {len(file.names)} episodes; nothing to do")
             return 0
         with writer:
             done = len(writer.records)
@@ -65,31 +50,30 @@ def to_store(wish: Wish) -> int:
                 writer.note(left_out=sorted(left_out))
                 print(f"left out (no row per step, or no numbers): {', '.join(sorted(left_out))}")
             if not reader.ours:  # one of our own stores says so itself
-                state = writer.read(STATE) if STATE in writer.spec else None
-                writer.note(relative=reader.relative(writer.read(ACTION), state))
+                states = writer.read(STATE) if STATE in writer.spec else None
+                writer.note(relative=reader.relative(writer.read(ACTION), states))
             writer.seal()
-    store = EpisodeStore.open(wish.out)
-    pass_on(reader.said, wish.out, store.fingerprint)
-    print(f"{wish.out}: {store.episodes} episodes, {store.steps} steps, {int(store.success.sum())} successful")
+    store = EpisodeStore.open(out)
+    pass_on(reader.said, out, store.fingerprint)
+    print(f"{out}: {store.episodes} episodes, {store.steps} steps, {int(store.success.sum())} successful")
     print(f"fingerprint {store.fingerprint}")
     return 0
 
 
-def from_store(wish: Wish) -> int:
+def from_store(source: Path, out: Path, compress: bool) -> int:
     """A store as an .hdf5 file, which appears under its name once it is whole. FileExistsError where there is one."""
-    out = Path(wish.out)
     if out.suffix.lower() not in (".hdf5", ".h5"):
-        raise ValueError(f"out={wish.out}: expected a file name ending in .hdf5")
+        raise ValueError(f"out={out}: expected a file name ending in .hdf5")
     if out.exists():
         raise FileExistsError(f"{out} already exists; choose another name or remove it")
-    store = EpisodeStore.open(wish.source)
+    store = EpisodeStore.open(source)
     demos = _shown(demos_of(store), "demonstrations", store.episodes)
-    count = hdf5.write(out, head_of(store), demos, wish.compress)
+    count = hdf5.write(out, head_of(store), demos, compress)
     print(f"{out}: {count} demonstrations, {store.steps} steps, {out.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
-def _writer(path: Path, wish: Wish, recipe: dict[str, Any], more: dict[str, Any]) -> StoreWriter | None:
+def _writer(path: Path, source: Path, recipe: dict[str, Any], more: dict[str, Any]) -> StoreWriter | None:
     """A writer for a new or an interrupted store; None where the same conversion is complete."""
     if StoreWriter.resumable(path):
         writer = StoreWriter.resume(path)
@@ -103,7 +87,7 @@ def _writer(path: Path, wish: Wish, recipe: dict[str, Any], more: dict[str, Any]
         raise StoreError(f"{path} holds another store; choose another out= or remove it")
     provenance = {
         "recipe": recipe,
-        "command": f"worldmodel data convert {wish.source} out={wish.out}",
+        "command": f"worldmodel data convert {source} out={path}",
         "licence": "unknown",
         "version": worldmodel.__version__,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
