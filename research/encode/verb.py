@@ -18,7 +18,8 @@ from research.encode.encoder import Encoder
 from research.encode.encoders import ENCODERS
 from worldmodel.config import UserError, closest, option
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter
-from worldmodel.data.features import channels_of, feature_key
+from worldmodel.data.features import channels_of
+from worldmodel.data.layout import feature_key
 from worldmodel.data.source import frame_side, open_source
 from worldmodel.schema import Episode, cameras_of, image_key
 

@@ -101,7 +101,7 @@ def test_it_teaches_what_our_own_training_teaches(tmp_path: Path, mode: str, noi
     """One batch of a mode through `worldmodel train` and through LeRobot: the same clip, roles, noise and losses."""
     from lerobot_policy_worldmodel.learning import LeRobotDraws
 
-    from worldmodel.data.lerobot_convert import from_store
+    from worldmodel.data.formats.lerobot_convert import from_store
     from worldmodel.train.config import ModesConfig
     from worldmodel.train.step import Batches, losses
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from worldmodel.data.features import FEATURES, feature_key
+from worldmodel.data.layout import FEATURES, feature_key
 from worldmodel.data.store import EpisodeStore
 from worldmodel.schema import ACTION, AUDIO, EXECUTED, STATE, Clip, image_key
 

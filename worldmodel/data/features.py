@@ -9,16 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from worldmodel.data.layout import StoreError
+from worldmodel.data.layout import StoreError, feature_key
 from worldmodel.data.store import EpisodeStore
 from worldmodel.schema import image_key
-
-FEATURES = "features."
-
-
-def feature_key(camera: str) -> str:
-    """Key of one camera's features, for example ``features.wrist``."""
-    return FEATURES + camera
 
 
 def recipe_of(features: EpisodeStore) -> dict[str, Any]:

@@ -34,7 +34,7 @@ JOURNAL = f"{UNSEALED}/journal.jsonl"
 LOCK = f"{UNSEALED}/lock"
 SPOOL = f"{UNSEALED}/waiting"
 
-EPISODE = "episode."
+EPISODE, FEATURES = "episode.", "features."
 INDEX_DTYPES = {"ends": "int64", "seeds": "int64", "task_index": "int32", "success": "bool", "checksums": "uint64"}
 """Per-episode arrays; all are (episodes,) but checksums, which is (episodes, keys)."""
 
@@ -49,6 +49,11 @@ class InterruptedStoreError(StoreError):
 
 class DamagedStoreError(StoreError):
     """The bytes are not those that were sealed."""
+
+
+def feature_key(camera: str) -> str:
+    """Key of a frozen encoder's features of one camera's frames, for example ``features.wrist``."""
+    return FEATURES + camera
 
 
 def checksum(array: np.ndarray) -> int:

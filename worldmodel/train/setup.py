@@ -13,7 +13,6 @@ import torch
 from worldmodel import checkpoint, legacy
 from worldmodel.config import leaves
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.data.features import channels_of, open_features
 from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.model import ModelConfig
@@ -75,7 +74,7 @@ def prepare(config: TrainConfig) -> Run:
     spared = any(round(config.holdout * store.episodes) for store in stores)  # a handful of episodes spares none
     held_out = Clips(stores, spec, config.holdout, split="held out", features=features) if spared else None
     made = provenance(config, stores, features, device)
-    learner = build(shape, config, channels_of(features[0]) if features else 0, device)
+    learner = build(shape, config, features[0].row(features[0].keys[0])[-1] if features else 0, device)
     out = Path(config.out)
     if states := saved(out / "states"):
         _same_run(config, states[-1])
@@ -141,6 +140,8 @@ def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfi
     """Where the objective imitates a frozen encoder: its features of each store's frames."""
     if not config.objective.arm.external or not config.features:
         return []
+    from worldmodel.data.features import open_features
+
     return open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
 
 

@@ -22,7 +22,8 @@ from worldmodel.cli import main
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, StoreError, verify
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.data.features import channels_of, feature_key, open_features, recipe_of
+from worldmodel.data.features import channels_of, open_features, recipe_of
+from worldmodel.data.layout import feature_key
 from worldmodel.data.source import open_source
 from worldmodel.objectives import ObjectiveConfig
 from worldmodel.schema import image_key
