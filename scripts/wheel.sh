@@ -28,6 +28,6 @@ observation, _ = gymnasium.make("worldmodel/PlaceCan-v0", size=32).reset(seed=0)
 assert observation["observation.images.scene"].shape == (32, 32, 3)
 print(f"worldmodel {importlib.metadata.version('worldmodel')} imports from its wheel, with its assets")
 PY
-said=$(PYTHONPATH=$away PYTHONSAFEPATH=1 "$python" -m worldmodel.cli probe 2>&1) && exit 1
-case $said in *"research/ of a checkout"*) ;; *) echo "probe from the wheel: $said" >&2 && exit 1 ;; esac
+answer=$(PYTHONPATH=$away PYTHONSAFEPATH=1 "$python" -m worldmodel.cli probe 2>&1) && exit 1
+case $answer in *"research/ of a checkout"*) ;; *) echo "probe from the wheel: $answer" >&2 && exit 1 ;; esac
 echo "wrote $(cd - >/dev/null && ls dist/*.whl)"
