@@ -9,10 +9,12 @@ Policy take the first two *rows*, which is the 6-D rotation of the transpose: se
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 OPEN, CLOSE = -1.0, 1.0
 """Gripper commands, robosuite's and ours."""
@@ -30,52 +32,30 @@ def wxyz_from_xyzw(quaternion: np.ndarray) -> np.ndarray:
 
 def matrix_from_xyzw(quaternion: np.ndarray) -> np.ndarray:
     """Rotation matrix of a quaternion of any length but zero, (..., 4) to (..., 3, 3)."""
-    q = np.asarray(quaternion, np.float64)
-    x, y, z, w = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    return _each(quaternion, 1, lambda rows: Rotation.from_quat(rows).as_matrix())
 
 
 def xyzw_from_matrix(matrix: np.ndarray) -> np.ndarray:
-    """Unit quaternion with w >= 0, (..., 3, 3) to (..., 4); exact near half turns as well."""
-    m = np.asarray(matrix, np.float64)
-    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    # 4 q q^T, of which the row with the largest diagonal entry is the best conditioned
-    four = np.stack([1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz, 1 + xx + yy + zz], axis=-1)
-    outer = np.zeros((*m.shape[:-2], 4, 4))
-    outer[..., range(4), range(4)] = four
-    for i, j, value in (
-        (0, 1, m[..., 0, 1] + m[..., 1, 0]),
-        (0, 2, m[..., 0, 2] + m[..., 2, 0]),
-        (1, 2, m[..., 1, 2] + m[..., 2, 1]),
-        (0, 3, m[..., 2, 1] - m[..., 1, 2]),
-        (1, 3, m[..., 0, 2] - m[..., 2, 0]),
-        (2, 3, m[..., 1, 0] - m[..., 0, 1]),
-    ):
-        outer[..., i, j] = outer[..., j, i] = value
-    best = np.take_along_axis(outer, four.argmax(-1)[..., None, None], axis=-2)[..., 0, :]
-    best = best / np.linalg.norm(best, axis=-1, keepdims=True)
-    return np.where(best[..., 3:] < 0, -best, best)
+    """Unit quaternion with w >= 0, (..., 3, 3) to (..., 4)."""
+    return _each(matrix, 2, lambda rows: Rotation.from_matrix(rows).as_quat(canonical=True))
 
 
 def matrix_from_axis_angle(vector: np.ndarray) -> np.ndarray:
     """(..., 3) in radians to (..., 3, 3)."""
-    v = np.asarray(vector, np.float64)
-    angle = np.linalg.norm(v, axis=-1, keepdims=True)
-    # sin(a / 2) / a, whose limit at zero is a half
-    return matrix_from_xyzw(np.concatenate([v * np.sinc(angle / (2 * np.pi)) / 2, np.cos(angle / 2)], axis=-1))
+    return _each(vector, 1, lambda rows: Rotation.from_rotvec(rows).as_matrix())
 
 
 def axis_angle_from_matrix(matrix: np.ndarray) -> np.ndarray:
     """(..., 3, 3) to (..., 3), angle in [0, pi] radians."""
-    q = xyzw_from_matrix(matrix)
-    sine = np.linalg.norm(q[..., :3], axis=-1, keepdims=True)
-    half = np.arctan2(sine, q[..., 3:])
-    return q[..., :3] * 2 * np.where(sine > 1e-12, half / np.maximum(sine, 1e-300), 1.0)
+    return _each(matrix, 2, lambda rows: Rotation.from_matrix(rows).as_rotvec())
+
+
+def _each(values: np.ndarray, axes: int, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """SciPy's rotations, which have one leading axis, for any number of them; ``axes`` of ``values`` hold one each."""
+    values = np.asarray(values, np.float64)
+    lead = values.shape[: values.ndim - axes]
+    out = change(values.reshape(-1, *values.shape[values.ndim - axes :]))
+    return out.reshape(*lead, *out.shape[1:])
 
 
 def six_from_matrix(matrix: np.ndarray) -> np.ndarray:
