@@ -17,10 +17,10 @@ from worldmodel.config import UserError
 from worldmodel.demo import DemoConfig, demo
 from worldmodel.demo.film import Film, Surprise
 from worldmodel.demo.verb import choose, show
-from worldmodel.evaluate.candidate import Candidate
 from worldmodel.evaluate.evaluate import settle
 from worldmodel.evaluate.frozen import Starts, find
 from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.policies.load import LoadedPolicy
 from worldmodel.schema import image_key
 
 SCENE, WRIST = image_key("scene"), image_key("wrist")
@@ -76,7 +76,7 @@ def test_the_demo_of_an_expert(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path = find("test", "place_can")
     starts = Starts.load(path)
     policy = ExpertPolicy("place_can", starts.trials(2))
-    assert show(config, settle(config.exam(), Candidate(policy, "expert", "0" * 64), starts, path)) == 0
+    assert show(config, settle(config.evaluation(), LoadedPolicy(policy, "expert", "0" * 64), starts, path)) == 0
     said = capsys.readouterr().out
     assert "place_can: 2 of 2 succeeded (95 % interval 34 to 100 %)" in said
     assert "act p50" in said
@@ -106,8 +106,8 @@ def test_an_interrupted_demo_shows_what_there_is(tmp_path: Path, capsys: pytest.
     config = DemoConfig(episodes=3, task="lift_can", out=str(tmp_path))
     path = find("test", "lift_can")
     starts = Starts.load(path)
-    candidate = Candidate(Impatient("lift_can", starts.trials(3)), "expert", "0" * 64)
-    assert show(config, settle(config.exam(), candidate, starts, path)) == 130
+    candidate = LoadedPolicy(Impatient("lift_can", starts.trials(3)), "expert", "0" * 64)
+    assert show(config, settle(config.evaluation(), candidate, starts, path)) == 130
     assert "interrupted after 1 of 3 episodes" in capsys.readouterr().out
     assert "1 of 1" in (tmp_path / "index.html").read_text()
 
@@ -135,10 +135,12 @@ def test_bad_input(tmp_path: Path) -> None:
 
 def test_a_model_acts_and_imagines(tmp_path: Path) -> None:
     """Untrained weights, one real chunk: the demo's calls fit the model's policy."""
-    from worldmodel.evaluate.candidate import open_candidate
+    from worldmodel.policies.load import PolicyOptions, load_policy
 
     model = WorldModel(ModelConfig(backbone=BackboneConfig(width=48, depth=2, heads=2)))
-    candidate = open_candidate(str(checkpoint.save(model, tmp_path / "model", {})), "place_can", 8, device="cpu")
+    candidate = load_policy(
+        str(checkpoint.save(model, tmp_path / "model", {})), "place_can", PolicyOptions(8, device="cpu")
+    )
     look = {SCENE: np.zeros((1, 96, 96, 3), np.uint8), WRIST: np.zeros((1, 96, 96, 3), np.uint8)}
     look["observation.state"] = np.zeros((1, 4), np.float32)
     chunk = candidate.policy.act(look, seeds=np.array([5]))  # type: ignore[call-arg]

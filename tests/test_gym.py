@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,18 +10,18 @@ from tinygym import LOW, TASK, Counter, action_at, frame_at, length_of, succeeds
 
 from worldmodel import cli
 from worldmodel.collect import CollectConfig, collect
-from worldmodel.collect.gym_stage import decider
+from worldmodel.collect.demonstrate import demonstrate
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, verify
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.evaluate.candidate import Candidate
-from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate, examine, settle
-from worldmodel.evaluate.frozen import SEED, Starts, StartsError
-from worldmodel.evaluate.gym_stage import FIRST_SEED, GymStage, GymStages, freeze_seeds
-from worldmodel.evaluate.starts import StartsConfig, starts
+from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate, run, settle
+from worldmodel.evaluate.frozen import Starts, StartsError
+from worldmodel.evaluate.starts import FIRST_SEED, StartsConfig, freeze, starts
+from worldmodel.policies.load import LoadedPolicy
 from worldmodel.schema import ACTION, EXECUTED, STATE, image_key
-from worldmodel.sims.gymnasium.env import open_env
+from worldmodel.sims.base import SEED, SimulatorSpec
 from worldmodel.sims.gymnasium.experts import Chance
+from worldmodel.sims.make import make, open_slot
 
 EYE = image_key("eyes.left")
 
@@ -54,29 +55,29 @@ def test_what_is_collected_is_what_happened(tmp_path: Path, capsys: pytest.Captu
     assert collect(wanted) == 0 and "nothing to do" in capsys.readouterr().out
 
 
-def test_starts_are_seeds_that_are_checked(frozen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starts_are_seeds_that_are_checked(frozen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Starts.load(frozen)
-    assert read.kind == SEED and read.task == TASK and min(read.seeds) >= FIRST_SEED and max(read.seeds) < 2**32
-    again = freeze_seeds(TASK, 6, seed=3)
-    assert again.sha256 == read.sha256 and freeze_seeds(TASK, 6, seed=4).sha256 != read.sha256
-    stage, trial = GymStage(GymStages(TASK, (), 16)), read.trials(1)[0]
-    moment = stage.begin(trial)
+    assert read.kind == SEED and read.task == TASK and min(read.seeds) >= FIRST_SEED[SEED] and max(read.seeds) < 2**32
+    again = freeze(make(SimulatorSpec(TASK)), 6, seed=3)
+    assert again.sha256 == read.sha256 and freeze(make(SimulatorSpec(TASK)), 6, seed=4).sha256 != read.sha256
+    slot, trial = open_slot(SimulatorSpec(TASK, size=16)), read.trials(1)[0]
+    moment = slot.begin(trial)
     assert moment.observation is not None and moment.observation[EYE].shape == (16, 16, 3)
     monkeypatch.setenv("TINYGYM_WORLD", "1")
     with pytest.raises(ValueError, match="is another one here than when it was frozen"):
-        stage.begin(trial)
+        slot.begin(trial)
     with pytest.raises(StartsError, match="gives another start each time"):
-        freeze_seeds(f"{TASK}?careless=true", 2, seed=0)
+        freeze(make(SimulatorSpec(f"{TASK}?careless=true")), 2, seed=0)
     with pytest.raises(UserError, match="expected 0 to 2046"):
-        freeze_seeds(TASK, 2, seed=2047)
+        starts(StartsConfig(out=str(tmp_path / "more.npz"), task=TASK, episodes=2, seed=2047))
 
 
 def test_a_policy_that_counts_passes(frozen: Path, tmp_path: Path) -> None:
     read = Starts.load(frozen)
     options = {"task": TASK, "episodes": 6, "batch": 2, "workers": 1, "videos": 1, "execute": 4}
     config = EvaluateConfig(out=str(tmp_path), starts=str(frozen), **options)
-    candidate = Candidate(Counter(), "counter", "0" * 64, ("eyes.left",), 16)
-    assert examine(settle(config, candidate, read, frozen)) == 0
+    candidate = LoadedPolicy(Counter(), "counter", "0" * 64, ("eyes.left",), 16)
+    assert run(settle(config, candidate, read, frozen)) == 0
     found = json.loads((tmp_path / "report.json").read_text())
     seeds = [seed % 1000 for seed in read.seeds]
     assert found["successes"] == sum(map(succeeds, seeds)) and found["episodes"] == 6
@@ -89,24 +90,25 @@ def test_a_policy_that_counts_passes(frozen: Path, tmp_path: Path) -> None:
         assert by_episode[index]["seconds"] == steps / 25 and by_episode[index]["best_reward"] == 1
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 1
     size = (tmp_path / "episodes.jsonl").stat().st_size
-    assert examine(settle(config, candidate, read, frozen)) == 0, "finished episodes are kept"
+    assert run(settle(config, candidate, read, frozen)) == 0, "finished episodes are kept"
     assert (tmp_path / "episodes.jsonl").stat().st_size == size
 
 
-def test_chance_and_a_checkpoint_may_demonstrate() -> None:
-    assert decider("random", TASK) is Chance
-    env = open_env(TASK, 16)
-    env.reset(seed=6)
-    from worldmodel.collect.gym_stage import Learned
+def test_chance_and_a_policy_may_demonstrate() -> None:
+    simulator = make(SimulatorSpec(TASK, size=16))
+    chance: Any = simulator.expert(1, name="random")
+    assert chance.make is Chance
 
     class Batched(Counter):
         def act(self, observations: object, seeds: np.ndarray) -> np.ndarray:
             return super().act(observations)
 
-    learned = Learned(Batched(), env, 6)
-    while not env.over:
-        env.advance(learned.decide()[0])
-    assert env.success and env.steps == length_of(6)
+    recipe = CollectConfig(out="x", task=TASK, size=16).recipe()
+    episode = demonstrate(simulator, recipe, 6, Batched())
+    assert episode.success and len(episode) == length_of(6)
+    for step in range(len(episode)):
+        for key in (ACTION, EXECUTED):
+            np.testing.assert_array_equal(episode.arrays[key][step], action_at(6, step))
 
 
 def refused(expected: str, **options: object) -> None:
@@ -123,7 +125,7 @@ def test_bad_input_is_told_before_anything_is_written(
     refused("has no scripted expert .*give expert=random", task="gym:Pendulum-v1")
     refused("expected scripted, random or the folder of a checkpoint", expert="nowhere")
     refused("one env at a time", task=f"[{TASK},place_can]")
-    refused("our own tasks have a scripted expert only", task="lift_can", expert="random")
+    refused("task=lift_can: has no random expert .*give expert=scripted", task="lift_can", expert="random")
     assert cli.main(["collect", "env=gym:", "out=unused"]) == 2, "env= is another word for task="
     assert "expected gym:ID" in capsys.readouterr().err
     with pytest.raises(UserError, match="cannot be perturbed"):

@@ -1,15 +1,27 @@
-"""What our processes need: an environment set before a child imports, an end with the parent, fair scheduling."""
+"""Processes of ours: spawned, without CUDA, watched and replaced, ended with their parent, and safe from Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing as mp
 import os
+import signal
 import threading
-from collections.abc import Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from worldmodel.config import UserError
 
 ISOLATED = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 """Environment of a process that renders: no CUDA beside EGL (it crashes), no threads beyond its own core."""
+ATTEMPTS = 3
+"""A process that is lost this often without a single reply in between is given up; so is what it was asked."""
+STARTUP_SECONDS = 60.0
+"""The first reply may take this long, and twice the usual limit, on a machine that is busy with other things."""
 
 
 @contextlib.contextmanager
@@ -55,3 +67,197 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+class StopSignal:
+    """Turns the first Ctrl-C or SIGTERM into a request, so that nothing is torn; a second one acts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+@contextlib.contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C from their first instruction: it reaches the whole group."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one slot answered, or why its process was ``lost``."""
+
+    slot: int
+    value: Any = None
+    lost: str = ""
+
+
+class CallError(UserError):
+    """A call failed in a process. ``name``, ``text``: of the error; ``trace``: its traceback where it is a defect."""
+
+    def __init__(self, who: str, slot: int, name: str, text: str, trace: str) -> None:
+        super().__init__(f"{who} failed: {f'{name}: ' if trace else ''}{text}")
+        self.slot, self.name, self.text, self.trace = slot, name, text, trace
+
+
+class Child:
+    """One process, its slots' unanswered calls and when it last gave a sign of life."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        context = mp.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, make), daemon=True)
+        with isolated(), deaf_children():
+            self.process.start()
+        theirs.close()
+        self.waiting: set[int] = set()
+        self.heard = time.monotonic()
+        self.answered = False
+
+    def ask(self, slot: int, method: str, arguments: tuple[Any, ...]) -> None:
+        """Send a call."""
+        if not self.waiting:
+            self.heard = time.monotonic()
+        self.waiting.add(slot)
+        with contextlib.suppress(OSError):  # it just died: the watchdog finds it
+            self.connection.send((slot, method, arguments))
+
+    def stop(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        self.waiting.clear()
+
+
+class Pool:
+    """``slots`` objects, made by ``make`` (picklable) when first asked, shared out over ``processes``.
+
+    Slot s lives in process s modulo their number. A process that has been silent for ``timeout`` seconds while it owes
+    a reply, or that died, is replaced, and what its slots held is lost: each of them then gives a reply that says so.
+    ``replaced`` counts them. who: what messages call one. limit: losses in a row that end it with a UserError.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        slots: int,
+        processes: int,
+        timeout: float = 60.0,
+        who: str = "a simulator",
+        limit: float = ATTEMPTS,
+    ) -> None:
+        self.make, self.slots, self.timeout, self.who, self.limit = make, slots, timeout, who, limit
+        self.replaced = 0
+        self._lost_in_a_row: dict[int, int] = {}
+        self._children = [Child(make) for _ in range(min(processes, slots))]
+
+    def ask(self, slot: int, method: str, *arguments: Any) -> None:
+        """Call a method of a slot's object; the reply comes later."""
+        self._children[slot % len(self._children)].ask(slot, method, arguments)
+
+    def poll(self, timeout: float = 0.5) -> list[Reply]:
+        """Replies that arrive within ``timeout`` seconds.
+
+        CallError where a call failed, OSError where the disk did, UserError where a process cannot be kept running.
+        """
+        replies: list[Reply] = []
+        due = {child.connection: child for child in self._children if child.waiting}
+        for connection in wait(list(due), timeout=timeout):
+            replies += self._receive(due[connection])  # type: ignore[index]
+        for child in due.values():
+            limit = self.timeout if child.answered else max(2 * self.timeout, STARTUP_SECONDS)
+            if child.waiting and time.monotonic() - child.heard > limit:
+                replies += self._replace(child, f"gave no answer for {limit:g} s")
+        return replies
+
+    def answers(self) -> Iterator[Reply]:
+        """Replies as they come, until none is due; see `poll`."""
+        while any(child.waiting for child in self._children):
+            yield from self.poll()
+
+    def one(self, slot: int, method: str, *arguments: Any) -> Reply:
+        """Call and wait."""
+        self.ask(slot, method, *arguments)
+        return next(reply for reply in list(self.answers()) if reply.slot == slot)
+
+    def close(self) -> None:
+        """Stop all processes at once."""
+        for child in self._children:
+            child.stop()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _receive(self, child: Child) -> list[Reply]:
+        try:
+            slot, kind, value = child.connection.recv()
+        except (EOFError, OSError):
+            child.process.join(1)
+            return self._replace(child, f"died (exit code {child.process.exitcode})")
+        if kind == "oserror":
+            raise OSError(*value)
+        if kind == "error":
+            raise CallError(self.who, slot, *value)
+        child.heard, child.answered = time.monotonic(), True
+        child.waiting.discard(slot)
+        self._lost_in_a_row[self._children.index(child)] = 0
+        return [Reply(slot, value)]
+
+    def _replace(self, child: Child, reason: str) -> list[Reply]:
+        position = self._children.index(child)
+        child.stop()
+        self._lost_in_a_row[position] = self._lost_in_a_row.get(position, 0) + 1
+        if self._lost_in_a_row[position] >= self.limit:
+            doctor = "`worldmodel doctor` probes the renderer"
+            raise UserError(f"{self.who} {reason}, {self.limit} times running; {doctor}")
+        self.replaced += 1
+        self._children[position] = Child(self.make)
+        # Slots that have replied already are lost as well: the state of their episodes is gone.
+        return [Reply(slot, lost=reason) for slot in range(position, self.slots, len(self._children))]
+
+
+def _serve(connection: Connection, make: Callable[[], Any]) -> None:
+    """Body of a pool's process: calls in, replies out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; only the parent decides
+    end_with_parent()
+    made: dict[int, Any] = {}
+    slot = -1
+    try:
+        while True:
+            slot, method, arguments = connection.recv()
+            if slot not in made:
+                made[slot] = make()
+            connection.send((slot, "ok", getattr(made[slot], method)(*arguments)))
+    except EOFError:
+        return
+    except OSError as error:
+        value = (error.errno, error.strerror, error.filename) if error.errno else (str(error),)
+        connection.send((slot, "oserror", value))
+    except Exception as error:  # noqa: BLE001  # whatever went wrong, the parent must hear of it
+        trace = "" if isinstance(error, ValueError | UserError) else traceback.format_exc()
+        connection.send((slot, "error", (type(error).__name__, " ".join(str(error).split()), trace)))

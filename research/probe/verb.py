@@ -20,7 +20,7 @@ from worldmodel import checkpoint
 from worldmodel.config import UserError, option
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.evaluate.candidate import use_threads
+from worldmodel.devices import use_threads
 from worldmodel.files import write_file
 from worldmodel.model import WorldModel
 

@@ -247,7 +247,7 @@ def made(study: Study) -> dict[str, Any]:
     """What the row was made with: no part of its identity, but reports say where it differs."""
     import torch
 
-    from worldmodel.evaluate.evaluate import machine
+    from worldmodel.evaluate.run import machine
 
     plan = study.plan
     told = {"code": rows.code(), "torch": torch.__version__, "data": list(study.ground.recordings)}

@@ -12,7 +12,7 @@ from typing import Any
 from research.study.arms import find_arm
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError, leaves, option
-from worldmodel.evaluate.lockstep import check_delay
+from worldmodel.evaluate.evaluate import check_delay
 from worldmodel.model import ModelConfig
 from worldmodel.objectives import NoiseConfig, ObjectiveConfig
 from worldmodel.train.config import (
@@ -165,13 +165,14 @@ class Ground:
     def of(cls, plan: StudyConfig) -> Ground:
         """Open stores and starts. UserError, ValueError or OSError, one line, where the plan does not fit them."""
         from worldmodel.data import EpisodeStore
-        from worldmodel.evaluate.evaluate import check_names
         from worldmodel.evaluate.frozen import Starts, find
+        from worldmodel.sims.base import SimulatorSpec
+        from worldmodel.sims.make import check
 
         if not plan.data:
             raise UserError("data has no value: add data=... (EpisodeStore to learn from)")
         for perturb in ("none", *plan.perturb):
-            check_names(plan.task, perturb)
+            check(SimulatorSpec(plan.task, perturb=perturb))
         path = find(plan.starts, plan.task)
         starts = Starts.load(path)
         if max(plan.episodes, plan.curve_episodes) > len(starts):

@@ -21,9 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from research.study import rows
 from research.study.cell import DONE, INTERRUPTED, serve
 from research.study.plan import Cell, Ground, Study, StudyConfig
-from worldmodel.collect.stop import StopSignal
 from worldmodel.config import UserError
-from worldmodel.processes import isolated
+from worldmodel.processes import StopSignal, isolated
 
 
 def selfflow(config: StudyConfig) -> int:

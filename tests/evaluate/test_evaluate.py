@@ -13,10 +13,10 @@ from expert_policy import ExpertPolicy
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError
-from worldmodel.evaluate.candidate import Candidate, open_candidate
-from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate, examine, settle
+from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate, run, settle
 from worldmodel.evaluate.frozen import Starts, find
 from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_the_expert_passes(task: str, tmp_path: Path) -> None:
     starts = Starts.load(path)
     config = EvaluateConfig(out=str(tmp_path), task=task, episodes=3, batch=3, workers=1, videos=1)
     policy = ExpertPolicy(task, starts.trials(3))
-    assert examine(settle(config, Candidate(policy, "expert", "0" * 64), starts, path)) == 0
+    assert run(settle(config, LoadedPolicy(policy, "expert", "0" * 64), starts, path)) == 0
     found = json.loads((tmp_path / "report.json").read_text())
     assert (found["successes"], found["episodes"]) == (3, 3)
     assert found["fingerprint"]["gl"]
@@ -53,8 +53,8 @@ def test_a_model_is_evaluated_and_batching_does_not_matter(tiny: Path, tmp_path:
             out=str(tmp_path / str(workers)), checkpoint=str(tiny), episodes=2, batch=2, workers=workers, videos=0
         )
         path = find("validation", "place_can")
-        starts, candidate = Starts.load(path), open_candidate(str(tiny), "place_can", 8, steps=1, device="cpu")
-        assert examine(settle(config, candidate, starts, path)) == 0
+        starts, candidate = Starts.load(path), load_policy(str(tiny), "place_can", PolicyOptions(8, 1, "cpu"))
+        assert run(settle(config, candidate, starts, path)) == 0
         outcomes.append([np.load(tmp_path / str(workers) / "actions" / f"{i:04d}.npy") for i in range(2)])
     for first, second in zip(*outcomes, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -94,7 +94,7 @@ def test_an_untrained_task_is_refused(tmp_path: Path) -> None:
     model = WorldModel(ModelConfig(backbone=BackboneConfig(width=48, depth=2, heads=2), tasks=("place_can",)))
     path = checkpoint.save(model, tmp_path / "model", {})
     with pytest.raises(UserError, match="was trained for place_can"):
-        open_candidate(str(path), "lift_can", 8)
+        load_policy(str(path), "lift_can", PolicyOptions(8))
 
 
 def test_what_never_learned_to_act_is_refused(tmp_path: Path) -> None:
@@ -102,14 +102,14 @@ def test_what_never_learned_to_act_is_refused(tmp_path: Path) -> None:
     made = {"train": {"modes": {"policy": 0.0, "forward": 0.7, "video": 0.3}}}
     path = str(checkpoint.save(model, tmp_path / "model", made))
     with pytest.raises(UserError, match=r"not trained to act \(modes\.policy=0\); it was for: forward, video"):
-        open_candidate(path, "place_can", 8)
-    assert open_candidate(path, "place_can", 8, must_act=False).acts == 4
+        load_policy(path, "place_can", PolicyOptions(8))
+    assert load_policy(path, "place_can", PolicyOptions(8, must_act=False)).action_dim == 4
 
 
 def test_starts_of_another_mujoco_are_allowed_and_told(tiny: Path, tmp_path: Path) -> None:
     path = find("validation", "place_can")
     frozen = Starts.load(path)
     older = Starts(frozen.task, frozen.states, frozen.seeds, {**frozen.fingerprint, "mujoco": "3.5.0"})
-    candidate = open_candidate(str(tiny), "place_can", 8)
+    candidate = load_policy(str(tiny), "place_can", PolicyOptions(8))
     exam = settle(EvaluateConfig(out=str(tmp_path), episodes=2), candidate, older, path)
     assert "frozen under MuJoCo 3.5.0" in exam.notes[0]

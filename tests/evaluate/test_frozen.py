@@ -10,7 +10,8 @@ import pytest
 from arcade import starts_of
 
 from worldmodel.evaluate.frozen import SPLITS, Starts, StartsError, digest, find
-from worldmodel.evaluate.starts import FIRST_SEED, SEEDS_PER_SET, StartsConfig, freeze, solved, starts
+from worldmodel.evaluate.starts import FIRST_SEED, SEEDS_PER_SET, StartsConfig, freeze, starts
+from worldmodel.sims.base import STATE, EnvInfo, InitialState, Simulator
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,20 +94,18 @@ def test_what_does_not_fit_is_refused() -> None:
         find("test", "count")
 
 
-class FakeEnv:
+class FakeSimulator(Simulator):
     """Every third start is solved."""
 
-    class Named:
-        name = "fake"
+    def __init__(self) -> None:
+        self.info = EnvInfo("fake", (), 8, 20.0, 9, 4, 4, "never")
 
-        @staticmethod
-        def holds(scene: int) -> bool:
-            return scene % 3 == 0
+    def reset(self, start: InitialState) -> None:
+        self.scene = start.seed
 
-    task, success, scene = Named, False, 0
-
-    def reset(self, *, seed: int) -> None:
-        self.scene = seed
+    @property
+    def solved(self) -> bool:
+        return self.success or self.scene % 3 == 0
 
     def get_state(self) -> np.ndarray:
         return np.array([self.scene], np.float64)
@@ -116,19 +115,19 @@ class FakeEnv:
 
 
 def test_solved_starts_are_refused_and_seeds_kept_apart() -> None:
-    frozen = freeze(FakeEnv(), 10, seed=7)  # type: ignore[arg-type]
+    frozen = freeze(FakeSimulator(), 10, seed=7)
     assert len(frozen) == 10
     assert frozen.refused == 5
     assert all(seed % 3 for seed in frozen.seeds)
-    assert min(frozen.seeds) >= FIRST_SEED + 7 * SEEDS_PER_SET > 2**31, "above every seed that collect accepts"
-    assert not set(frozen.seeds) & set(freeze(FakeEnv(), 10, seed=8).seeds)  # type: ignore[arg-type]
+    assert min(frozen.seeds) >= FIRST_SEED[STATE] + 7 * SEEDS_PER_SET > 2**31, "above every seed that collect accepts"
+    assert not set(frozen.seeds) & set(freeze(FakeSimulator(), 10, seed=8).seeds)
 
 
 def test_a_task_that_starts_solved_is_an_error() -> None:
-    env = FakeEnv()
+    env = FakeSimulator()
     env.success = True
     with pytest.raises(StartsError, match="already solved"):
-        freeze(env, 3, seed=0)  # type: ignore[arg-type]
+        freeze(env, 3, seed=0)
 
 
 def test_the_verb_writes_once_and_says_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +159,7 @@ def test_shipped_starts_fit_the_shipped_scene(task: str) -> None:
         hashes += frozen.hashes
         for trial in frozen.trials(200)[::40]:
             env.reset(seed=trial.seed, options={"state": trial.state})
-            assert not solved(env)
+            assert not env.solved
             assert digest(env.get_state()) == trial.sha256
         assert frozen.sha256 in (ROOT / "eval" / "README.md").read_text(), "the card states the hash of every file"
     assert len(set(hashes)) == len(hashes), "validation and test share no start"

@@ -8,30 +8,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from arcade import EXECUTE, FINGERPRINT, CountingPolicy, CountingStages, length_of, starts_of, succeeds
+from arcade import EXECUTE, FINGERPRINT, CountingPolicy, counting, length_of, starts_of, succeeds
 
 from worldmodel.config import UserError
-from worldmodel.evaluate.actor import Actor, crowded, noise_seed, stack
-from worldmodel.evaluate.candidate import Candidate
-from worldmodel.evaluate.evaluate import EvaluateConfig, Exam, examine
 from worldmodel.evaluate.frozen import digest
-from worldmodel.evaluate.lockstep import Lockstep, Result
-from worldmodel.evaluate.simulators import Simulators
+from worldmodel.evaluate.run import EvalRun, EvaluateConfig, run
+from worldmodel.evaluate.timing import crowded, time_single
+from worldmodel.policies.load import LoadedPolicy
+from worldmodel.processes import Pool
+from worldmodel.rollout import BatchedPolicy, BatchedRollout, EpisodeResult
+from worldmodel.rollout.policy import noise_seed, stack
+from worldmodel.sims.base import SimulatorSpec
+from worldmodel.sims.make import slots_of
 
 BATCH = 4
 
 
-def play(stages: CountingStages, episodes: int = 9, timeout: float = 30.0) -> tuple[dict[int, Result], int]:
-    trials, results = starts_of(episodes).trials(episodes), dict[int, Result]()
+def play(simulator: SimulatorSpec, episodes: int = 9, timeout: float = 30.0) -> tuple[dict[int, EpisodeResult], int]:
+    trials, results = starts_of(episodes).trials(episodes), dict[int, EpisodeResult]()
     policy = CountingPolicy(trials, BATCH)
-    with Simulators(stages, BATCH, 2, timeout) as simulators:
-        lockstep = Lockstep(Actor(policy, BATCH), simulators, EXECUTE)
-        lockstep.run(trials, lambda result: results.__setitem__(result.trial.index, result))
+    with Pool(slots_of(simulator), BATCH, 2, timeout) as simulators:
+        lockstep = BatchedRollout(BatchedPolicy(policy, BATCH), simulators, EXECUTE)
+        lockstep.run(trials, lambda result: results.__setitem__(result.start.index, result))
         assert lockstep.steps == sum(map(length_of, range(episodes)))
         return results, simulators.replaced
 
 
-def check(results: dict[int, Result], episodes: int = 9) -> None:
+def check(results: dict[int, EpisodeResult], episodes: int = 9) -> None:
     assert sorted(results) == list(range(episodes))
     for index, result in results.items():
         assert result.steps == length_of(index) == len(result.actions)
@@ -42,7 +45,7 @@ def check(results: dict[int, Result], episodes: int = 9) -> None:
 
 
 def test_every_episode_is_played_once_and_right() -> None:
-    results, replaced = play(CountingStages())
+    results, replaced = play(counting())
     check(results)
     assert replaced == 0
     assert all(result.attempts == 1 for result in results.values())
@@ -52,7 +55,7 @@ def test_every_episode_is_played_once_and_right() -> None:
 def test_a_lost_simulator_is_replaced_and_its_episodes_played_again(trouble: str, tmp_path: Path) -> None:
     timeout = 30.0 if trouble == "die" else 1.5
     began = time.monotonic()
-    results, replaced = play(CountingStages(trouble, 2, str(tmp_path / "mark")), timeout=timeout)
+    results, replaced = play(counting(trouble, 2, str(tmp_path / "mark")), timeout=timeout)
     check(results)
     assert replaced >= 1
     assert results[2].attempts == 2
@@ -61,14 +64,14 @@ def test_a_lost_simulator_is_replaced_and_its_episodes_played_again(trouble: str
 
 def test_retries_are_bounded() -> None:
     with pytest.raises(UserError, match=r"died \(exit code 3\).* 3 times"):
-        play(CountingStages("die", 2))
+        play(counting("die", 2))
 
 
 def test_errors_of_the_simulator_reach_the_user_in_one_line() -> None:
     with pytest.raises(UserError, match="a simulator failed: start 2 is already solved; freeze the starts again"):
-        play(CountingStages("solved", 2))
+        play(counting("solved", 2))
     with pytest.raises(OSError, match="No space left"):
-        play(CountingStages("disk", 2))
+        play(counting("disk", 2))
 
 
 def test_noise_belongs_to_start_and_decision() -> None:
@@ -91,13 +94,13 @@ class Bare:
 
 
 def test_actor_pads_to_one_size_and_times() -> None:
-    actor = Actor(Bare(), 4)
+    actor = BatchedPolicy(Bare(), 4)
     observations = [{"x": np.array(float(i))} for i in range(3)]
     chunks = actor.act(observations, [0, 1, 2])
     assert chunks.shape == (3, 3, 1)
     np.testing.assert_array_equal(chunks[:, 0, 0], [0, 1, 2])
     assert len(actor.milliseconds) == 1
-    timed = actor.time_single([(observation, 0) for observation in observations])
+    timed = time_single(actor, [(observation, 0) for observation in observations])
     assert timed["n"] >= 50
     assert timed["p50"] <= timed["p95"]
     assert timed["cpu_share"] > 0
@@ -108,19 +111,19 @@ def test_actor_pads_to_one_size_and_times() -> None:
         actor.act([{"x": np.array(np.nan)}], [0])
 
 
-def exam(out: Path, episodes: int = 9, interrupt_after: int = -1, **options: object) -> Exam:
+def exam(out: Path, episodes: int = 9, interrupt_after: int = -1, **options: object) -> EvalRun:
     starts = starts_of(20)
     trials = starts.trials(episodes)
     policy = CountingPolicy(trials, BATCH, interrupt_after)
     config = EvaluateConfig(
         out=str(out), task="count", episodes=episodes, batch=BATCH, execute=EXECUTE, videos=3, workers=1, **options
     )  # type: ignore[arg-type]
-    candidate = Candidate(policy, "counting", "c" * 64, size=8)
-    return Exam(config, candidate, starts, trials, CountingStages(), FINGERPRINT, [])
+    candidate = LoadedPolicy(policy, "counting", "c" * 64, size=8)
+    return EvalRun(config, candidate, starts, trials, counting(), FINGERPRINT, [])
 
 
 def test_an_interrupted_evaluation_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert examine(exam(tmp_path, interrupt_after=3)) == 130
+    assert run(exam(tmp_path, interrupt_after=3)) == 130
     said = capsys.readouterr().out
     kept = {json.loads(line)["episode"] for line in (tmp_path / "episodes.jsonl").read_text().splitlines()}
     assert 0 < len(kept) < 9
@@ -128,10 +131,10 @@ def test_an_interrupted_evaluation_is_resumed(tmp_path: Path, capsys: pytest.Cap
     with (tmp_path / "episodes.jsonl").open("a") as file:
         file.write('{"episode": 8, "start": "cut sho')  # as after kill -9
     again = exam(tmp_path)
-    assert examine(again) == 0
+    assert run(again) == 0
     assert not kept & again.candidate.policy.seen, "finished episodes are not played again"  # type: ignore[attr-defined]
     whole = tmp_path / "whole"
-    assert examine(exam(whole)) == 0
+    assert run(exam(whole)) == 0
     first, second = (
         {
             line["episode"]: (line["success"], line["steps"], line["start"])
@@ -143,7 +146,7 @@ def test_an_interrupted_evaluation_is_resumed(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_the_report_has_what_machines_read(tmp_path: Path) -> None:
-    assert examine(exam(tmp_path / "a")) == 0
+    assert run(exam(tmp_path / "a")) == 0
     found = json.loads((tmp_path / "a" / "report.json").read_text())
     assert (found["task"], found["episodes"], found["successes"]) == ("count", 9, 7)
     assert found["success_rate"] == pytest.approx(7 / 9)
@@ -155,22 +158,22 @@ def test_the_report_has_what_machines_read(tmp_path: Path) -> None:
     page = (tmp_path / "a" / "index.html").read_text()
     assert page.index("videos/0003.mp4") < page.index("videos/0008.mp4") < page.index("videos/0000.mp4")
     assert "://" not in page.replace("http://www.w3.org/2000/svg", ""), "nothing is fetched from elsewhere"
-    assert examine(exam(tmp_path / "a")) == 0, "a finished evaluation can be asked for again"
+    assert run(exam(tmp_path / "a")) == 0, "a finished evaluation can be asked for again"
     assert json.loads((tmp_path / "a" / "report.json").read_text())["act_ms"] == found["act_ms"]
-    assert examine(exam(tmp_path / "b", against=str(tmp_path / "a"))) == 0
+    assert run(exam(tmp_path / "b", against=str(tmp_path / "a"))) == 0
     paired = json.loads((tmp_path / "b" / "report.json").read_text())["paired"]
     assert (paired["both"], paired["neither"], paired["p_value"]) == (7, 2, 1.0)
 
 
 def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    assert examine(exam(tmp_path)) == 0
+    assert run(exam(tmp_path)) == 0
     with pytest.raises(UserError, match="holds an evaluation with seed=0, asked for seed=1"):
-        examine(exam(tmp_path, seed=1))
+        run(exam(tmp_path, seed=1))
     with pytest.raises(UserError, match=r"no episodes\.jsonl there"):
-        examine(exam(tmp_path / "c", against=str(tmp_path / "nowhere")))
+        run(exam(tmp_path / "c", against=str(tmp_path / "nowhere")))
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run\.json is damaged"):
-        examine(exam(tmp_path))
+        run(exam(tmp_path))
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file, expected a folder"):
-        examine(exam(tmp_path / "file"))
+        run(exam(tmp_path / "file"))

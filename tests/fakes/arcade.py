@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.evaluate.actor import noise_seed
-from worldmodel.evaluate.frozen import Starts, Trial
-from worldmodel.evaluate.stage import Moment
+from worldmodel.evaluate.frozen import Starts
+from worldmodel.rollout.policy import noise_seed
 from worldmodel.schema import STATE, image_key
+from worldmodel.sims.base import EnvInfo, InitialState, Simulator, SimulatorSpec
 
 SCENE, WRIST = image_key("scene"), image_key("wrist")
 EXECUTE = 4
@@ -34,65 +34,52 @@ def starts_of(episodes: int, task: str = "count") -> Starts:
     return Starts(task, states, tuple(range(episodes)), {"mujoco": "1", "scene_sha256": "s"})
 
 
-@dataclass(frozen=True)
-class CountingStages:
+def counting(trouble: str = "", on: int = -1, mark: str = "") -> SimulatorSpec:
     """``trouble``: what happens to whoever begins episode ``on``, once (a file ``mark`` is left) or always."""
+    return SimulatorSpec(f"count:{trouble}:{on}:{mark}", size=8, kind="arcade:CountingSimulator")
 
-    trouble: str = ""
-    on: int = -1
-    mark: str = ""
 
-    def __call__(self) -> CountingStage:
+class CountingSimulator(Simulator):
+    def __init__(self, spec: SimulatorSpec) -> None:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "", "simulators must not see CUDA"
-        return CountingStage(self)
+        _, self.trouble, on, self.mark = spec.task.split(":")
+        self.on, self.info = int(on), EnvInfo(spec.task, ("scene", "wrist"), 8, 20.0, 12, 4, 4, "counted")
 
-
-class CountingStage:
-    def __init__(self, spec: CountingStages) -> None:
-        self.spec = spec
-
-    def begin(self, trial: Trial) -> Moment:
-        self.index, self.count = int(trial.state[0]), 0
-        if self.index == self.spec.on and not (self.spec.mark and Path(self.spec.mark).exists()):
-            if self.spec.mark:
-                Path(self.spec.mark).touch()
-            if self.spec.trouble == "hang":
+    def reset(self, start: InitialState) -> None:
+        self.index, self.count, self.success, self.over = int(start.state[0]), 0, False, False
+        if self.index == self.on and not (self.mark and Path(self.mark).exists()):
+            if self.mark:
+                Path(self.mark).touch()
+            if self.trouble == "hang":
                 time.sleep(600)
-            if self.spec.trouble == "die":
+            if self.trouble == "die":
                 os._exit(3)
-            if self.spec.trouble == "disk":
+            if self.trouble == "disk":
                 raise OSError(28, "No space left on device", "somewhere")
             raise ValueError("start 2 is already solved; freeze the starts again")
-        return Moment(self._look(), 0, False, False)
 
-    def advance(self, actions: np.ndarray, record: bool) -> Moment:
-        for action in actions:
-            np.testing.assert_array_equal(action[:2], [self.index, self.count], "the simulator was told a wrong count")
-            self.count += 1
-            if self.count == length_of(self.index):
-                course = {"closest": 0.02, "raised": 0.1}
-                return Moment(None, self.count, True, succeeds(self.index), course=course)
-        return Moment(self._look(), self.count, False, False)
+    def step(self, action: np.ndarray, draw: bool = False) -> None:
+        np.testing.assert_array_equal(action[:2], [self.index, self.count], "the simulator was told a wrong count")
+        self.count += 1
+        self.over = self.count == length_of(self.index)
+        self.success = self.over and succeeds(self.index)
 
-    def film(self, trial: Trial, actions: np.ndarray, path: str) -> Moment:
-        self.begin(trial)
-        Path(path).parent.mkdir(exist_ok=True)
-        Path(path).write_bytes(b"a video")
-        return self.advance(actions, record=True)
+    def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
+        frame = np.full((8, 8, 3), self.count, np.uint8)
+        return {STATE: np.array([self.index, self.count, 0, 0], np.float32), SCENE: frame, WRIST: frame}
+
+    def stats(self) -> dict[str, Any]:
+        return {"closest": 0.02, "raised": 0.1}
 
     def fingerprint(self) -> dict[str, Any]:
         return FINGERPRINT
-
-    def _look(self) -> dict[str, np.ndarray]:
-        frame = np.full((8, 8, 3), self.count, np.uint8)
-        return {STATE: np.array([self.index, self.count, 0, 0], np.float32), SCENE: frame, WRIST: frame}
 
 
 @dataclass
 class CountingPolicy:
     """Checks the noise seed of every row; ``interrupt_after`` calls it is as if Ctrl-C were pressed."""
 
-    trials: list[Trial]
+    trials: list[InitialState]
     batch: int
     interrupt_after: int = -1
     horizon: int = 6

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.collect.demonstrate import Recipe, record
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, EXECUTED, STATE, Episode, image_key
+from worldmodel.sims.base import SIMULATORS, EnvInfo, InitialState, Simulator, SimulatorSpec
 
+SIMULATORS |= dict.fromkeys(("count", "other"), "counting:CountingSimulator")
 SCENE, WRIST = image_key("scene"), image_key("wrist")
 
 
@@ -117,18 +118,33 @@ class CountingPolicy:
         return np.stack([action_at(seed, step + ahead) for ahead in range(self.horizon)])[None]
 
 
-class CountingStage:
-    """Demonstrations by counting. ``trouble`` lets the worker of a seed die or hang once (it leaves a mark)."""
+class CountingSimulator(Simulator):
+    """Demonstrations by counting. `trouble` lets the worker of a seed die or hang once (it leaves a mark)."""
 
-    def __init__(self, recipe: Recipe, task: str) -> None:
-        self.recipe, self.task = recipe, task
-        self.env = CountingEnv(task, recipe.size)
+    mixes, behaviours = True, ("expert", "play")
 
-    def demonstrate(self, seed: int) -> Episode:
+    def __init__(self, spec: SimulatorSpec) -> None:
+        self.env = CountingEnv(spec.task, spec.size)
+        self.info = EnvInfo(spec.task, ("scene", "wrist"), spec.size, 20.0, 40, 4, 4, "counted")
+
+    def reset(self, start: InitialState) -> None:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "", "workers must not see CUDA"
-        self.trouble(seed)
+        self.trouble(start.seed)
         time.sleep(float(os.environ.get("COUNTING_SECONDS", "0")))
-        return record(self.env, CountingExpert(self.env), self.task, seed, self.recipe.tail)
+        self.env.reset(seed=start.seed)
+        self.success = self.over = False
+
+    def step(self, action: np.ndarray, draw: bool = False) -> None:
+        _, _, self.success, self.over, _ = self.env.step(action)
+
+    def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
+        return self.env.observe()
+
+    def get_state(self) -> np.ndarray:
+        return self.env.get_state()
+
+    def expert(self, seed: int, noise: float = 0.0, behaviour: str = "", name: str = "") -> CountingExpert:
+        return CountingExpert(self.env)
 
     def trouble(self, seed: int) -> None:
         for what in ("die", "hang", "raise", "always_die"):
@@ -167,4 +183,4 @@ def main(out: str, episodes: str) -> int:
     from worldmodel.collect import CollectConfig, collect
 
     config = CollectConfig(out=out, task="count", episodes=int(episodes), size=8, tail=3, workers="2", timeout=20)
-    return collect(config, CountingStage)
+    return collect(config)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from worldmodel import envs
-from worldmodel.evaluate.actor import noise_seed
-from worldmodel.evaluate.frozen import Trial
+from worldmodel.rollout.policy import noise_seed
 from worldmodel.schema import STATE
+from worldmodel.sims.base import InitialState
 from worldmodel.sims.can.expert import Expert
 
 
@@ -18,7 +18,7 @@ class ExpertPolicy:
 
     horizon = 16
 
-    def __init__(self, task: str, trials: list[Trial], execute: int = 8, seed: int = 0) -> None:
+    def __init__(self, task: str, trials: list[InitialState], execute: int = 8, seed: int = 0) -> None:
         self.env = envs.make(task, render_images=False)
         self.env.reset(seed=0)
         self.expert, self.execute = Expert(self.env, seed=0), execute

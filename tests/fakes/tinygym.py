@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from worldmodel.rollout import Policy
+from worldmodel.schema import Policy
 
 TASK = "gym:tinygym/Count-v0"
 RATE, LOW, HIGH = 25, np.array([-1.0, -5.0, 0.0], np.float32), np.array([1e9, 1e4, 400.0], np.float32)

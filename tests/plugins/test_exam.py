@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 
 from worldmodel import cli
 from worldmodel.config import UserError
-from worldmodel.evaluate.candidate import open_lerobot
 from worldmodel.evaluate.frozen import Starts, find
-from worldmodel.evaluate.stage import RobotStages
+from worldmodel.policies.load import PolicyOptions, load_policy
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, image_key
+from worldmodel.sims.base import SimulatorSpec
+from worldmodel.sims.make import open_slot
 
 lerobot = pytest.importorskip("lerobot")
 
@@ -68,8 +70,8 @@ def batch_of(seen: dict[str, np.ndarray], look: int, before: Any) -> Any:
 def test_act_is_examined(tmp_path: Path) -> None:
     policy, (before, after) = saved(small_act(), tmp_path / "run/checkpoints/last/pretrained_model")
     name = f"lerobot:{tmp_path / 'run'}"
-    candidate = open_lerobot(name, "lift_can", 8, device="cpu")
-    assert (candidate.cameras, candidate.size, candidate.looks) == (("scene", "wrist"), SIZE, 1)
+    candidate = load_policy(name, "lift_can", PolicyOptions(8, device="cpu"))
+    assert (candidate.cameras, candidate.size, candidate.n_obs_steps) == (("scene", "wrist"), SIZE, 1)
     seen = frames(3, 1)
     chunk = candidate.policy.act({key: value[:, 0] for key, value in seen.items()})
     policy.reset()
@@ -91,8 +93,8 @@ def test_a_policy_with_a_memory_sees_what_it_would_see_in_lerobots_loop(tmp_path
         vqvae_enc_hidden_dim=16, vqvae_n_embed=4,
     )  # fmt: skip
     policy, (before, _) = saved(config, tmp_path, ("scene",))
-    candidate = open_lerobot(f"lerobot:{tmp_path}", "lift_can", 5, device="cpu")
-    assert candidate.looks == 3 and candidate.policy.horizon == config.action_chunk_size
+    candidate = load_policy(f"lerobot:{tmp_path}", "lift_can", PolicyOptions(5, device="cpu"))
+    assert candidate.n_obs_steps == 3 and candidate.policy.horizon == config.action_chunk_size
     seen = {key: value for key, value in frames(2, 3).items() if "wrist" not in key}
     chunks = [candidate.policy.act(seen, np.array([4, number])) for number in (5, 5, 6)]
     np.testing.assert_array_equal(chunks[0], chunks[1])
@@ -118,10 +120,11 @@ def _pictures(path: Path) -> Iterator[np.ndarray]:
         yield from (frame.to_ndarray(format="rgb24") for frame in film.decode(video=0))
 
 
-def test_a_stage_shows_the_looks_of_the_last_control_steps(tmp_path: Path) -> None:
+def test_a_slot_shows_the_looks_of_the_last_control_steps(tmp_path: Path) -> None:
     trial = Starts.load(find("validation", "lift_can")).trials(1)[0]
     actions = np.tile(np.array([0.5, 0.0, 0.2, -1.0], np.float32), (5, 1))
-    alone, together = (RobotStages("lift_can", ("scene",), 32, looks=looks)() for looks in (1, 3))
+    spec = SimulatorSpec("lift_can", ("scene",), 32)
+    alone, together = (open_slot(replace(spec, n_obs_steps=looks)) for looks in (1, 3))
     first = alone.begin(trial).observation[STATE]
     singles = [alone.advance(actions[:1], False).observation[STATE] for _ in range(5)]
     np.testing.assert_array_equal(together.begin(trial).observation[STATE], [first] * 3)
@@ -130,8 +133,8 @@ def test_a_stage_shows_the_looks_of_the_last_control_steps(tmp_path: Path) -> No
     np.testing.assert_array_equal(shown[STATE], singles[2:])
     assert shown[image_key("scene")].shape == (3, 32, 32, 3)
     films = [tmp_path / f"{looks}.mp4" for looks in (1, 3)]
-    for stage, film in zip((alone, together), films, strict=True):
-        assert stage.film(trial, actions, str(film)).steps == 5
+    for slot, film in zip((alone, together), films, strict=True):
+        assert slot.film(trial, actions, str(film)).steps == 5
     one, other = (np.stack(list(_pictures(film))).astype(float) for film in films)  # an encoder's bytes may differ
     assert one.shape == other.shape and np.abs(one - other).mean() < 1, "films show one look at a time"
 
@@ -152,7 +155,7 @@ def test_who_cannot_sit_it_is_told_in_one_line(tmp_path: Path) -> None:
     }
     for (folder, execute), message in told.items():
         with pytest.raises(UserError, match=message) as error:
-            open_lerobot(f"lerobot:{tmp_path / folder}", "lift_can", execute, device="cpu")
+            load_policy(f"lerobot:{tmp_path / folder}", "lift_can", PolicyOptions(execute, device="cpu"))
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=r"steps=2: how lerobot:.* samples is in its own config.json"):
-        open_lerobot(f"lerobot:{tmp_path / 'act'}", "lift_can", 8, steps=2)
+        load_policy(f"lerobot:{tmp_path / 'act'}", "lift_can", PolicyOptions(8, 2))

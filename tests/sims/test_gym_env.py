@@ -6,10 +6,11 @@ from tinygym import HIGH, LOW, TASK, action_at, frame_at, length_of
 
 from worldmodel.config import UserError
 from worldmodel.schema import ENVIRONMENT_STATE, STATE
-from worldmodel.sims.gymnasium.discover import discover
+from worldmodel.sims.base import SimulatorSpec
 from worldmodel.sims.gymnasium.env import open_env
 from worldmodel.sims.gymnasium.experts import Chance, Demonstrator, scripted
 from worldmodel.sims.gymnasium.name import parse, slug
+from worldmodel.sims.make import describe
 
 
 @pytest.mark.parametrize(
@@ -51,13 +52,21 @@ def test_success_limit_and_range():
 
 
 def test_what_is_found_out_is_said():
-    face, fingerprint = discover(f"{TASK}?state=1:3&steps=30&success=height>8", 32)
-    said = "\n".join(face.lines())
+    task = f"{TASK}?state=1:3&steps=30&success=height>8"
+    info, fingerprint = describe(SimulatorSpec(task, size=32))
+    said = "\n".join(info.lines)
     assert "25 Hz (metadata render_fps), at most 30 steps, 1.2 s (asked for)" in said
     assert "eyes.left: observation, 30x20, shown at 32x32" in said
     assert "2 of 3 numbers: count (2), mode (1)" in said
     assert "-1 to 1e+09, -5 to 10000, 0 to 400" in said and "info['height'] > 8" in said
-    assert face.ships and fingerprint["scene_sha256"] == face.sha256 and fingerprint["mujoco"] == "none"
+    face = open_env(task, 32).face
+    assert (info.action_dim, info.state_dim, info.rate, info.max_steps) == (3, 2, 25, 30)
+    assert (
+        face.ships
+        and "scripted" in info.experts
+        and fingerprint["scene_sha256"] == face.sha256
+        and fingerprint["mujoco"] == "none"
+    )
 
 
 def test_chosen_numbers_and_rules():

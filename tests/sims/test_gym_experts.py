@@ -11,15 +11,16 @@ from worldmodel.assets import asset
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
-from worldmodel.evaluate.frozen import SEED, SPLITS, Starts, find
-from worldmodel.evaluate.gym_stage import GymStage, GymStages
+from worldmodel.evaluate.frozen import SPLITS, Starts, find
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.schema import STATE, image_key
+from worldmodel.sims.base import SEED, SimulatorSpec
 from worldmodel.sims.gymnasium.env import open_env
 from worldmodel.sims.gymnasium.experts import Demonstrator, scripted
 from worldmodel.sims.gymnasium.pusht_expert import CORNERS, around, distance, placed
 from worldmodel.sims.gymnasium.reacher_expert import LINKS, bends
-from worldmodel.sims.remote.install import DONE, home
+from worldmodel.sims.make import open_slot
+from worldmodel.sims.remote.where import DONE, home
 
 PUSHT = "gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos"
 REACHER = "gym:Reacher-v5?state=0:4+6:8&success=reward_dist>-0.01"
@@ -98,9 +99,9 @@ def test_shipped_starts_begin_as_they_were_frozen(task, count, split):
     if task == METAWORLD:
         return
     pytest.importorskip(needs.get(task, "imageio"))
-    stage = GymStage(GymStages(task, (), 96))
-    assert all(stage.begin(trial).observation for trial in frozen.trials(200)[::80])
-    stage.env.close()
+    slot = open_slot(SimulatorSpec(task))
+    assert all(slot.begin(trial).observation for trial in frozen.trials(200)[::80])
+    slot.simulator.close()
 
 
 @metaworld

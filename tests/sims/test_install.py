@@ -6,7 +6,8 @@ import json
 import pytest
 
 from worldmodel.config import UserError
-from worldmodel.sims.remote.install import DONE, RECIPES, InstallConfig, home, install, python_of
+from worldmodel.sims.remote.install import RECIPES, InstallConfig, install
+from worldmodel.sims.remote.where import DONE, home, python_of
 
 module = importlib.import_module("worldmodel.sims.remote.install")  # the package's own `install` is the verb
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from robomimic_replay import head_for, record, replay
 
 from worldmodel.config import UserError
 from worldmodel.data.formats import hdf5
 from worldmodel.data.formats.conventions import OscPose, matrix_from_xyzw, wxyz_from_xyzw
 from worldmodel.data.formats.robomimic import PANDA_SITE_IN_HAND
-from worldmodel.sims.remote.install import DONE, home
+from worldmodel.sims.remote.where import DONE, home
 from worldmodel.sims.robosuite.client import TASKS, RobosuiteConfig, RobosuiteEnv
-from worldmodel.sims.robosuite.replay import head_for, record, replay
 
 pytest.importorskip("h5py")
 installed = (home("robosuite") / DONE).exists()

@@ -14,15 +14,16 @@ from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate
-from worldmodel.evaluate.frozen import Trial
-from worldmodel.evaluate.stage import RobotStages
 from worldmodel.model import Want
 from worldmodel.objectives import ObjectiveConfig
 from worldmodel.policies import ModelPolicy
-from worldmodel.rollout import Hearing, rollout
+from worldmodel.rollout import rollout
 from worldmodel.schema import AUDIO, STATE, Arrays, image_key
 from worldmodel.settings import load
+from worldmodel.sims.base import InitialState, SimulatorSpec
 from worldmodel.sims.can import make
+from worldmodel.sims.make import open_slot
+from worldmodel.sims.slot import History
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
 from worldmodel.train.loop import prepare
@@ -163,23 +164,24 @@ def test_a_model_without_these_senses_says_so(data: str, tmp_path: Path) -> None
         ModelPolicy(model, sentence="lift the can")
 
 
-def test_the_stage_remembers_what_was_heard() -> None:
-    env, stage = make("place_can", render_images=False, microphone=True), RobotStages("place_can", (), 32, hears=8)()
+def test_a_slot_remembers_what_was_heard() -> None:
+    env = make("place_can", render_images=False, microphone=True)
+    slot = open_slot(SimulatorSpec("place_can", (), 32, history={AUDIO: 8}))
     env.reset(seed=3)
     start = env.get_state()
     down = np.array([*env.scene.can_position[:2], 0.05, -1], np.float32)  # onto the can: that is heard
     sounds = [env.step(down)[0][AUDIO] for _ in range(20)]
-    first = stage.begin(Trial(0, 3, start, "")).observation
+    first = slot.begin(InitialState(0, 3, start)).observation
     assert first is not None and first[AUDIO].shape == (8, 400) and not first[AUDIO].any()
     for _ in range(2):
-        seen = stage.advance(np.tile(down, (10, 1)), record=False).observation
+        seen = slot.advance(np.tile(down, (10, 1)), record=False).observation
     assert seen is not None and np.array_equal(seen[AUDIO], sounds[-8:]) and seen[AUDIO].any()
-    assert stage.fingerprint()["microphone"] == 8000
+    assert slot.fingerprint()["microphone"] == 8000
 
 
 def test_a_rollout_remembers_what_was_heard() -> None:
     class Listener:
-        horizon, hears = 16, 3
+        horizon, history = 16, {AUDIO: 3}
         shown: list[np.ndarray] = []
 
         def reset(self) -> None: ...
@@ -192,8 +194,8 @@ def test_a_rollout_remembers_what_was_heard() -> None:
     episode = rollout(Listener(), env, 3, max_steps=9, execute=8)
     assert [shown.shape for shown in Listener.shown] == [(3, 400)] * 2
     assert np.array_equal(Listener.shown[1], episode.arrays[AUDIO][6:9])
-    with pytest.raises(ValueError, match="make the env with microphone=True"):
-        Hearing(2).add({})
+    with pytest.raises(ValueError, match=r"the policy needs 'observation.audio', which the env does not show"):
+        History({AUDIO: 2}).add({})
 
 
 def test_evaluation_opens_the_microphone_and_takes_a_sentence(data: str, tmp_path: Path) -> None:

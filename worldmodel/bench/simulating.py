@@ -2,65 +2,64 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from multiprocessing.connection import Connection
+from functools import partial
 from typing import Any
+
+import numpy as np
+
+from worldmodel.config import UserError
+from worldmodel.processes import Pool
+from worldmodel.sims.base import InitialState, SimulatorSpec
+from worldmodel.sims.make import make
 
 HOLD = 10
 """Steps for which a random target is held, so that the arm really moves."""
 
 
+class Timed:
+    """One simulator that is driven at random and drawn at every step."""
+
+    def __init__(self, spec: SimulatorSpec) -> None:
+        self.simulator, self.random = make(spec), np.random.default_rng(0)
+
+    def begin(self, seed: int) -> None:
+        """Warm up."""
+        self.seed, self.random = seed, np.random.default_rng(seed)
+        self.simulator.reset(InitialState(0, seed))
+        self._hold()
+        self._hold()
+
+    def measure(self, seconds: float) -> float:
+        """Control steps per second."""
+        start, steps = time.perf_counter(), 0
+        while (spent := time.perf_counter() - start) < seconds:
+            steps += self._hold()
+        return steps / spent
+
+    def _hold(self) -> int:
+        action = self.random.uniform([0.3, -0.3, 0.05, -1], [0.65, 0.25, 0.3, 1]).astype(np.float32)
+        for _ in range(HOLD):
+            self.simulator.step(action, draw=True)
+            self.simulator.observe()
+            if self.simulator.success or self.simulator.over:
+                self.simulator.reset(InitialState(0, self.seed))
+        return HOLD
+
+
 def simulate(task: str, size: int, processes: int, seconds: float, timeout: float) -> dict[str, Any]:
-    """Control steps per second summed over spawned ``processes``, each with one env and both cameras.
+    """Control steps per second summed over spawned ``processes``, each with one of our tasks and both cameras.
 
     Raises OSError where a process dies or has said nothing for ``timeout`` seconds.
     """
-    context = multiprocessing.get_context("spawn")
-    together = context.Barrier(processes)
-    workers, ends = [], []
-    for seed in range(processes):
-        here, there = context.Pipe(duplex=False)
-        arguments = (there, together, task, size, seed, seconds)
-        workers.append(context.Process(target=_run, args=arguments, daemon=True))
-        ends.append(here)
-        workers[-1].start()
-        there.close()
+    opened = partial(Timed, SimulatorSpec(task, size=size))
     try:
-        rates = [_receive(end, timeout + seconds) for end in ends]
-    finally:
-        for worker in workers:
-            worker.kill()
-    return {"steps_per_second": round(sum(rates), 1), "processes": processes, "size": size, "task": task}
-
-
-def _receive(end: Connection, timeout: float) -> float:
-    try:
-        if end.poll(timeout):
-            return float(end.recv_bytes())
-    except EOFError:
-        raise OSError("a simulator died while it was timed; see `worldmodel doctor`") from None
-    raise OSError(f"a simulator said nothing for {timeout:g} s; see `worldmodel doctor`")
-
-
-def _run(end: Connection, together: Any, task: str, size: int, seed: int, seconds: float) -> None:
-    from worldmodel.sims.can import make
-
-    env = make(task, size=size)
-    env.reset(seed=seed)
-    env.action_space.seed(seed)
-    _step(env, 2 * HOLD)
-    together.wait(60)
-    start, steps = time.perf_counter(), 0
-    while (spent := time.perf_counter() - start) < seconds:
-        steps += _step(env, HOLD)
-    end.send_bytes(str(steps / spent).encode())
-
-
-def _step(env: Any, steps: int) -> int:
-    action = env.action_space.sample()
-    for _ in range(steps):
-        _, _, terminated, truncated, _ = env.step(action)
-        if terminated or truncated:
-            env.reset()
-    return steps
+        with Pool(opened, processes, processes, timeout + seconds, limit=1) as pool:
+            for method in ("begin", "measure"):
+                for slot in range(processes):
+                    pool.ask(slot, method, *((slot,) if method == "begin" else (seconds,)))
+                replies = list(pool.answers())
+    except UserError as error:
+        raise OSError(f"{error}; see `worldmodel doctor`") from None
+    rate = round(sum(reply.value for reply in replies), 1)
+    return {"steps_per_second": rate, "processes": processes, "size": size, "task": task}

@@ -23,10 +23,11 @@ from worldmodel.bench.training import train_speed
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.config import closest, option
 from worldmodel.data import EpisodeStore
-from worldmodel.evaluate.actor import Actor
-from worldmodel.evaluate.candidate import Candidate, open_candidate
+from worldmodel.evaluate.timing import time_single
 from worldmodel.files import write_json
-from worldmodel.schema import AUDIO, AUDIO_HZ, CONTROL_HZ, STATE, image_key
+from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
+from worldmodel.rollout.policy import BatchedPolicy
+from worldmodel.schema import AUDIO_HZ, CONTROL_HZ, STATE, image_key
 
 PARTS = ("act", "simulate", "collect", "load", "imagine", "streaming", "train", "arms")
 HELD_OUT = 2_000_000_000
@@ -95,19 +96,19 @@ def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
     return train_speed(scratch / "store", scratch / "run", config.steps)
 
 
-def _candidate(config: BenchConfig) -> Candidate:
-    return open_candidate(config.checkpoint, config.task, execute=8, device="cpu")
+def _candidate(config: BenchConfig) -> LoadedPolicy:
+    return load_policy(config.checkpoint, config.task, PolicyOptions(8, device="cpu"))
 
 
-def _act(candidate: Candidate) -> dict[str, Any]:
+def _act(candidate: LoadedPolicy) -> dict[str, Any]:
     """Milliseconds of one ``act``: one observation in, a whole chunk out. The pixels' values cannot matter."""
     random = np.random.default_rng(0)
     frames = (candidate.size, candidate.size, 3)
     observation = {image_key(camera): random.integers(0, 256, frames, np.uint8) for camera in candidate.cameras}
     observation[STATE] = np.array([0.5, 0.0, 0.2, 0.08], np.float32)
-    if candidate.hears:
-        observation[AUDIO] = np.zeros((candidate.hears, AUDIO_HZ // CONTROL_HZ), np.float32)
-    return Actor(candidate.policy, batch=1).time_single([(observation, seed) for seed in range(8)])
+    for key, count in candidate.history.items():
+        observation[key] = np.zeros((count, AUDIO_HZ // CONTROL_HZ), np.float32)
+    return time_single(BatchedPolicy(candidate.policy, 1), [(observation, seed) for seed in range(8)])
 
 
 def _store(config: BenchConfig, scratch: Path) -> tuple[EpisodeStore, float]:

@@ -1,36 +1,41 @@
-"""One episode of the scripted expert or of a player: what it saw, what it wanted, what was sent, and how it ended."""
+"""One episode of an expert or of a player: what it saw, what it wanted, what was sent, and how it ended."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from worldmodel.collect.behaviour import EXPERT, STEPS, actor, turn
-from worldmodel.rollout import Recorder
-from worldmodel.schema import ACTION, EXECUTED, Episode
+from worldmodel.collect.behaviour import turn
+from worldmodel.rollout import BatchedPolicy, BatchedRollout, LocalSlots, Recording, history_of
+from worldmodel.schema import ACTION, AUDIO, EXECUTED, SEGMENTATION, Arrays, Episode, Policy
+from worldmodel.sims.base import EXPERT, RANDOM, SCRIPTED, Demonstrates, InitialState, Simulator, SimulatorSpec
+from worldmodel.sims.slot import Ending, Slot
 
 PHASE = "phase"
 SIMULATOR_STATE = "simulator_state"
 """Complete state of the simulator, float64 (N,): lets the same moment be rendered again, larger or differently lit."""
+EXPERTS = (SCRIPTED, RANDOM)
+"""Experts that a simulator may bring; any other name is a checkpoint's folder."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CollectionSpec:
     """Everything that decides an episode's content besides its seed; equal recipes give equal bytes."""
 
     tasks: tuple[str, ...]
     seed: int
     episodes: int
     noise: float
-    cameras: tuple[str, ...]
+    cameras: tuple[str, ...] | None
     size: int
     tail: int
     microphone: bool = False
     behaviour: str = EXPERT
     segmentation: bool = False
-    expert: str = "scripted"
+    expert: str = SCRIPTED
 
     def task_of(self, seed: int) -> str:
         """The tasks take turns over seeds, so that a resumed collection agrees with an uninterrupted one."""
@@ -45,91 +50,82 @@ class Recipe:
         """Whether episodes that fail are kept too: all but the plain expert's are."""
         return self.behaviour != EXPERT
 
+    def simulator(self, task: str) -> SimulatorSpec:
+        """The simulator of one of the tasks, showing what is to be recorded."""
+        keys = (AUDIO,) * self.microphone + (SEGMENTATION,) * self.segmentation
+        return SimulatorSpec(task, self.cameras, self.size, keys=keys)
+
     def record(self) -> dict[str, Any]:
         """The recipe as JSON gives it back. What came later than a store's format is told only where it is used."""
         found = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         return {key: value for key, value in found.items() if key not in LATER or value != LATER[key]}
 
 
-LATER = {"behaviour": EXPERT, "segmentation": False, "expert": "scripted"}
+LATER = {"behaviour": EXPERT, "segmentation": False, "expert": SCRIPTED}
 """Keys of a recipe that older ones do not have, and what those did."""
 
 
-@runtime_checkable
-class Stage(Protocol):
-    """Where demonstrations come from: opens one task at a time. Picklable, because workers are spawned."""
+class ExpertPolicy:
+    """An expert in the closed loop: looks at the simulator, not at observations, and wants one action at a time."""
 
-    def __call__(self, recipe: Recipe, task: str) -> Demonstrator: ...
+    prefix = 0
 
+    def __init__(self, expert: Demonstrates) -> None:
+        self.expert, self.begun = expert, False
 
-@runtime_checkable
-class Demonstrator(Protocol):
-    """An env with its expert."""
+    def act(self, observations: list[Arrays], seeds: list[int], committed: Sequence[Any] | None = None) -> np.ndarray:
+        """The action to be sent, (1, 1, A)."""
+        if not self.begun:
+            self.expert.reset()
+        self.begun, self.last = True, self.expert.act()
+        return np.asarray(self.last.executed)[None, None]
 
-    def demonstrate(self, seed: int) -> Episode: ...
-    def fingerprint(self) -> dict[str, Any]: ...
-
-
-class ExpertStage:
-    """The real thing: a task's simulator and its scripted expert, rendered at the recipe's size."""
-
-    def __init__(self, recipe: Recipe, task: str) -> None:
-        import worldmodel.sims.can  # only workers may load a renderer
-
-        self.recipe, self.task = recipe, task
-        options = {"cameras": recipe.cameras, "size": recipe.size, "microphone": recipe.microphone}
-        self.env = worldmodel.sims.can.make(task, privileged=True, segmentation=recipe.segmentation, **options)
-
-    def demonstrate(self, seed: int) -> Episode:
-        """The episode of ``seed``, successful or not."""
-        behaviour = self.recipe.behaviour_of(seed)
-        who = actor(behaviour, self.env, seed, self.recipe.noise)
-        if behaviour in STEPS:
-            episode = watch(self.env, who, self.task, seed, STEPS[behaviour])
-        else:
-            episode = record(self.env, who, self.task, seed, self.recipe.tail)
-        info = {"behaviour": behaviour} if self.recipe.keeps_all else {}
-        return replace(episode, info={**episode.info, **info})
-
-    def fingerprint(self) -> dict[str, Any]:
-        """What the images and the physics depend on: versions, GL backend, asset hash."""
-        return self.env.fingerprint()
+    def values(self, action: np.ndarray) -> dict[str, Any]:
+        """What is recorded of the action under way."""
+        return {ACTION: self.last.label, EXECUTED: self.last.executed, PHASE: np.int8(self.last.phase)}
 
 
-def record(env: Any, expert: Any, task: str, seed: int, tail: int) -> Episode:
-    """Run ``expert`` in ``env`` from ``seed`` until ``tail`` steps after the first success, or the time limit.
+class LearnedPolicy(BatchedPolicy):
+    """A checkpoint that demonstrates, chunk by chunk, as it is evaluated."""
+
+    def __init__(self, policy: Policy, simulator: Simulator) -> None:
+        super().__init__(policy, 1)
+        self.range = simulator.info.action_range or (-np.inf, np.inf)
+
+    def values(self, action: np.ndarray) -> dict[str, Any]:
+        """What is recorded of the action under way, clipped to its range as the env clips it."""
+        sent = np.clip(np.asarray(action, np.float32), *np.asarray(self.range, np.float32))
+        return {ACTION: sent, EXECUTED: sent, PHASE: np.int8(0)}
+
+
+def demonstrate(simulator: Simulator, recipe: CollectionSpec, seed: int, policy: Policy | None = None) -> Episode:
+    """The episode of ``seed``, successful or not, of the recipe's expert or of a ``policy`` instead.
 
     Every step holds the observation, the clean action wanted ("action"), the action sent ("action.executed"), the
-    expert's phase (int8) and the complete simulator state (float64) where the env can tell it.
+    expert's phase (int8) and the complete simulator state (float64) where the simulator can tell it. It ends ``tail``
+    steps after the first success, by the time limit, or after so many steps as an expert without a goal says.
     """
-    observation, _ = env.reset(seed=seed)
-    expert.reset()
-    recorder, first_success, step, truncated = Recorder(), None, 0, False
-    while not truncated and (first_success is None or step < first_success + tail):
-        observation, success, truncated = _step(env, expert, observation, recorder)
-        step += 1
-        if success and first_success is None:
-            first_success = step
-    return recorder.episode(task, seed, first_success is not None, {"success_step": first_success})
+    behaviour, ending, execute = recipe.behaviour_of(seed), Ending(recipe.tail), 1
+    actor: ExpertPolicy | LearnedPolicy
+    if policy is not None:
+        actor, execute = LearnedPolicy(policy, simulator), getattr(policy, "execute", policy.horizon)
+    else:
+        expert = simulator.expert(seed, recipe.noise, behaviour, recipe.expert)
+        assert expert is not None, f"{simulator.info.task} has no expert"
+        actor, length = ExpertPolicy(expert), getattr(expert, "steps", None)
+        ending = ending if length is None else Ending(steps=length, free=True)
+    recording, random = Recording(), np.random.default_rng([seed, 23])
 
+    def record(step: int, observation: Arrays, action: np.ndarray) -> None:
+        state = simulator.get_state()
+        recording.add(
+            observation, **actor.values(action), **({} if state is None else {SIMULATOR_STATE: np.asarray(state)})
+        )
 
-def watch(env: Any, player: Any, task: str, seed: int, steps: int) -> Episode:
-    """So many control steps of someone without a goal; ``success`` says whether the task's condition came about."""
-    observation, _ = env.reset(seed=seed)
-    player.reset()
-    recorder, first_success = Recorder(), None
-    for step in range(1, steps + 1):
-        observation, success, _ = _step(env, player, observation, recorder)
-        if success and first_success is None:
-            first_success = step
-    return recorder.episode(task, seed, first_success is not None, {"success_step": first_success})
-
-
-def _step(env: Any, who: Any, observation: Any, recorder: Recorder) -> tuple[Any, bool, bool]:
-    """One control step, recorded: the next observation, whether the task succeeded, whether its time is up."""
-    state = {SIMULATOR_STATE: np.asarray(env.get_state(), np.float64)} if hasattr(env, "get_state") else {}
-    act = who.act()
-    values = {ACTION: act.label, EXECUTED: act.executed, PHASE: np.int8(act.phase), **state}
-    recorder.add(observation, **values)
-    observation, _, success, truncated, _ = env.step(act.executed)
-    return observation, bool(success), bool(truncated)
+    slot = Slot(simulator, history_of(policy), ending=ending, on_step=record)
+    loop = BatchedRollout(
+        actor, LocalSlots([slot]), execute, lambda start, decision: int(random.integers(2**62, size=1)[0])
+    )
+    loop.run([InitialState(0, seed)], lambda result: None)
+    info = {"success_step": slot.first_success, **({"behaviour": behaviour} if recipe.keeps_all else {})}
+    return recording.episode(recipe.task_of(seed), seed, slot.first_success is not None, info)

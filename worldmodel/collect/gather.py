@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worldmodel.collect import spool
-from worldmodel.collect.stop import StopSignal
 from worldmodel.collect.workers import Workers
 from worldmodel.config import UserError
 from worldmodel.data import StoreWriter
+from worldmodel.processes import StopSignal
 
 
 @dataclass
@@ -64,8 +64,8 @@ def gather(writer: StoreWriter, workers: Workers, console: Console, stop: StopSi
         while len(writer.records) < recipe.episodes and not stop.asked:
             while workers.hungry and (seed := queue.draw()) is not None:
                 workers.submit(seed)
-            for result in workers.poll(timeout=0.2):
-                queue.settle(result.seed, result.kept)
+            for seed, kept in workers.poll(timeout=0.2):
+                queue.settle(seed, kept)
             if workers.fingerprint is not None:
                 _note_environment(writer, workers.fingerprint)
                 _store_due(writer, queue, workers)

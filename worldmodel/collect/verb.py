@@ -12,18 +12,18 @@ from typing import Any
 from rich.console import Console
 
 import worldmodel
-from worldmodel.collect import gym_stage
-from worldmodel.collect.behaviour import BEHAVIOURS, EXPERT
-from worldmodel.collect.demonstrate import LATER, ExpertStage, Recipe, Stage
+from worldmodel.collect.behaviour import BEHAVIOURS, MIXED
+from worldmodel.collect.demonstrate import EXPERTS, LATER, CollectionSpec
 from worldmodel.collect.gather import Tally, gather
-from worldmodel.collect.robosuite_stage import RobosuiteStage, is_robosuite, with_cameras
-from worldmodel.collect.stop import StopSignal
-from worldmodel.collect.worker import Job
-from worldmodel.collect.workers import Workers
+from worldmodel.collect.workers import Job, Workers
 from worldmodel.config import UserError, closest, option
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
+from worldmodel.data.formats.conventions import relative_dimensions
+from worldmodel.processes import StopSignal
 from worldmodel.revision import revision
-from worldmodel.sims.gymnasium.name import is_foreign
+from worldmodel.schema import ACTION, STATE
+from worldmodel.sims.base import EXPERT, EnvInfo
+from worldmodel.sims.make import check, describe, find
 
 INTERRUPTED = 130
 
@@ -49,7 +49,7 @@ class CollectConfig:
     seed: int = option("first seed; a failed episode of the expert is dropped and the next seed tried", 0)
     noise: float = option("strength of the exploration pushes that the expert recovers from, 0 to 2", 1.0)
     size: int = option("edge of the square camera images in pixels", 96)
-    cameras: str = option("cameras to record: [scene,wrist], one of them, or [] for none", "[scene,wrist]")
+    cameras: str = option("cameras to record: [scene,wrist], one of them, [] for none; auto: the task's own", "auto")
     microphone: bool = option("record contact sound too, 8 kHz (observation.audio)", False)
     segmentation: bool = option(
         "record whose each pixel is too: 0 background, 1 gripper, 2 object (observation.segmentation.CAMERA)", False
@@ -72,12 +72,14 @@ class CollectConfig:
         if self.timeout <= 0:
             raise ValueError(f"timeout={self.timeout}: expected seconds above 0")
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> CollectionSpec:
         """The part that decides the content."""
-        tasks, cameras = _names(self.task), _names(self.cameras)
+        tasks, cameras = _names(self.task), None if self.cameras == "auto" else _names(self.cameras)
         if not tasks:
             raise ValueError(f"task={self.task}: expected at least one task")
-        recipe = Recipe(tasks, self.seed, self.episodes, self.noise, cameras, self.size, self.tail, self.microphone)
+        recipe = CollectionSpec(
+            tasks, self.seed, self.episodes, self.noise, cameras, self.size, self.tail, self.microphone
+        )
         return replace(recipe, behaviour=self.behaviour, segmentation=self.segmentation, expert=self.expert)
 
     def command(self) -> str:
@@ -89,56 +91,77 @@ class CollectConfig:
         return " ".join(["worldmodel collect", *map(shlex.quote, words)])
 
 
-def collect(config: CollectConfig, stage: Stage = ExpertStage) -> int:
+def collect(config: CollectConfig) -> int:
     """Record ``config.episodes`` episodes into a sealed store at ``config.out``; 130 if interrupted.
 
     Of the expert only successful ones are kept, of every other behaviour all.
     Running it again with the same arguments resumes an interrupted store and leaves a finished one alone. Episodes
     are stored in the order of their seeds, so the content does not depend on interruptions or on ``workers``.
     """
-    recipe, path, face = config.recipe(), Path(config.out), None
-    if stage is ExpertStage and gym_stage.is_gym(recipe):
-        stage, (recipe, face) = gym_stage.GymStage, gym_stage.discovered(recipe)
-        print("\n".join(face.lines()), flush=True)
-    elif stage is ExpertStage and is_robosuite(recipe):
-        stage, recipe = RobosuiteStage, with_cameras(recipe)
-    elif stage is ExpertStage:
-        _check(recipe)
+    path, (recipe, info) = Path(config.out), settled(config.recipe())
+    for line in info.lines:
+        print(line, flush=True)
     console = Console(stderr=True)
     if _finished(path, recipe):
         print(f"{path} is complete: {recipe.episodes} episodes; nothing to do")
         return 0
     began = time.monotonic()
     with _writer(path, recipe, config, console) as writer:
-        if face is not None:
-            gym_stage.note(writer, face)
-        job = Job(stage, recipe, (path / layout.SPOOL).absolute(), config.timeout)
+        if info.action_range is not None:
+            low, high = map(list, info.action_range)
+            writer.note(rate=info.rate, action_range={"low": low, "high": high})
+        simulators = {task: recipe.simulator(task) for task in recipe.tasks}
+        job = Job(recipe, simulators, (path / layout.SPOOL).absolute(), config.timeout)
         job.spool.mkdir(exist_ok=True)
         with StopSignal() as stop, Workers(job, _count(config.workers, recipe.episodes)) as workers:
             tally = gather(writer, workers, console, stop)
         if len(writer.records) < recipe.episodes:
             _say_interrupted(path, recipe, config, tally)
             return INTERRUPTED
-        if face is not None:
-            gym_stage.note_relative(writer)
+        if info.action_range is not None:
+            # How many leading dimensions of the actions are targets for the same dimensions of the state
+            writer.note(relative=relative_dimensions(writer.read(ACTION), writer.read(STATE)))
         writer.seal()
     _say_done(path, tally, time.monotonic() - began)
     return 0
 
 
-def _check(recipe: Recipe) -> None:
-    """An unknown task or camera is told before any process starts and any folder is made."""
-    from worldmodel.sims.can import TASKS, EnvConfig  # here, because importing MuJoCo takes half a second
+def settled(recipe: CollectionSpec) -> tuple[CollectionSpec, EnvInfo]:
+    """The recipe with the simulator's own cameras where none were chosen, and what the first task's turned out to be.
 
-    EnvConfig(cameras=recipe.cameras, size=recipe.size)
+    Raises UserError or ValueError before anything is written: no such task, camera, expert, behaviour or key.
+    """
     for task in recipe.tasks:
-        if task not in TASKS:
-            raise UserError(f"task={task}: no such task; {closest(task, TASKS)}")
-    if recipe.expert != "scripted":
-        raise UserError(f"expert={recipe.expert}: our own tasks have a scripted expert only; leave expert= out")
+        simulator = find(recipe.simulator(task))
+        if len(recipe.tasks) > 1 and not simulator.mixes:
+            names = ",".join(recipe.tasks)
+            raise UserError(f"task={names}: one env at a time; collect several stores and train on all of them")
+        _check_expert(recipe, task, simulator.experts(task))
+        check(recipe.simulator(task))
+        if recipe.behaviour not in (EXPERT, *simulator.behaviours, *([MIXED] if len(simulator.behaviours) > 1 else [])):
+            raise UserError(f"behaviour={recipe.behaviour}: {task} has only behaviour=expert; leave behaviour= out")
+    info, _ = describe(recipe.simulator(recipe.tasks[0]))
+    _check_expert(recipe, info.task, info.experts)
+    return replace(recipe, cameras=info.cameras), info
 
 
-def _finished(path: Path, recipe: Recipe) -> bool:
+def _check_expert(recipe: CollectionSpec, task: str, experts: tuple[str, ...]) -> None:
+    """UserError where a task has no such expert, or where there is no such checkpoint or none that knows the task."""
+    name = recipe.expert
+    if name in EXPERTS:
+        if name not in experts:
+            which = f"give expert={experts[0]} or a checkpoint's folder" if experts else "choose another task"
+            raise UserError(f"task={task}: has no {name} expert that we know of; {which}")
+        return
+    if not Path(name).is_dir():
+        raise UserError(f"expert={name}: expected scripted, random or the folder of a checkpoint")
+    from worldmodel import checkpoint  # here, because it takes two seconds
+
+    if task not in (known := checkpoint.load(name).config.tasks):
+        raise UserError(f"expert={name}: was trained for {', '.join(known)}, not for {task}")
+
+
+def _finished(path: Path, recipe: CollectionSpec) -> bool:
     """Whether a sealed store with this very recipe is there; UserError where a different one is in the way."""
     try:
         store = EpisodeStore.open(path)
@@ -152,7 +175,7 @@ def _finished(path: Path, recipe: Recipe) -> bool:
     return True
 
 
-def _same_recipe(path: Path, theirs: dict[str, Any] | None, ours: Recipe, advice: str) -> None:
+def _same_recipe(path: Path, theirs: dict[str, Any] | None, ours: CollectionSpec, advice: str) -> None:
     wanted = LATER | ours.record()
     # recipes older than a key do not mention it
     before = {"microphone": False, **LATER, **(theirs or {})}
@@ -163,7 +186,7 @@ def _same_recipe(path: Path, theirs: dict[str, Any] | None, ours: Recipe, advice
         raise UserError(f"{path} holds a store made with {key}={was}, asked for {key}={wanted[key]}; {advice}")
 
 
-def _writer(path: Path, recipe: Recipe, config: CollectConfig, console: Console) -> StoreWriter:
+def _writer(path: Path, recipe: CollectionSpec, config: CollectConfig, console: Console) -> StoreWriter:
     """A writer for a new store, or for the interrupted one at ``path`` if it has the same recipe."""
     if not StoreWriter.resumable(path):
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -189,7 +212,7 @@ def _writer(path: Path, recipe: Recipe, config: CollectConfig, console: Console)
     return writer
 
 
-def _say_interrupted(path: Path, recipe: Recipe, config: CollectConfig, tally: Tally) -> None:
+def _say_interrupted(path: Path, recipe: CollectionSpec, config: CollectConfig, tally: Tally) -> None:
     waiting = f" and {tally.waiting} more wait their turn" if tally.waiting else ""
     print(f"interrupted: {tally.stored} of {recipe.episodes} episodes are kept in {path}{waiting}")
     print(f"resume with: {config.command()}")
@@ -207,8 +230,8 @@ def _say_done(path: Path, tally: Tally, seconds: float) -> None:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """``[a,b]``, ``a,b`` or ``a`` as a tuple of names; a Gymnasium env's may hold commas."""
-    if is_foreign(text):
+    """``[a,b]``, ``a,b`` or ``a`` as a tuple of names; options behind a question mark may hold commas."""
+    if "?" in text and not text.startswith("["):
         return (text,)
     return tuple(name for name in (part.strip(" '\"") for part in text.strip("[] ").split(",")) if name)
 

@@ -28,7 +28,7 @@ STRIP_EDGE, STRIP_LABEL, STRIP_COLUMNS = 96, 72, 14
 
 
 @dataclass(frozen=True)
-class Shot:
+class FilmFrame:
     """One moment: frames seen, and frames imagined for it ``ahead`` control steps before (None at the very start)."""
 
     real: Arrays
@@ -65,12 +65,12 @@ class Film:
     """A recording in the making."""
 
     cameras: tuple[str, ...]
-    shots: list[Shot] = field(default_factory=list)
+    shots: list[FilmFrame] = field(default_factory=list)
     surprise: Surprise = field(default_factory=Surprise)
 
     def begin(self, observation: Arrays) -> None:
         """The first look."""
-        self.shots.append(Shot(self._frames(observation)))
+        self.shots.append(FilmFrame(self._frames(observation)))
 
     def chunk(self, frames: Sequence[Arrays], imagined: Mapping[str, np.ndarray]) -> None:
         """The frames seen while a chunk ran, and those imagined for it: uint8 (steps, H, W, 3) by camera key."""
@@ -78,7 +78,7 @@ class Film:
         for ahead, seen in enumerate(frames, start=1):
             guess = {key: imagined[key][ahead - 1] for key in map(image_key, self.cameras)}
             self.surprise.add(ahead, seen, guess, last)
-            self.shots.append(Shot(self._frames(seen), guess, ahead))
+            self.shots.append(FilmFrame(self._frames(seen), guess, ahead))
 
     def picture(self, index: int) -> np.ndarray:
         """One moment, real above imagined, uint8 (H, W, 3)."""

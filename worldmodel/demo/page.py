@@ -10,16 +10,10 @@ from worldmodel.report import page
 from worldmodel.report.plots import Curve, curves
 from worldmodel.schema import CONTROL_HZ
 
-DOES = {
-    "place_can": "moves the can into the green bin",
-    "place_can_anywhere": "finds can and bin, and brings them together",
-    "lift_can": "lifts the can",
-}
-
 
 def render(found: Mapping[str, Any]) -> str:
     """The whole page, for a record of `worldmodel.demo.verb.summarize`; files are beside it in ``videos/``."""
-    does = DOES.get(found["task"], found["task"])
+    does = found.get("task_summary") or found["task"]
     psnr = found["psnr"]
     ms = {ahead: 1000 * int(ahead) // CONTROL_HZ for ahead in psnr}
     sources = {"imagined": "imagined", "copy-last-frame baseline": "copy_last_frame"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +18,20 @@ from worldmodel import checkpoint
 from worldmodel.config import UserError, option
 from worldmodel.demo import page
 from worldmodel.demo.film import Film, Surprise
-from worldmodel.evaluate.actor import crowded, noise_seed, stack
-from worldmodel.evaluate.candidate import open_candidate, use_threads
-from worldmodel.evaluate.evaluate import INTERRUPTED, EvaluateConfig, Exam, check_names, machine, settle
-from worldmodel.evaluate.frozen import Starts, Trial, find
-from worldmodel.evaluate.simulators import ATTEMPTS, Simulators
-from worldmodel.evaluate.stage import Moment
+from worldmodel.devices import use_threads
+from worldmodel.evaluate.evaluate import settle
+from worldmodel.evaluate.frozen import Starts, find
+from worldmodel.evaluate.run import INTERRUPTED, EvalRun, EvaluateConfig, machine
+from worldmodel.evaluate.timing import crowded
 from worldmodel.files import write_file, write_json
+from worldmodel.policies.load import PolicyOptions, load_policy
+from worldmodel.processes import CallError, Pool
 from worldmodel.report.stats import quantiles, wilson
-from worldmodel.schema import CONTROL_HZ
+from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
+from worldmodel.rollout.policy import BatchedPolicy, noise_seed, stack
+from worldmodel.schema import CONTROL_HZ, Arrays
+from worldmodel.sims.base import InitialState, SimulatorSpec, StepResult
+from worldmodel.sims.make import check, slots_of
 
 WARM_UP = 3
 """Chunks asked for before the first episode: the first ones pay for allocations that no later one does."""
@@ -43,7 +51,7 @@ class DemoConfig:
     device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
     threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
 
-    def exam(self) -> EvaluateConfig:
+    def evaluation(self) -> EvaluateConfig:
         """The same as an evaluation; raises ValueError for values out of range."""
         shared = {name: getattr(self, name) for name in ("episodes", "task", "checkpoint", "out", "seed", "execute")}
         return EvaluateConfig(
@@ -52,11 +60,10 @@ class DemoConfig:
 
 
 @dataclass(frozen=True)
-class Scene:
+class DemoEpisode:
     """One finished episode of the demo; milliseconds, one per decision (``cpu_ms``: processor time of ``act``)."""
 
-    trial: Trial
-    moment: Moment
+    result: EpisodeResult
     film: Film
     act_ms: list[float]
     cpu_ms: list[float]
@@ -66,59 +73,58 @@ class Scene:
         """The episode as one JSON record."""
         imagined, copied = self.film.surprise.overall()
         return {
-            "episode": self.trial.index,
-            "start": self.trial.sha256,
-            "success": self.moment.success,
-            "steps": self.moment.steps,
-            "seconds": self.moment.steps / CONTROL_HZ,
+            "episode": self.result.start.index,
+            "start": self.result.start.sha256,
+            "success": self.result.success,
+            "steps": self.result.steps,
+            "seconds": self.result.steps / CONTROL_HZ,
             "decisions": len(self.act_ms),
             "psnr": {"imagined": round(imagined, 2), "copy_last_frame": round(copied, 2)},
-            **self.moment.course,
+            **self.result.stats,
         }
-
-
-class LostError(Exception):
-    """The simulator's process hung or died in the middle of an episode."""
 
 
 def demo(config: DemoConfig) -> int:
     """Roll a checkpoint out on held-out starts and write ``index.html``; 130 where interrupted, with what there is."""
-    exam_config = config.exam()
-    check_names(config.task)
+    evaluation = config.evaluation()
+    check(SimulatorSpec(config.task))
     use_threads(config.threads)
     path = find("test", config.task)
     starts = Starts.load(path)
-    candidate = open_candidate(config.checkpoint, config.task, config.execute, config.steps, config.device)
+    candidate = load_policy(config.checkpoint, config.task, PolicyOptions(config.execute, config.steps, config.device))
     taught = checkpoint.taught(config.checkpoint)
     if taught is not None and "forward" not in taught:
         raise UserError(
             f"checkpoint={config.checkpoint}: it never learned to imagine (modes.forward=0), which a demo shows; for "
             f"videos alone: worldmodel evaluate checkpoint={config.checkpoint} task={config.task} episodes=6"
         )
-    return show(config, settle(exam_config, candidate, starts, path))
+    return show(config, settle(evaluation, candidate, starts, path))
 
 
-def show(config: DemoConfig, exam: Exam) -> int:
+def show(config: DemoConfig, this: EvalRun) -> int:
     """Play the episodes one after another, each filmed as it ends, then write the page."""
-    out, console, scenes = Path(config.out), Console(stderr=True), list[Scene]()
+    out, console, scenes = Path(config.out), Console(stderr=True), list[DemoEpisode]()
     (out / "videos").mkdir(parents=True, exist_ok=True)
-    maker = f"checkpoint {exam.candidate.name}, weights {exam.candidate.sha256[:16]}"
+    maker = f"checkpoint {this.candidate.name}, weights {this.candidate.sha256[:16]}"
     status = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting the simulator", total=config.episodes)
         try:
-            with Simulators(exam.stages, slots=1, processes=1) as simulators:
-                for trial in choose(exam.starts, config.episodes, config.seed):
-                    scene = attempt(exam, simulators, trial, warm=bool(scenes))
+            with Pool(slots_of(this.simulator), slots=1, processes=1) as simulators:
+                for trial in choose(this.starts, config.episodes, config.seed):
+                    scene = perform(this, simulators, trial, warm=bool(scenes))
                     scene.film.write(out / "videos" / f"{trial.index:04d}", maker)
                     scenes.append(scene)
-                    wins = sum(scene.moment.success for scene in scenes)
+                    wins = sum(scene.result.success for scene in scenes)
                     progress.update(bar, description=f"{wins} of {len(scenes)} succeeded", advance=1)
+        except CallError as error:
+            print(error.trace, end="", file=sys.stderr)
+            raise
         except KeyboardInterrupt:
             status = INTERRUPTED
     if scenes:
-        found = summarize(config, exam, scenes)
+        found = summarize(config, this, scenes)
         write_json(out / "demo.json", found)
         write_file(out / "index.html", page.render(found))
         say(found, out)
@@ -127,61 +133,68 @@ def show(config: DemoConfig, exam: Exam) -> int:
     return status
 
 
-def choose(starts: Starts, episodes: int, seed: int) -> list[Trial]:
+def choose(starts: Starts, episodes: int, seed: int) -> list[InitialState]:
     """The first ``episodes`` starts for seed 0, others for another."""
     trials = starts.trials(len(starts))
     order = np.arange(len(trials)) if seed == 0 else np.random.default_rng(seed).permutation(len(trials))
     return [trials[i] for i in order[:episodes]]
 
 
-def attempt(exam: Exam, simulators: Simulators, trial: Trial, warm: bool) -> Scene:
-    """Perform one episode, again where its simulator is lost, a few times at most."""
-    for _ in range(ATTEMPTS):
-        try:
-            return perform(exam, simulators, trial, warm)
-        except LostError as lost:
-            reason = str(lost)
-    raise UserError(f"episode {trial.index}: its simulator {reason}, {ATTEMPTS} times; see `worldmodel doctor`")
+class ImaginingPolicy(BatchedPolicy):
+    """One look at a time, as on a real arm; after each decision the frames that it will lead to are imagined."""
+
+    def __init__(self, policy: Any, execute: int, warm: bool) -> None:
+        super().__init__(policy, 1)
+        self.execute, self.warm = execute, warm
+        self.cpu_ms, self.imagine_ms = list[float](), list[float]()
+        self.imagined: dict[str, np.ndarray] = {}
+
+    def call(
+        self, stacked: Arrays, seeds: np.ndarray, committed: Sequence[np.ndarray | None] | None = None
+    ) -> np.ndarray:
+        """The chunk, with processor time of its own."""
+        worked = time.process_time()
+        chunk = super().call(stacked, seeds, committed)
+        self.cpu_ms.append(1000 * (time.process_time() - worked))
+        return chunk
+
+    def act(
+        self, observations: list[Arrays], seeds: list[int], committed: Sequence[np.ndarray | None] | None = None
+    ) -> np.ndarray:
+        """The chunk, and what will be seen while its first ``execute`` actions are carried out."""
+        batch = stack(observations)
+        for _ in range(0 if self.warm else WARM_UP):
+            super().call(batch, np.array(seeds, np.int64))
+        self.warm = True
+        chunk = super().act(observations, seeds, committed)
+        began = time.perf_counter()
+        imagined = self.policy.imagine(batch, chunk, list(range(1, self.execute + 1)))  # type: ignore[attr-defined]
+        self.imagine_ms.append(1000 * (time.perf_counter() - began))
+        self.imagined = {key: value[0] for key, value in imagined.items()}
+        return chunk
 
 
-def perform(exam: Exam, simulators: Simulators, trial: Trial, warm: bool = True) -> Scene:
+def perform(this: EvalRun, simulators: Pool, start: InitialState, warm: bool = True) -> DemoEpisode:
     """One episode closed loop: look, act, imagine what will be seen, then run the chunk and see."""
-    policy: Any = exam.candidate.policy
-    execute, seed = exam.config.execute, exam.config.seed
-    film, act_ms, imagine_ms = Film(exam.candidate.cameras), list[float](), list[float]()
-    cpu_ms = list[float]()
-    policy.reset()
-    moment = ask(simulators, "begin", trial)
-    film.begin(moment.observation or {})
-    while moment.observation is not None:
-        batch = stack([moment.observation])
-        seeds = np.array([noise_seed(seed, trial, len(act_ms))], np.int64)
-        for _ in range(0 if warm else WARM_UP):
-            policy.act(batch, seeds=seeds)
-        warm = True
-        worked, began = time.process_time(), time.perf_counter()
-        chunk = policy.act(batch, seeds=seeds)
-        acted = time.perf_counter()
-        cpu_ms.append(1000 * (time.process_time() - worked))
-        imagined = policy.imagine(batch, chunk, list(range(1, execute + 1)))
-        act_ms.append(1000 * (acted - began))
-        imagine_ms.append(1000 * (time.perf_counter() - acted))
-        moment = ask(simulators, "advance", chunk[0, :execute], True)
-        film.chunk(moment.frames, {key: value[0] for key, value in imagined.items()})
-    return Scene(trial, moment, film, act_ms, cpu_ms, imagine_ms)
+    config, films, results = this.config, list[Film](), list[EpisodeResult]()
+
+    def on_result(start: InitialState, result: StepResult) -> None:
+        if not result.steps:  # a beginning, perhaps after a simulator was lost
+            films.append(Film(this.candidate.cameras))
+            films[-1].begin(result.observation or {})
+        else:
+            films[-1].chunk(result.frames, policy.imagined)
+
+    policy = ImaginingPolicy(this.candidate.policy, config.execute, warm)
+    noise = partial(noise_seed, config.seed)
+    loop = BatchedRollout(policy, simulators, config.execute, noise, on_result=on_result, record=True)
+    loop.run([start], results.append)
+    return DemoEpisode(results[0], films[-1], policy.milliseconds, policy.cpu_ms, policy.imagine_ms)
 
 
-def ask(simulators: Simulators, verb: str, *arguments: Any) -> Moment:
-    """One question to the one simulator. Raises LostError where it cannot answer."""
-    answer = simulators.one(0, verb, *arguments)
-    if answer.moment is None:
-        raise LostError(answer.lost)
-    return answer.moment
-
-
-def summarize(config: DemoConfig, exam: Exam, scenes: list[Scene]) -> dict[str, Any]:
+def summarize(config: DemoConfig, this: EvalRun, scenes: list[DemoEpisode]) -> dict[str, Any]:
     """Everything the page and the terminal say, as one JSON record."""
-    wins, surprise = sum(scene.moment.success for scene in scenes), Surprise()
+    wins, surprise = sum(scene.result.success for scene in scenes), Surprise()
     for scene in scenes:
         surprise.merge(scene.film.surprise)
     act_ms = [ms for scene in scenes for ms in scene.act_ms]
@@ -189,9 +202,10 @@ def summarize(config: DemoConfig, exam: Exam, scenes: list[Scene]) -> dict[str, 
     psnr = surprise.decibels()
     return {
         "task": config.task,
-        "checkpoint": exam.candidate.name,
-        "weights": exam.candidate.sha256,
-        "starts": exam.starts.sha256,
+        "task_summary": this.task_summary,
+        "checkpoint": this.candidate.name,
+        "weights": this.candidate.sha256,
+        "starts": this.starts.sha256,
         "episodes": len(scenes),
         "successes": wins,
         "interval": list(wilson(wins, len(scenes))),
@@ -204,9 +218,9 @@ def summarize(config: DemoConfig, exam: Exam, scenes: list[Scene]) -> dict[str, 
             str(ahead): {"imagined": round(a, 2), "copy_last_frame": round(b, 2)} for ahead, (a, b) in psnr.items()
         },
         "scenes": [scene.line() for scene in scenes],
-        "fingerprint": exam.fingerprint,
+        "fingerprint": this.fingerprint,
         "machine": machine(),
-        "notes": [*exam.notes, *crowded(share, exam.candidate.device)],
+        "notes": [*this.notes, *crowded(share, this.candidate.device)],
     }
 
 

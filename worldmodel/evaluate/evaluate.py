@@ -2,130 +2,87 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from worldmodel.config import UserError
+from worldmodel.devices import use_threads
+from worldmodel.evaluate.frozen import Starts, StartsError, find
+from worldmodel.evaluate.run import EvalRun, EvaluateConfig, run
+from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
+from worldmodel.sims.base import EnvInfo, SimulatorSpec
+from worldmodel.sims.make import check, describe
 
-import worldmodel
-from worldmodel.config import UserError, option
-from worldmodel.evaluate import report
-from worldmodel.evaluate.actor import Actor, crowded
-from worldmodel.evaluate.candidate import Candidate, cores, open_candidate, open_lerobot, use_threads
-from worldmodel.evaluate.frozen import SPLITS, Starts, Trial, find
-from worldmodel.evaluate.journal import Journal
-from worldmodel.evaluate.lockstep import Lockstep, Result, check_delay
-from worldmodel.evaluate.simulators import Simulators
-from worldmodel.evaluate.stage import Stage
-from worldmodel.evaluate.venue import check_names, open_venue
-from worldmodel.report.stats import quantiles, wilson
-from worldmodel.schema import CONTROL_HZ, LEROBOT
-
-INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Which checkpoint, on which starts, how, and where the report goes."""
-
-    out: str = option("folder of the report; an interrupted evaluation is resumed")
-    checkpoint: str = option("shipped, the folder of a checkpoint, or lerobot:FOLDER for LeRobot's own", "shipped")
-    task: str = option(
-        "lift_can, place_can, place_can_anywhere, gym:ID, metaworld:ID or robosuite:PickPlaceCan", "place_can"
-    )
-    episodes: int = option("how many of the starts, from the first on", 200)
-    starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
-    perturb: str = option(
-        "change of the scene's look: none, light, camera, camera_far, colour, distractor or clutter", "none"
-    )
-    workers: int = option("simulator processes", 2)
-    batch: int = option("simulators in all, hence observations to a policy call", 16)
-    videos: int = option("episodes to film, failures first", 12)
-    execute: int = option("actions executed of each chunk before looking again", 8)
-    delay: int = option("control steps between looking and the new chunk being there (inference latency)", 0)
-    steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
-    seed: int = option("seed of the sampler's noise", 0)
-    size: int | None = option("edge of the camera images in pixels; null takes the checkpoint's own", None)
-    device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
-    threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
-    instruction: str | None = option("what a checkpoint that reads sentences is told; null takes the task's own", None)
-    against: str | None = option("folder of another evaluation on the same starts, for a paired comparison", None)
-    timeout: float = option("seconds after which a silent simulator is replaced", 60.0)
-
-    def __post_init__(self) -> None:
-        bounds = {"episodes": (1, 10**6), "workers": (1, 256), "batch": (1, 1024), "videos": (0, 10**6)}
-        bounds |= {"execute": (1, 1024), "delay": (0, 1024), "seed": (0, 2**62), "threads": (0, 1024)}
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name}={value}: expected {low} to {high}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps={self.steps}: expected at least 1 sampler step, or null")
-        if not self.timeout > 0:
-            raise ValueError(f"timeout={self.timeout}: expected seconds above 0")
-
-
-@dataclass(frozen=True)
-class Exam:
-    """Everything that was settled before the first episode."""
-
-    config: EvaluateConfig
-    candidate: Candidate
-    starts: Starts
-    trials: list[Trial]
-    stages: Callable[[], Stage]
-    fingerprint: dict[str, Any]
-    notes: list[str]
-    rate: float = CONTROL_HZ
-
-    def identity(self) -> dict[str, Any]:
-        """What must be equal for episodes to belong to one evaluation."""
-        chosen = {key: getattr(self.config, key) for key in ("task", "perturb", "execute", "steps", "seed", "batch")}
-        stands = {key: self.fingerprint[key] for key in ("mujoco", "scene_sha256", "size", "cameras")}
-        said: dict[str, Any] = {} if self.config.instruction is None else {"instruction": self.config.instruction}
-        if self.config.delay:
-            said["delay"] = self.config.delay
-        return {
-            **chosen,
-            **said,
-            **stands,
-            "weights": self.candidate.sha256,
-            "device": self.candidate.device,
-            "starts": self.starts.sha256,
-        }
+VERSIONS = {"mujoco": "MuJoCo", "made_by": "", "gl": "GL", "gymnasium": "Gymnasium", "robosuite": "robosuite"}
+"""What may differ between the freezing of starts and their use; the report tells."""
 
 
 def evaluate(config: EvaluateConfig) -> int:
     """Evaluate a checkpoint; writes ``report.json``, ``episodes.jsonl`` and ``index.html``. 130 where interrupted."""
-    check_names(config.task, config.perturb)
+    check(SimulatorSpec(config.task, perturb=config.perturb))
     use_threads(config.threads)
     path = find(config.starts, config.task)
     starts = Starts.load(path)
-    asked = (config.task, config.execute, config.steps, config.device, config.instruction)
-    opened = open_lerobot if config.checkpoint.startswith(LEROBOT) else open_candidate
-    candidate = opened(config.checkpoint, *asked)
-    return examine(settle(config, candidate, starts, path))
+    options = PolicyOptions(config.execute, config.steps, config.device, config.instruction)
+    return run(settle(config, load_policy(config.checkpoint, config.task, options), starts, path))
 
 
-def settle(config: EvaluateConfig, candidate: Candidate, starts: Starts, path: Path) -> Exam:
-    """Check that checkpoint, starts and env fit one another. UserError or ValueError, one line, where they do not."""
+def settle(config: EvaluateConfig, candidate: LoadedPolicy, starts: Starts, path: Path) -> EvalRun:
+    """Check that checkpoint, starts and simulator fit one another; prints what the simulator turned out to be.
+
+    UserError or ValueError, one line, where they do not.
+    """
     if config.size not in (None, candidate.size):
         raise UserError(f"size={config.size}: checkpoint {candidate.name} sees {candidate.size} pixels; leave size out")
     if config.execute > candidate.policy.horizon:
         raise UserError(f"execute={config.execute}: the policy's chunk has {candidate.policy.horizon} steps; use fewer")
     check_delay(config.delay, config.execute, candidate.policy.horizon)
-    venue = open_venue(config.task, config.perturb, candidate, starts)
-    starts.check(path, config.task, config.episodes, venue.fingerprint["scene_sha256"])
-    notes = [*bridged(config.delay, candidate), *venue.notes(starts)]
+    simulator = simulator_of(candidate, config.task, config.perturb)
+    if starts.kind != check(simulator).starts:
+        raise StartsError(f"starts are of kind {starts.kind!r}, which {config.task} does not have; freeze new ones")
+    info, fingerprint = describe(simulator)
+    check_widths(candidate, info)
+    for line in info.lines:
+        print(line, flush=True)
+    starts.check(path, config.task, config.episodes, fingerprint["scene_sha256"])
+    notes = [*bridged(config.delay, candidate), *other_versions(starts, fingerprint)]
     trials = starts.trials(config.episodes)
-    return Exam(config, candidate, starts, trials, venue.stages, venue.fingerprint, notes, venue.rate)
+    return EvalRun(config, candidate, starts, trials, simulator, fingerprint, notes, info.rate, info.task_summary)
 
 
-def bridged(delay: int, candidate: Candidate) -> list[str]:
+def simulator_of(policy: LoadedPolicy, task: str, perturb: str = "none") -> SimulatorSpec:
+    """The simulator of a task, showing what a policy must be shown."""
+    shown: dict[str, Any] = {"history": policy.history, "n_obs_steps": policy.n_obs_steps}
+    return SimulatorSpec(task, policy.cameras or None, policy.size, perturb, **shown)
+
+
+def check_widths(policy: LoadedPolicy, info: EnvInfo) -> None:
+    """UserError where a policy's actions or its state are of another width than the simulator's."""
+    for kind, has, wanted in (
+        ("gives {} numbers for an action", policy.action_dim, info.action_dim),
+        ("reads a state of {} numbers", policy.state_dim, info.state_dim),
+    ):
+        if has not in (0, wanted):
+            reason = f"task={info.task}: checkpoint {policy.name} {kind.format(has)}, expected {wanted}"
+            raise UserError(f"{reason}; train on what `worldmodel collect task={info.task}` records")
+
+
+def check_delay(delay: int, execute: int, horizon: int) -> None:
+    """UserError where a robot that looks every ``execute`` steps cannot bridge ``delay`` steps with its last chunk.
+
+    The last chunk must reach until the new one is there, and it must itself be there when the robot looks again: what
+    is committed at a look would otherwise depend on a chunk that is still being computed.
+    """
+    most = min(execute, horizon - execute)
+    if not 0 <= delay <= most:
+        raise UserError(
+            f"delay={delay}: expected 0 to {most} control steps, at most execute={execute} and the "
+            f"{horizon - execute} steps that a chunk of {horizon} reaches beyond them"
+        )
+
+
+def bridged(delay: int, candidate: LoadedPolicy) -> list[str]:
     """A note for the report on how a delay is bridged."""
     known = getattr(candidate.policy, "prefix", 0)
     if not delay:
@@ -135,135 +92,11 @@ def bridged(delay: int, candidate: Candidate) -> list[str]:
     return [f"chunks are there {delay} steps late and know nothing of it: trained to continue {known} actions"]
 
 
-def examine(exam: Exam) -> int:
-    """Run what is left of an exam, film some of it, time the policy, and write the report."""
-    config, out = exam.config, Path(exam.config.out)
-    journal = Journal(out, exam.identity(), {trial.index: trial.sha256 for trial in exam.trials})
-    console = Console(stderr=True)
-    if journal.lines:
-        console.print(f"resuming {out}: {len(journal.lines)} of {config.episodes} episodes are there", highlight=False)
-    actor = Actor(exam.candidate.policy, config.batch)
-    try:
-        with Simulators(exam.stages, config.batch, config.workers, config.timeout) as simulators:
-            lockstep = Lockstep(actor, simulators, config.execute, config.seed, config.delay, exam.rate)
-            play(exam, journal, lockstep, console)
-            drawn_by = film(exam, journal, simulators, console)
-    except KeyboardInterrupt:
-        print(f"interrupted: {len(journal.lines)} of {config.episodes} episodes are kept in {out}")
-        print("resume with the same command")
-        return INTERRUPTED
-    found = summarize(exam, journal, lockstep, drawn_by)
-    report.write(out, found, journal.lines)
-    say(found, out)
-    return 0
-
-
-def play(exam: Exam, journal: Journal, lockstep: Lockstep, console: Console) -> None:
-    """Roll out the episodes that are missing, keeping each as it ends."""
-    left = [trial for trial in exam.trials if trial.index not in journal.lines]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("starting simulators", total=len(exam.trials), completed=len(journal.lines))
-
-        def finished(result: Result) -> None:
-            journal.add(result)
-            wins = sum(line["success"] for line in journal.lines.values())
-            low, high = wilson(wins, len(journal.lines))
-            rate = f"{100 * wins / len(journal.lines):.1f} % succeed ({100 * low:.0f} to {100 * high:.0f})"
-            progress.update(bar, description=rate, completed=len(journal.lines))
-
-        try:
-            lockstep.run(left, finished)
-        finally:
-            spent = {"steps": lockstep.steps, "seconds": round(lockstep.seconds, 3)}
-            journal.session(**spent, replaced=lockstep.simulators.replaced)
-
-
-def film(exam: Exam, journal: Journal, simulators: Simulators, console: Console) -> dict[str, Any]:
-    """Replay episodes into videos, failures first and then successes; returns the fingerprint of what drew them."""
-    folder = Path(exam.config.out, "videos")
-    chosen = report.failures_first(journal.lines)[: exam.config.videos]
-    missing = [i for i in chosen if not (folder / f"{i:04d}.mp4").is_file()]
-    trials = {trial.index: trial for trial in exam.trials}
-    columns = (TextColumn("filming"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(missing))
-        for first in range(0, len(missing), simulators.slots):
-            asked = dict(enumerate(missing[first : first + simulators.slots]))
-            for slot, index in asked.items():
-                simulators.ask(slot, "film", trials[index], journal.actions(index), str(folder / f"{index:04d}.mp4"))
-            for answer in simulators.answers():
-                progress.advance(bar)
-                moment, index = answer.moment, asked.get(answer.slot, -1)
-                if moment is None:
-                    exam.notes.append(
-                        f"some videos are missing: a simulator {answer.lost}; the same command films them"
-                    )
-                elif moment.success != journal.lines[index]["success"]:
-                    exam.notes.append(f"the replay of episode {index} ended differently; is this the same machine?")
-    return simulators.fingerprint()
-
-
-def summarize(exam: Exam, journal: Journal, lockstep: Lockstep, drawn_by: dict[str, Any]) -> dict[str, Any]:
-    """The report as one JSON record. Times ``act`` now: the simulators are gone and the machine is idle."""
-    config, spent = exam.config, journal.session()
-    before = journal.run.get("timing")
-    if lockstep.samples:
-        single = lockstep.actor.time_single(lockstep.samples)
-        batch = {**quantiles(lockstep.actor.milliseconds), "size": config.batch, "n": len(lockstep.actor.milliseconds)}
-        before = journal.run["timing"] = {"act_ms": single, "batch_ms": batch}
-        journal.session()
-    timing = before or {
-        "act_ms": lockstep.actor.time_single([]),
-        "batch_ms": {**quantiles([]), "size": config.batch, "n": 0},
-    }
-    found: dict[str, Any] = {
-        "task": config.task,
-        "checkpoint": exam.candidate.name,
-        "perturb": config.perturb,
-        "starts": {"name": Path(config.starts).name, "sha256": exam.starts.sha256, "split": config.starts in SPLITS},
-        **report.score(journal.lines),
-        **timing,
-        "steps_per_second": round(spent["steps"] / spent["seconds"], 1) if spent.get("seconds") else None,
-        **{key: getattr(config, key) for key in ("execute", "delay", "steps", "seed", "batch", "workers")},
-        "spent": spent,
-        "notes": list(dict.fromkeys([*exam.notes, *crowded(timing["act_ms"]["cpu_share"], exam.candidate.device)])),
-        "paired": report.compare(journal.lines, Path(config.against)) if config.against else None,
-        "fingerprint": {
-            **exam.fingerprint,
-            **drawn_by,
-            "weights": exam.candidate.sha256,
-            "device": exam.candidate.device,
-            **machine(),
-        },
-    }
-    return found
-
-
-def machine() -> dict[str, Any]:
-    """What ran it."""
-    import torch
-
-    python, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
-    return {
-        "worldmodel": worldmodel.__version__,
-        "python": python,
-        "system": system,
-        "cores": cores(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def say(found: dict[str, Any], out: Path) -> None:
-    """What a person reads at the end."""
-    low, high = found["interval"]
-    print(
-        f"{found['task']}: {found['successes']} of {found['episodes']} succeeded, {100 * found['success_rate']:.1f} % "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
-    )
-    print(f"act, one observation: p50 {found['act_ms']['p50']:.1f} ms, p95 {found['act_ms']['p95']:.1f} ms")
-    for note in found["notes"]:
-        print(f"note: {note}")
-    if result := found["paired"]:
-        print(f"against {result['against']}: {100 * result['difference']:+.1f} %, McNemar p = {result['p_value']:.3g}")
-    print(f"{out / 'report.json'}, {out / 'episodes.jsonl'}; open {out / 'index.html'} in a browser")
+def other_versions(starts: Starts, fingerprint: Mapping[str, Any]) -> list[str]:
+    """Notes for the report on starts that were frozen under other versions."""
+    differ = [k for k in VERSIONS if k in starts.fingerprint and starts.fingerprint[k] != fingerprint.get(k)]
+    return [
+        " ".join(f"starts were frozen under {VERSIONS[key]} {starts.fingerprint[key]}".split())
+        + f" and rolled out under {fingerprint.get(key)}"
+        for key in differ
+    ]

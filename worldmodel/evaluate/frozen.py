@@ -21,12 +21,11 @@ from jaxtyping import Float64
 
 from worldmodel.assets import asset
 from worldmodel.files import write_file
+from worldmodel.sims.base import STATE, InitialState
 from worldmodel.sims.gymnasium.name import slug
 
 FORMAT = "worldmodel.starts/1"
 SPLITS = ("validation", "test")
-STATE, SEED = "state", "seed"
-"""Kinds of starts: the simulator's whole state, or, for envs that cannot be put into one, a seed."""
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading a broken ``.npz`` may raise."""
 
@@ -38,16 +37,6 @@ class StartsError(ValueError):
 def digest(state: np.ndarray) -> str:
     """SHA-256 (hex) of one state vector as little-endian float64."""
     return hashlib.sha256(np.ascontiguousarray(state, "<f8").tobytes()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One start to roll out from: row ``index`` of a starts file. ``seed`` also draws the look of perturbed scenes."""
-
-    index: int
-    seed: int
-    state: Float64[np.ndarray, " size"]
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -80,9 +69,9 @@ class Starts:
         head += [] if self.kind == STATE else [self.kind]
         return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
-    def trials(self, episodes: int) -> list[Trial]:
+    def trials(self, episodes: int) -> list[InitialState]:
         """The first ``episodes`` starts: the same ones for everyone who asks for that many."""
-        return [Trial(i, self.seeds[i], self.states[i], self.hashes[i]) for i in range(episodes)]
+        return [InitialState(i, self.seeds[i], self.states[i], self.hashes[i]) for i in range(episodes)]
 
     def save(self, path: Path) -> None:
         """Write the file in one step."""

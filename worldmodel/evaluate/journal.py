@@ -14,33 +14,36 @@ from typing import Any
 import numpy as np
 
 from worldmodel.config import UserError
-from worldmodel.evaluate.lockstep import Result
 from worldmodel.files import JsonLines, read_json_lines, write_json
+from worldmodel.rollout.loop import EpisodeResult
+from worldmodel.schema import CONTROL_HZ
 
 
-class Journal:
+class EvalJournal:
     """The folder of one evaluation. ``lines``: finished episodes by index; ``identity`` must match to go on."""
 
-    def __init__(self, path: Path, identity: Mapping[str, Any], trials: Mapping[int, str]) -> None:
-        """``trials`` maps the index of each episode asked for to the hash of its start."""
+    def __init__(
+        self, path: Path, identity: Mapping[str, Any], starts: Mapping[int, str], rate: float = CONTROL_HZ
+    ) -> None:
+        """``starts`` maps the index of each episode asked for to the hash of its start; ``rate`` in hertz."""
         if path.exists() and not path.is_dir():
             raise UserError(f"out={path}: is a file, expected a folder; choose another out=")
         path.mkdir(parents=True, exist_ok=True)
         (path / "actions").mkdir(exist_ok=True)
-        self.path, self.trials = path, trials
+        self.path, self.starts, self.rate = path, starts, rate
         self.run = self._open_run(dict(identity))
         lines = read_json_lines(path / "episodes.jsonl")
         self.lines = {line["episode"]: line for line, _ in lines if self._fits(line)}
         self._file = JsonLines(path / "episodes.jsonl")
         self._file.cut(lines[-1][1] if lines else 0)  # a kill may have left half a line at its end
 
-    def add(self, result: Result) -> None:
+    def add(self, result: EpisodeResult) -> None:
         """Keep one finished episode, durably."""
-        with (self.path / "actions" / f"{result.trial.index:04d}.npy").open("wb") as file:
+        with (self.path / "actions" / f"{result.start.index:04d}.npy").open("wb") as file:
             np.save(file, result.actions)
-        line = result.line()
+        line = result.line(self.rate)
         self._file.add(line, durable=True)
-        self.lines[result.trial.index] = line
+        self.lines[result.start.index] = line
 
     def actions(self, index: int) -> np.ndarray:
         """Executed actions of a finished episode, float32 (steps, A)."""
@@ -77,7 +80,7 @@ class Journal:
 
     def _fits(self, line: Mapping[str, Any]) -> bool:
         index = line.get("episode", -1)
-        known = self.trials.get(index) == line.get("start")
+        known = self.starts.get(index) == line.get("start")
         return known and (self.path / "actions" / f"{index:04d}.npy").exists()
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -14,17 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from worldmodel.config import UserError, option
 from worldmodel.evaluate.frozen import Starts, StartsError
-from worldmodel.evaluate.gym_stage import freeze_seeds
-from worldmodel.sims.gymnasium.name import is_foreign
-from worldmodel.sims.robosuite.task import is_robosuite, open_task
+from worldmodel.sims.base import SEED, STATE, InitialState, Simulator, SimulatorSpec
+from worldmodel.sims.make import check, make
 
-if TYPE_CHECKING:
-    from worldmodel.sims.can import RobotEnv
-
-FIRST_SEED = 2**40
-"""Start seeds lie above this, the seeds of ``collect`` below: no demonstration begins where an exam does."""
+FIRST_SEED = {STATE: 2**40, SEED: 2**31}
+"""Start seeds lie from here on by kind (many envs take 32 bits, no more), those of ``collect`` below: no demonstration
+begins where an evaluation does."""
 SEEDS_PER_SET = 2**20
 """Room for one set's seeds, so that sets frozen from two values of ``seed`` share none."""
+SEED_SETS = 2**11 - 1
+"""How many sets of seeds of 32 bits there are."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,19 @@ def starts(config: StartsConfig) -> int:
         raise UserError(
             f"out={config.out}: exists, and frozen starts stay as they are; choose another or overwrite=true"
         )
-    draw = _opened(config.task)
+    spec = SimulatorSpec(config.task, ())
+    if check(spec).starts == SEED and config.seed >= SEED_SETS:
+        raise UserError(
+            f"seed={config.seed}: expected 0 to {SEED_SETS - 1} for {config.task}, whose seeds have 32 bits"
+        )
+    simulator = make(spec)
     columns = (TextColumn("freezing starts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("", total=config.episodes)
-        frozen = draw(config.episodes, config.seed, lambda done: progress.update(bar, completed=done))
+        try:
+            frozen = freeze(simulator, config.episodes, config.seed, lambda done: progress.update(bar, completed=done))
+        finally:
+            simulator.close()
     frozen.save(path)
     print(f"{path}: {len(frozen)} starts of {frozen.task}, {frozen.states.shape[1]} numbers each")
     print(f"{frozen.refused} already solved and refused; seeds {frozen.seeds[0]} to {frozen.seeds[-1]}")
@@ -69,61 +74,37 @@ def starts(config: StartsConfig) -> int:
     return 0
 
 
-def _opened(task: str) -> Callable[[int, int, Callable[[int], object]], Starts]:
-    """What freezes starts of a task. ValueError or UserError where there is no such task."""
-    if is_foreign(task):
-        return partial(freeze_seeds, task)
-    if is_robosuite(task):
-        return partial(freeze_robosuite, task)
-    from worldmodel import envs  # here, because importing MuJoCo takes half a second
-
-    return partial(freeze, envs.make(task, render_images=False))
-
-
-def freeze(env: RobotEnv, episodes: int, seed: int, report: Callable[[int], object] = lambda done: None) -> Starts:
-    """Draw ``episodes`` unsolved starts of the env's task with the seeds of set ``seed``."""
-    made = env.fingerprint()
-    kept = {key: made[key] for key in ("mujoco", "scene_sha256")}
-    states, seeds, refused = _unsolved(env, env.task.name, lambda: solved(env), (episodes, seed), report)
-    return Starts(env.task.name, states, seeds, kept, refused)
-
-
-def freeze_robosuite(
-    task: str, episodes: int, seed: int, report: Callable[[int], object] = lambda done: None
+def freeze(
+    simulator: Simulator, episodes: int, seed: int, report: Callable[[int], object] = lambda done: None
 ) -> Starts:
-    """The same in robosuite, without drawing anything. UserError where it is not installed."""
-    env = open_task(task, 8, ())
-    try:
-        made = env.fingerprint()
-        kept = {key: made[key] for key in ("robosuite", "mujoco", "scene_sha256")}
-        states, seeds, refused = _unsolved(env, task, lambda: env.success, (episodes, seed), report)
-    finally:
-        env.close()
-    return Starts(task, states, seeds, kept, refused)
+    """``episodes`` unsolved starts of set ``seed``, drawn without being looked at where they are states.
 
-
-def _unsolved(
-    env: Any, task: str, solved: Callable[[], bool], which: tuple[int, int], report: Callable[[int], object]
-) -> tuple[np.ndarray, tuple[int, ...], int]:
-    """So many states, float64 (n, S), of set ``which[1]``, their seeds, and how many draws were refused as solved."""
-    episodes, seed = which
-    states: list[np.ndarray] = []
-    seeds: list[int] = []
-    refused = 0
+    StartsError where too many are solved already, or where a seed does not decide its start.
+    """
+    task, kind = simulator.info.task, simulator.starts
+    states, seeds, refused = list[np.ndarray](), list[int](), 0
     while len(states) < episodes:
-        drawn = FIRST_SEED + seed * SEEDS_PER_SET + len(states) + refused
-        env.reset(seed=drawn)
-        if solved():
+        drawn = FIRST_SEED[kind] + seed * SEEDS_PER_SET + len(states) + refused
+        simulator.reset(InitialState(len(states), drawn))
+        if simulator.solved:
             refused += 1
             if refused > 100 + len(states):
                 raise StartsError(f"{refused} of {refused + len(states)} starts of {task} are already solved")
             continue
-        states.append(np.array(env.get_state(), np.float64))
+        states.append(np.array(simulator.start_state(), np.float64))
+        if kind == SEED:
+            _check_seed(simulator, InitialState(len(states), drawn, states[-1]))
         seeds.append(drawn)
         report(len(states))
-    return np.stack(states), tuple(seeds), refused
+    made = simulator.fingerprint()
+    kept = {key: made[key] for key in simulator.frozen_with or made}
+    return Starts(task, np.stack(states), tuple(seeds), kept, refused, kind)
 
 
-def solved(env: RobotEnv) -> bool:
-    """Whether the task's condition holds already, be it for a moment only: success wants it held for some steps."""
-    return bool(env.success or env.task.holds(env.scene))
+def _check_seed(simulator: Simulator, start: InitialState) -> None:
+    """StartsError where a seed gives another start the second time."""
+    try:
+        simulator.reset(start)
+    except ValueError:
+        told = f"{simulator.info.task}: reset(seed={start.seed}) gives another start each time"
+        raise StartsError(f"{told}, so it cannot be frozen") from None

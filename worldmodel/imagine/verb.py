@@ -17,7 +17,7 @@ from worldmodel.backbone import fast_dtype
 from worldmodel.collect.restore import check_restorable
 from worldmodel.config import UserError, closest, option
 from worldmodel.data.clips import Clips
-from worldmodel.evaluate.candidate import use_threads
+from worldmodel.devices import use_threads
 from worldmodel.flow import MODES, STREAM
 from worldmodel.imagine.collapse import USUAL
 from worldmodel.imagine.film import AHEAD, show

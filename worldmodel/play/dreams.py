@@ -9,10 +9,10 @@ import numpy as np
 
 from worldmodel import checkpoint
 from worldmodel.config import UserError
-from worldmodel.evaluate.candidate import Candidate, open_candidate
 from worldmodel.imagine.env import DreamEnv
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.play.drive import LaggedBody
+from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.schema import CONTROL_HZ, STATE, Arrays, image_key
 from worldmodel.sims.can.scene import CAMERAS
 
@@ -37,7 +37,7 @@ class Dream(Protocol):
 class Imagination:
     """A checkpoint that can be played in. ``kind`` is "streaming" or "chained"; ``drives``: its policy was trained."""
 
-    candidate: Candidate
+    candidate: LoadedPolicy
     kind: str
     drives: bool
     steps: int
@@ -109,7 +109,7 @@ class Chained:
 
 def open_imagination(name: str, task: str, execute: int, steps: int, device: str) -> Imagination:
     """The checkpoint ``name`` made ready. Raises UserError, one line, where it cannot be played in or does not fit."""
-    candidate = open_candidate(name, task, execute, device=device, must_act=False)
+    candidate = load_policy(name, task, PolicyOptions(execute, device=device, must_act=False))
     config = candidate.policy.model.config  # type: ignore[attr-defined]  # a ModelPolicy
     check_fit(name, config)
     taught = checkpoint.taught(name)

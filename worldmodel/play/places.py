@@ -12,14 +12,12 @@ from worldmodel.collect.restore import check_restorable
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
-from worldmodel.evaluate.frozen import SPLITS, Starts, StartsError, Trial, digest, find
+from worldmodel.evaluate.frozen import SPLITS, Starts, StartsError, digest, find
 from worldmodel.play.messages import Place
 from worldmodel.schema import cameras_of
+from worldmodel.sims.base import InitialState
 from worldmodel.sims.can import TASKS, get_task
 from worldmodel.sims.can.scene import load_scene
-
-SEEDED = np.empty(0, np.float64)
-"""The state of a start that its seed draws."""
 
 
 class Places:
@@ -39,12 +37,12 @@ class Places:
             self.store = open_source(data)
             self._check(self.store, cameras)
 
-    def find(self, place: Place) -> Trial:
+    def find(self, place: Place) -> InitialState:
         """The simulator state and seed of a place. Raises UserError where there is none such."""
         if place.kind == "seed":
             if place.number >= 2**31:
                 raise UserError(f"seed {place.number}: expected at most {2**31 - 1}")
-            return Trial(place.number, place.number, SEEDED, "")
+            return InitialState(place.number, place.number)
         if place.kind == "start":
             starts = self.starts.get(place.split)
             if starts is None:
@@ -62,7 +60,7 @@ class Places:
             told["data"] = {"name": Path(str(self.name)).name, "lengths": [stop - first for first, stop in spans]}
         return told
 
-    def _recorded(self, place: Place) -> Trial:
+    def _recorded(self, place: Place) -> InitialState:
         if self.store is None:
             raise UserError("no data set is open; start play with data=FOLDER to begin at recorded frames")
         if place.number >= self.store.episodes:
@@ -71,7 +69,7 @@ class Places:
         if place.step >= stop - first:
             raise UserError(f"step {place.step}: episode {place.number} has 0 to {stop - first - 1}")
         state = np.asarray(self.store.array(SIMULATOR_STATE)[first + place.step], np.float64)
-        return Trial(place.number, int(self.store.seeds[place.number]) % 2**31, state, digest(state))
+        return InitialState(place.number, int(self.store.seeds[place.number]) % 2**31, state, digest(state))
 
     def _check(self, store: EpisodeStore, cameras: tuple[str, ...]) -> None:
         name = f"data={self.name}"

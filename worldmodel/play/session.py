@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worldmodel.config import UserError
-from worldmodel.evaluate.simulators import Simulators
 from worldmodel.play.dreams import Dream
 from worldmodel.play.drive import Hand
 from worldmodel.play.messages import Displayed, Drive, LetPolicy, Message, Pause, Place, Record, Reset, Step
 from worldmodel.play.outbox import Outbox
 from worldmodel.play.pilot import Pilot
 from worldmodel.play.recorder import ClipRecorder
-from worldmodel.play.stage import REFUSED
 from worldmodel.play.table import Table
 from worldmodel.play.watch import Stopwatch, measure, packet
+from worldmodel.processes import Pool
 from worldmodel.schema import CONTROL_HZ, Arrays
 
 SILENT = 10.0
@@ -64,7 +63,7 @@ class Session:
         self.recorder: ClipRecorder | None = None
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "play")
-        self.simulators: Simulators = table.open_simulators()
+        self.simulators: Pool = table.open_simulators()
         self.dream: Dream | None = None
 
     def hear(self, message: Message) -> None:
@@ -165,11 +164,11 @@ class Session:
         assert place is not None
         try:
             trial = self.table.places.find(place)
-            moment = (await self._in_thread(self.simulators.one, 0, "begin", trial)).moment
+            moment = (await self._in_thread(self.simulators.one, 0, "begin", trial)).value
             if moment is None:
                 raise UserError("the simulator was lost and has been started again; reset once more")
             if moment.observation is None:
-                raise UserError(f"{place} does not fit: {moment.course.get(REFUSED)}")
+                raise UserError(f"{place} does not fit: {moment.refused}")
             if self.dream is None:
                 self.dream = await self.table.think(self.table.imagination.dream, self.table.task)
             await self.table.think(self.dream.begin, moment.observation, trial.seed)
@@ -200,14 +199,14 @@ class Session:
             self.clock.timed(self._in_thread(self.simulators.one, 0, "advance", action[None], False)),
             self.clock.timed(self.table.think(self.dream.step, action)),
         )
-        if answer.moment is None or answer.moment.observation is None:
+        if answer.value is None or answer.value.observation is None:
             self.notice(f"the simulator {answer.lost}; it was started again and put at {self.place}", bad=True)
             self.wishes.place = self.place
             return
         self.time += 1
         self.clock.count()
         spent = {"real": real_ms, "imagined": dream_ms}
-        self.both = Both(answer.moment.observation, imagined, answer.moment.success, spent)
+        self.both = Both(answer.value.observation, imagined, answer.value.success, spent)
         await self._show(self.both)
 
     async def _show(self, both: Both) -> None:

@@ -10,14 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from worldmodel.collect.stop import deaf_children
 from worldmodel.config import UserError
-from worldmodel.evaluate.simulators import Simulators
+from worldmodel.evaluate.evaluate import simulator_of
 from worldmodel.play.dreams import Imagination
 from worldmodel.play.messages import Place
 from worldmodel.play.places import Places
 from worldmodel.play.recorder import ClipRecorder
-from worldmodel.play.stage import PlayStages
+from worldmodel.processes import Pool
+from worldmodel.sims.make import slots_of
+from worldmodel.sims.slot import Ending
 
 TIMEOUT = 30.0
 """Seconds of silence after which a simulator's process is replaced (twice that while it starts)."""
@@ -50,14 +51,13 @@ class Table:
         """Give the seat back."""
         self.taken -= 1
 
-    def open_simulators(self) -> Simulators:
+    def open_simulators(self) -> Pool:
         """One simulator in a process of its own; the caller closes it.
 
         On the event loop's thread, which sets the child's environment for a moment: no two do that at once.
         """
-        candidate = self.imagination.candidate
-        with deaf_children():
-            return Simulators(PlayStages(self.task, candidate.cameras, candidate.size), 1, 1, TIMEOUT)
+        spec = simulator_of(self.imagination.candidate, self.task)
+        return Pool(slots_of(spec, Ending(free=True)), 1, 1, TIMEOUT)
 
     def open_clip(self) -> ClipRecorder:
         """A recorder of a new file."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldmodel.collect.stop import StopSignal
 from worldmodel.config import UserError, option
-from worldmodel.evaluate.candidate import use_threads
-from worldmodel.evaluate.evaluate import check_names
+from worldmodel.devices import use_threads
+from worldmodel.processes import StopSignal
+from worldmodel.sims.base import SimulatorSpec
+from worldmodel.sims.make import check
 
 if TYPE_CHECKING:
     from worldmodel.play.table import Table
@@ -47,7 +48,7 @@ class PlayConfig:
 def play(config: PlayConfig) -> int:
     """Serve until Ctrl-C, then finish what is being recorded. Raises UserError, one line, for what cannot be served."""
     need_server()
-    check_names(config.task)
+    check(SimulatorSpec(config.task))
     from worldmodel.play.dreams import open_imagination
     from worldmodel.play.places import Places
     from worldmodel.play.table import Table

@@ -12,9 +12,10 @@ import numpy as np
 from worldmodel.assets import asset
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
-from worldmodel.evaluate.frozen import SPLITS, STATE, Starts
+from worldmodel.evaluate.frozen import SPLITS, Starts
 from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding
 from worldmodel.schema import IMAGES
+from worldmodel.sims.base import STATE
 from worldmodel.sims.gymnasium.name import slug
 
 SIMULATOR_STATE = "simulator_state"

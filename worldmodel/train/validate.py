@@ -18,7 +18,8 @@ from worldmodel.flow import MODES, STREAM
 from worldmodel.model import WorldModel
 from worldmodel.objectives import loss
 from worldmodel.sims.gymnasium.name import slug
-from worldmodel.sims.remote.install import RECIPES, python_of
+from worldmodel.sims.remote.install import RECIPES
+from worldmodel.sims.remote.where import python_of
 from worldmodel.train.config import ValidationConfig
 from worldmodel.train.draws import IMITATES
 from worldmodel.train.log import say

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel import checkpoint
-from worldmodel.evaluate.candidate import use_threads
+from worldmodel.devices import use_threads
 from worldmodel.files import write_file
 from worldmodel.imagine.score.action_rows import READ
 from worldmodel.imagine.score.config import ScoreConfig

@@ -6,12 +6,12 @@ that a policy that sees only these can imitate it, and so that a missed, dropped
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from worldmodel.schema import CONTROL_HZ
+from worldmodel.sims.base import ExpertStep
 
 from .robot import RobotEnv
 from .scene import CAN_RADIUS, FLOOR, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW
@@ -46,15 +46,6 @@ class Phase(IntEnum):
     RELEASE = 6
     RETREAT = 7
     HOLD = 8
-
-
-@dataclass(frozen=True)
-class ExpertStep:
-    """``label`` is the clean action, ``executed`` the one to send; they differ only while a push is active."""
-
-    label: np.ndarray
-    executed: np.ndarray
-    phase: int
 
 
 class Expert:

@@ -11,7 +11,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from .expert import CLEAR, CLOSE, GENTLE, GRASP_ABOVE, HOVER, OPEN, PUSH, Expert, ExpertStep, Phase
+from worldmodel.sims.base import ExpertStep
+
+from .expert import CLEAR, CLOSE, GENTLE, GRASP_ABOVE, HOVER, OPEN, PUSH, Expert, Phase
 from .scene import WORKSPACE_HIGH, WORKSPACE_LOW
 from .tasks import REST
 
@@ -72,6 +74,9 @@ class Rough(Expert):
 
 class Play(Expert):
     """One activity after another, drawn at random. What it wants is what is done: label and executed are the same."""
+
+    steps = 160
+    """Control steps of an episode, which no goal ends: 8 seconds."""
 
     def reset(self) -> None:
         """Starts its random numbers, and so its plans, again from the seed."""
@@ -202,6 +207,8 @@ class Play(Expert):
 
 class Wander(Play):
     """Smooth random motion: a velocity that forgets itself in half a second, turned back at the workspace's edge."""
+
+    steps = 120
 
     def _plans(self) -> Moves:
         """For ever."""

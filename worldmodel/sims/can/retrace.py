@@ -6,7 +6,9 @@ down, taken up again where it stands, carried back, or missed and knocked over b
 
 from __future__ import annotations
 
-from .expert import Expert, ExpertStep
+from worldmodel.sims.base import ExpertStep
+
+from .expert import Expert
 from .play import Activity
 
 TAIL, LATEST = 8, 150
@@ -15,6 +17,9 @@ TAIL, LATEST = 8, 150
 
 class Retrace(Expert):
     """The expert, then its own executed actions walked backwards and forwards for ever. Not a demonstration."""
+
+    steps = 300
+    """Control steps of an episode: 15 seconds."""
 
     def reset(self) -> None:
         """Forgets what was done; its pushes are those of the expert with the same seed."""

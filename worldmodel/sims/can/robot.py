@@ -185,6 +185,11 @@ class RobotEnv(gymnasium.Env):
         """Whether the task's condition has held long enough."""
         return self._held >= self.task.hold_steps
 
+    @property
+    def solved(self) -> bool:
+        """Whether the condition holds now, be it for a moment only."""
+        return bool(self.success or self.task.holds(self.scene))
+
     def _info(self) -> dict[str, Any]:
         return {"success": self.success, "time": self._steps / CONTROL_HZ}
 

@@ -98,20 +98,23 @@ class Task:
     hold_steps: int
     holds: Callable[[Scene], bool]
     start: Callable[[np.random.Generator], Start]
+    summary: str
+    """What the robot does, as the end of a sentence."""
 
 
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("lift_can", scene="can", seconds=10.0, hold_steps=10, holds=lifted, start=draw_start),
-        Task("place_can", scene="can", seconds=15.0, hold_steps=5, holds=placed, start=draw_start),
+        Task("lift_can", "can", 10.0, 10, lifted, draw_start, "lifts the can"),
+        Task("place_can", "can", 15.0, 5, placed, draw_start, "moves the can into the green bin"),
         Task(
             "place_can_anywhere",
-            scene="can_anywhere",
-            seconds=15.0,
-            hold_steps=5,
-            holds=placed,
-            start=draw_start_anywhere,
+            "can_anywhere",
+            15.0,
+            5,
+            placed,
+            draw_start_anywhere,
+            "finds can and bin, and brings them together",
         ),
     )
 }

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from worldmodel.config import UserError
-from worldmodel.sims.gymnasium.env import Face, GymEnv
+from worldmodel.sims.base import ExpertStep
+from worldmodel.sims.gymnasium.env import GymEnv
 from worldmodel.sims.gymnasium.name import parse
 from worldmodel.sims.gymnasium.pusht_expert import PushTExpert
 from worldmodel.sims.gymnasium.reacher_expert import ReacherExpert
-
-SCRIPTED, RANDOM = "scripted", "random"
 
 
 class Decider(Protocol):
@@ -30,15 +27,6 @@ class Decider(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Act:
-    """``label`` is the clean action, ``executed`` the one to send; they differ only while a push is active."""
-
-    label: np.ndarray
-    executed: np.ndarray
-    phase: int = 0
-
-
 class Demonstrator:
     """A decider that is pushed now and then: 4 % of steps begin a push of 3 to 8 steps. The label stays clean."""
 
@@ -51,7 +39,7 @@ class Demonstrator:
         self._decider = self.make(self.env, self.seed)
         self._left, self._push = 0, np.zeros(len(self.env.low))
 
-    def act(self) -> Act:
+    def act(self) -> ExpertStep:
         """The action for the env's present state."""
         action, phase = self._decider.decide()
         label = self.env.clip(action)
@@ -60,7 +48,7 @@ class Demonstrator:
             self._push = self._random.uniform(-1, 1, len(label)) * np.asarray(self._decider.push) * self.noise
         executed = self.env.clip(label + self._push) if self._left else label
         self._left = max(self._left - 1, 0)
-        return Act(label, executed, phase)
+        return ExpertStep(label, executed, phase)
 
 
 class Chance:
@@ -95,11 +83,3 @@ OURS: dict[str, Callable[[GymEnv, int], Decider]] = {"gym_pusht/PushT-v0": PushT
 def scripted(task: str) -> Callable[[GymEnv, int], Decider]:
     """The scripted policy of a task: ours, else the one that the env ships."""
     return OURS.get(parse(task).id, TheirOwn)
-
-
-def check_scripted(face: Face) -> None:
-    """UserError where neither we nor the env has a scripted policy."""
-    if not face.ships and parse(face.task).id not in OURS:
-        known = ", ".join(f"gym:{name}" for name in OURS)
-        said = f"task={face.task}: has no scripted expert (ours are for {known})"
-        raise UserError(f"{said}; give expert=random or a checkpoint's folder")

@@ -9,8 +9,8 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from worldmodel.sims.remote.install import python_of
-from worldmodel.sims.remote.process import Process
+from worldmodel.sims.remote.process import ServerProcess
+from worldmodel.sims.remote.where import python_of
 
 CAMERAS = ("corner4", "gripperPOV")
 """What is shown where no cameras are chosen."""
@@ -29,7 +29,7 @@ class MetaWorld(gymnasium.Env):
 
     def __init__(self, name: str, size: int, python: Path | None = None, **options: Any) -> None:
         """Starts the simulator. UserError: not installed, no such task or option."""
-        self._process = Process("metaworld", python or python_of("metaworld"), SECONDS)
+        self._process = ServerProcess("metaworld", python or python_of("metaworld"), SECONDS)
         about = self.about = self._process.call("make", {"name": name, "size": size, "options": options})[0]
         self.cameras, self.usual = tuple(about["cameras"]), CAMERAS
         box = gymnasium.spaces.Box

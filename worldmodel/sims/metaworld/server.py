@@ -17,7 +17,7 @@ UPSIDE_DOWN = -0.3
 """Height of a camera's upward axis below which its picture is turned round: some of Meta-World's hang head first."""
 
 
-class Task:
+class MetaWorldTask:
     """One of Meta-World's tasks with its goal in the observation, a start for every seed, and its scripted policy."""
 
     def __init__(self, name: str, size: int, options: dict[str, Any]) -> None:
@@ -88,4 +88,4 @@ def main(connection: socket.socket) -> None:
     os.environ.setdefault("LP_NUM_THREADS", "0")
     logging.disable(logging.WARNING)
     sys.stdout = sys.stderr
-    wire.serve(connection, lambda header: Task(header["name"], int(header["size"]), dict(header["options"])))
+    wire.serve(connection, lambda header: MetaWorldTask(header["name"], int(header["size"]), dict(header["options"])))

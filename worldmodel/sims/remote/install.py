@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,13 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel.config import UserError, closest, option
-
-DONE = "worldmodel.json"
-"""Written last, with what was installed: an environment without it is made again."""
+from worldmodel.sims.remote.where import DONE, home, python_in
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Pins:
     """Exact versions; ``alone`` is installed without the dependencies it asks for, which ``needs`` replaces."""
 
     needs: tuple[str, ...]
@@ -30,7 +27,7 @@ class Recipe:
 
 RECIPES = {
     # robosuite asks for numpy < 2 by way of a solver it uses only for whole bodies, and breaks with MuJoCo >= 3.10
-    "robosuite": Recipe(
+    "robosuite": Pins(
         (
             "mujoco==3.9.0",
             "numpy==2.2.6",
@@ -48,7 +45,7 @@ RECIPES = {
         900,
     ),
     # Meta-World pins a MuJoCo that is older than what we need, and does not run with ours
-    "metaworld": Recipe(
+    "metaworld": Pins(
         (
             "mujoco==3.3.0",
             "gymnasium==1.4.0",
@@ -73,22 +70,6 @@ class InstallConfig:
     out: str = option("folder of the environment; auto is in the user's cache, or in WORLDMODEL_ENVS", "auto")
 
 
-def home(name: str) -> Path:
-    """Folder of a simulator's environment: ``$WORLDMODEL_ENVS/<name>``, else in the user's cache."""
-    if told := os.environ.get("WORLDMODEL_ENVS"):
-        return Path(told) / name
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "worldmodel" / "envs" / name
-
-
-def python_of(name: str) -> Path:
-    """The Python that runs a simulator. UserError, with the command to type, where it is not installed."""
-    folder = home(name)
-    if not (folder / DONE).exists():
-        raise UserError(f"{name} is not installed in {folder}; run `worldmodel env install {name}`")
-    return _python(folder)
-
-
 def install(config: InstallConfig) -> int:
     """Make the environment, or leave alone one that has these very versions; asks nothing and touches nothing else."""
     if config.name not in RECIPES:
@@ -106,15 +87,15 @@ def install(config: InstallConfig) -> int:
     print(f"installing {config.name} and what it needs (about {recipe.megabytes} MB) into {folder}", flush=True)
     for command in _commands(folder, recipe):
         _run(command, folder)
-    _try_out(config.name, _python(folder))
+    _try_out(config.name, python_in(folder))
     (folder / DONE).write_text(json.dumps({"name": config.name, "pins": pins}, indent=1))
     print(f"{config.name}: {folder}, {time.monotonic() - began:.0f} s")
     return 0
 
 
-def _commands(folder: Path, recipe: Recipe) -> list[list[str]]:
+def _commands(folder: Path, recipe: Pins) -> list[list[str]]:
     """What makes the environment: with uv where it is there (ten times faster), else with venv and pip."""
-    python = str(_python(folder))
+    python = str(python_in(folder))
     if uv := shutil.which("uv"):
         pip = [uv, "pip", "install", "--quiet", "--python", python]
         make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
@@ -134,14 +115,14 @@ def _run(command: list[str], folder: Path) -> None:
 def _try_out(name: str, python: Path) -> None:
     """One step, seen: tells whether it renders here, and compiles what robosuite compiles at first use."""
     if name == "metaworld":
-        from worldmodel.sims.metaworld.client import CAMERAS, MetaWorld  # it asks us for its Python
+        from worldmodel.sims.metaworld.client import CAMERAS, MetaWorld
 
         task = MetaWorld("pick-place-v3", 96, python)
         task.step(task.scripted())
         task.draw(CAMERAS[0])
         task.close()
         return
-    from worldmodel.sims.robosuite.client import RobosuiteConfig, RobosuiteEnv  # it asks us for its Python
+    from worldmodel.sims.robosuite.client import RobosuiteConfig, RobosuiteEnv
 
     print("trying it out (the first step compiles)", flush=True)
     env = RobosuiteEnv(RobosuiteConfig(seconds=1800.0), python)
@@ -155,7 +136,3 @@ def _installed(folder: Path) -> list[str]:
         return list(json.loads((folder / DONE).read_text())["pins"])
     except (OSError, ValueError, KeyError):
         return []
-
-
-def _python(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

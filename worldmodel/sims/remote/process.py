@@ -17,7 +17,7 @@ from worldmodel.processes import ISOLATED
 from worldmodel.sims.remote import boot, wire
 
 
-class Process:
+class ServerProcess:
     """A server as a child with which we share one socket pair: nothing listens, nobody else can connect."""
 
     def __init__(self, name: str, python: Path, seconds: float) -> None:

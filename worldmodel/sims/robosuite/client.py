@@ -15,8 +15,8 @@ import numpy as np
 from worldmodel.config import UserError, closest
 from worldmodel.data.formats.conventions import absolute_from_ten
 from worldmodel.schema import STATE, image_key
-from worldmodel.sims.remote.install import python_of
-from worldmodel.sims.remote.process import Process
+from worldmodel.sims.remote.process import ServerProcess
+from worldmodel.sims.remote.where import python_of
 
 TASKS = ("Lift", "PickPlaceCan", "NutAssemblySquare")
 CAMERAS = ("agentview", "robot0_eye_in_hand")
@@ -69,7 +69,7 @@ class RobosuiteEnv(gymnasium.Env):
         self.config = config or RobosuiteConfig()
         if self.config.task not in TASKS and not self.config.env_kwargs:
             raise UserError(f"task={self.config.task}: no such robosuite task; {closest(self.config.task, TASKS)}")
-        self._process = Process("robosuite", python or python_of("robosuite"), self.config.seconds)
+        self._process = ServerProcess("robosuite", python or python_of("robosuite"), self.config.seconds)
         look = {"cameras": self.config.cameras, "size": self.config.size, "plain": self.config.plain}
         header = {"env_name": self.config.task, "env_kwargs": self.config.arguments(), "look": look}
         self.about = self._process.call("make", header)[0]
@@ -117,6 +117,11 @@ class RobosuiteEnv(gymnasium.Env):
     def success(self) -> bool:
         """robosuite's own test, now."""
         return bool(self._told["success"])
+
+    @property
+    def horizon(self) -> int:
+        """Control steps before the time limit ends an episode."""
+        return self.config.horizon
 
     @property
     def steps(self) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from worldmodel.data.formats.conventions import CLOSE, OPEN, OscPose, matrix_from_xyzw, six_from_matrix
+from worldmodel.sims.base import ExpertStep
 
 BIN = np.array([0.155, 0.345])
 """Where the can is let go, x and y in metres, world frame: its own quarter of the second bin is 0.1 to 0.295 by 0.28 to
@@ -32,15 +32,6 @@ PHASES = ("hover", "descend", "close", "lift", "carry", "lower", "open", "retrea
 OSC = OscPose(frame="world")
 
 
-@dataclass(frozen=True)
-class Act:
-    """What the expert wanted, and what is sent instead: float32 (A,), the env's kind of actions; its phase's index."""
-
-    label: np.ndarray
-    executed: np.ndarray
-    phase: int
-
-
 class CanExpert:
     """The demonstrator of one env: a plan, and pushes of strength ``noise`` that it recovers from."""
 
@@ -53,7 +44,7 @@ class CanExpert:
         """A new episode; the pushes follow from the seed."""
         self.plan, self.pushes = CanPlan(), Pushes(self.noise, self.seed)
 
-    def act(self) -> Act:
+    def act(self) -> ExpertStep:
         """At the env's present state."""
         seen = self.env.privileged()
         label = self.plan.act(seen)
@@ -63,7 +54,7 @@ class CanExpert:
             site = matrix_from_xyzw(seen["robot0_eef_quat_site"])
             both = OSC.targets(both, seen["robot0_eef_pos"], site, np.eye(3))
         wanted, sent = both.astype(np.float32)
-        return Act(wanted, sent, PHASES.index(self.plan.phase))
+        return ExpertStep(wanted, sent, PHASES.index(self.plan.phase))
 
 
 class CanPlan:

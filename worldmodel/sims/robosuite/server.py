@@ -23,7 +23,7 @@ RENDERING = (
 )
 
 
-class Simulator:
+class RobosuiteServer:
     """One robosuite env. Calls take and give JSON values and arrays; see `CALLS`."""
 
     def __init__(self, env_name: str, env_kwargs: dict[str, Any], look: dict[str, Any]) -> None:
@@ -209,4 +209,4 @@ def main(connection: socket.socket) -> None:
     os.environ.setdefault("MUJOCO_GL", "egl")
     os.environ.setdefault("LP_NUM_THREADS", "0")
     logging.disable(logging.WARNING)  # robosuite warns five times per reset about parts that a Panda does not have
-    wire.serve(connection, lambda header: Simulator(header["env_name"], header["env_kwargs"], header["look"]))
+    wire.serve(connection, lambda header: RobosuiteServer(header["env_name"], header["env_kwargs"], header["look"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worldmodel.config import UserError, closest
-from worldmodel.sims.remote.install import python_of
+from worldmodel.sims.remote.where import python_of
 from worldmodel.sims.robosuite.client import TASKS, RobosuiteConfig, RobosuiteEnv
 
 PREFIX = "robosuite:"
@@ -11,11 +11,6 @@ ACTION_NUMBERS, STATE_NUMBERS = 10, 9
 """Widths of absolute actions (position, 6-D rotation, gripper) and of ``observation.state``."""
 SECONDS = 600.0
 """How long a call may take: the first one imports and compiles, and all simulators of an evaluation do so at once."""
-
-
-def is_robosuite(task: str) -> bool:
-    """Whether a task's name is one of robosuite's."""
-    return task.startswith(PREFIX)
 
 
 def name_of(task: str) -> str:

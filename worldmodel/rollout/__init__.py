@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from worldmodel.schema import ACTION, AUDIO, AUDIO_HZ, CONTROL_HZ, Arrays, Episode, Policy
+from worldmodel.rollout.loop import BatchedRollout, EpisodeResult, LocalSlots
+from worldmodel.rollout.policy import BatchedPolicy, history_of
+from worldmodel.schema import ACTION, Arrays, Episode, Policy
+from worldmodel.sims.base import InitialState, Simulator
+from worldmodel.sims.slot import Ending, OnStep, Slot
 
 
 @runtime_checkable
 class World(Protocol):
-    """What a rollout needs of an env: the Gymnasium face of one task."""
+    """What `rollout` needs of an env: the Gymnasium face of one task."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -21,25 +24,7 @@ class World(Protocol):
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]: ...
 
 
-class Hearing:
-    """What a policy with ears is shown: the sound of the last ``steps`` control steps, silence before the first one."""
-
-    def __init__(self, steps: int) -> None:
-        self.heard = np.zeros((steps, AUDIO_HZ // CONTROL_HZ), np.float32)
-
-    def add(self, observation: Arrays) -> None:
-        """Listen to one more control step. Raises ValueError where the observation has no sound."""
-        if len(self.heard) and AUDIO not in observation:
-            raise ValueError(f"the policy needs {AUDIO!r}; make the env with microphone=True")
-        if len(self.heard):
-            self.heard = np.concatenate([self.heard[1:], observation[AUDIO][None]])
-
-    def show(self, observation: Arrays) -> Arrays:
-        """The observation, with all that is still remembered instead of the last control step alone."""
-        return {**observation, AUDIO: self.heard} if len(self.heard) else observation
-
-
-class Recorder:
+class Recording:
     """Collects one step after another into an Episode; every step must bring the same keys."""
 
     def __init__(self) -> None:
@@ -55,18 +40,39 @@ class Recorder:
         return Episode(arrays, task, seed, success, dict(info or {}))
 
 
+class _Env(Simulator):
+    """A bare Gymnasium env in a slot."""
+
+    def __init__(self, env: World) -> None:
+        self.env = env
+
+    def reset(self, start: InitialState) -> None:
+        if len(start.state):
+            self._seen, _ = self.env.reset(options={"state": start.state})
+        else:
+            self._seen, _ = self.env.reset(seed=start.seed)
+        self.success = self.over = False
+
+    def step(self, action: np.ndarray, draw: bool = False) -> None:
+        self._seen, _, self.success, self.over, _ = self.env.step(action)
+
+    def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
+        return dict(self._seen)
+
+
 def rollout(
     policy: Policy,
     env: World,
     start: int | np.ndarray,
     max_steps: int | None = None,
     execute: int | None = None,
-    on_step: Callable[[int, Arrays, np.ndarray], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Episode:
     """Run one episode closed loop until success, the env's time limit or ``max_steps``.
 
     Args:
-        policy: acts on a batch of one; gives chunks (1, horizon, A) in the env's units.
+        policy: acts on a batch of one; gives chunks (1, horizon, A) in the env's units. An attribute ``history`` says
+            how many past control steps of which observation keys it must be shown.
         env: a Gymnasium env; an attribute ``task`` names the episode's task.
         start: a seed, or a full simulator state (float64 vector) to start from.
         max_steps: control steps at most; None leaves it to the env's own time limit.
@@ -80,28 +86,17 @@ def rollout(
     every: int = getattr(policy, "execute", policy.horizon) if execute is None else execute
     if not 1 <= every <= policy.horizon:
         raise ValueError(f"execute={every}: expected 1 to {policy.horizon}, the length of the policy's chunk")
-    if isinstance(start, np.ndarray):
-        observation, _ = env.reset(options={"state": start})
-    else:
-        observation, _ = env.reset(seed=int(start))
-    policy.reset()
-    hearing = Hearing(getattr(policy, "hears", 0))
-    recorder, act_ms, chunk = Recorder(), list[float](), np.empty((0, 0), np.float32)
-    success = truncated = False
-    step = 0
-    while not (success or truncated or step == max_steps):
-        hearing.add(observation)
-        if step % every == 0:
-            began = time.perf_counter()
-            chunk = policy.act({key: np.asarray(value)[None] for key, value in hearing.show(observation).items()})[0]
-            act_ms.append(1000 * (time.perf_counter() - began))
-        action = chunk[step % every]
+    recording, results = Recording(), list[EpisodeResult]()
+
+    def record(step: int, observation: Arrays, action: np.ndarray) -> None:
         if on_step is not None:
             on_step(step, observation, action)
-        recorder.add(observation, **{ACTION: action})
-        observation, _, success, truncated, _ = env.step(action)
-        step += 1
-    seed = -1 if isinstance(start, np.ndarray) else int(start)
-    info = {"chunks": len(act_ms), "act_ms": act_ms}
+        recording.add(observation, **{ACTION: action})
+
+    begin = InitialState(0, -1, start) if isinstance(start, np.ndarray) else InitialState(0, int(start))
+    slot = Slot(_Env(env), history_of(policy), ending=Ending(steps=max_steps), on_step=record)
+    batched = BatchedPolicy(policy, 1, seeded=False)
+    BatchedRollout(batched, LocalSlots([slot]), every).run([begin], results.append)
+    info = {"chunks": results[0].decisions, "act_ms": batched.milliseconds}
     task = getattr(env, "task", "")
-    return recorder.episode(str(getattr(task, "name", task)), seed, bool(success), info)
+    return recording.episode(str(getattr(task, "name", task)), begin.seed, bool(results[0].success), info)

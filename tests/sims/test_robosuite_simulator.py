@@ -1,4 +1,4 @@
-"""robosuite as a venue: what fits is told before anything starts; the real thing where it is installed."""
+"""robosuite under evaluation: what fits is told before anything starts; the real thing where it is installed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import pytest
 
 from worldmodel.config import UserError
 from worldmodel.data.formats.conventions import matrix_from_xyzw, six_from_matrix
-from worldmodel.evaluate import robosuite_stage, starts
-from worldmodel.evaluate.candidate import Candidate
-from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate
-from worldmodel.evaluate.frozen import SEED, STATE, Starts, StartsError, find
-from worldmodel.evaluate.frozen import Trial as Start
-from worldmodel.evaluate.robosuite_stage import CAN, RobosuiteStage, RobosuiteStages
-from worldmodel.evaluate.simulators import Simulators
-from worldmodel.evaluate.venue import Venue, check_names, open_venue
+from worldmodel.evaluate import starts
+from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate, other_versions, settle
+from worldmodel.evaluate.frozen import Starts, StartsError, find
+from worldmodel.policies.load import LoadedPolicy
+from worldmodel.processes import Pool
 from worldmodel.schema import STATE as BODY
 from worldmodel.schema import image_key
-from worldmodel.sims.remote.install import DONE, home
+from worldmodel.sims.base import SEED, STATE, InitialState, SimulatorSpec
+from worldmodel.sims.make import check, make, open_slot, slots_of
+from worldmodel.sims.remote.where import DONE, home
+from worldmodel.sims.robosuite import simulator as module
 from worldmodel.sims.robosuite.client import CAMERAS
 from worldmodel.sims.robosuite.client import RobosuiteEnv as Real
 
 installed = pytest.mark.skipif(not (home("robosuite") / DONE).exists(), reason="worldmodel env install robosuite")
-FRONT = image_key("agentview")
+FRONT, CAN = image_key("agentview"), "robosuite:PickPlaceCan"
 
 
 class Still:
@@ -84,8 +84,8 @@ class FakeSuite:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSuite:
     env = FakeSuite()
-    for module in (robosuite_stage, starts):
-        monkeypatch.setattr(module, "open_task", lambda *asked: env)
+    monkeypatch.setattr(module, "open_task", lambda *asked: env)
+    monkeypatch.setattr(module, "lines", lambda env: ["what it is"])
     return env
 
 
@@ -98,77 +98,95 @@ def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def trial(state: np.ndarray, index: int = 0) -> Start:
-    return Start(index, 5, state, "0" * 64)
+def trial(state: np.ndarray, index: int = 0) -> InitialState:
+    return InitialState(index, 5, state, "0" * 64)
 
 
 def test_an_episode_is_looked_at_once_per_decision_and_filmed_at_every_step(fake: FakeSuite, tmp_path: Path) -> None:
-    stage = RobosuiteStage(RobosuiteStages(CAN, ("agentview",), 8))
+    slot = open_slot(SimulatorSpec(CAN, ("agentview",), 8))
     start, actions = trial(np.array([5.0, 0.5])), np.zeros((4, 10), np.float32)
-    assert stage.begin(start).observation is not None and fake.looks == 1
-    moment = stage.advance(actions, record=False)
+    assert slot.begin(start).observation is not None and fake.looks == 1
+    moment = slot.advance(actions, record=False)
     assert (moment.steps, moment.done, fake.looks) == (4, False, 2) and moment.observation is not None
     assert moment.observation[BODY].tolist() == [4] * 9
-    moment = stage.advance(actions, record=False)
+    moment = slot.advance(actions, record=False)
     assert (moment.steps, moment.done, moment.success) == (6, True, False), "the time limit ends it"
-    assert moment.observation is None and moment.course["raised"] == pytest.approx(0.6)
-    stage.begin(start)
-    assert stage.advance(actions + 2, record=False).success, "and success does, at once"
-    assert stage.film(start, actions + 2, str(tmp_path / "0.mp4")).steps == 3
+    assert moment.observation is None and moment.stats["raised"] == pytest.approx(0.6)
+    slot.begin(start)
+    assert slot.advance(actions + 2, record=False).success, "and success does, at once"
+    assert slot.film(start, actions + 2, str(tmp_path / "0.mp4")).steps == 3
     assert (tmp_path / "0.mp4").stat().st_size > 0 and (tmp_path / "0.jpg").is_file()
     with pytest.raises(ValueError, match="already solved"):
-        stage.begin(trial(np.array([4.0, 0.5])))
-    assert RobosuiteStage(RobosuiteStages("robosuite:Lift", ("agentview",), 8)).begin(start).course == {}
+        slot.begin(trial(np.array([4.0, 0.5])))
+    lift = open_slot(SimulatorSpec("robosuite:Lift", ("agentview",), 8))
+    lift.begin(start)
+    assert lift.simulator.stats() == {}
 
 
 def test_starts_are_states_of_unsolved_draws(fake: FakeSuite) -> None:
-    frozen = starts.freeze_robosuite(CAN, 6, seed=3)
+    simulator = make(SimulatorSpec(CAN, ()))
+    frozen = starts.freeze(simulator, 6, seed=3)
+    simulator.close()
     assert (frozen.task, frozen.kind, frozen.refused, fake.closed) == (CAN, STATE, 2, True)
     assert frozen.states[:, 0].tolist() == list(frozen.seeds) and all(seed % 4 for seed in frozen.seeds)
-    assert min(frozen.seeds) >= starts.FIRST_SEED > 2**31, "above every seed that collect accepts"
+    assert min(frozen.seeds) >= starts.FIRST_SEED[STATE] > 2**31, "above every seed that collect accepts"
     assert frozen.fingerprint == {"robosuite": "1", "mujoco": "2", "scene_sha256": "s"}
 
 
-def test_a_venue_says_what_it_is(fake: FakeSuite, pretended: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(robosuite_stage, "lines", lambda env: ["what it is"])
-    frozen = starts.freeze_robosuite(CAN, 2, seed=3)
-    candidate = Candidate(Still(), "theirs", "0" * 64, ("agentview",), 8, acts=10, feels=9)
-    venue = open_venue(CAN, "none", candidate, frozen)
-    assert isinstance(venue, Venue) and venue.rate == 20 and venue.stages == RobosuiteStages(CAN, ("agentview",), 8)
-    assert venue.fingerprint["gl"] == "none" and venue.notes(frozen) == [] and fake.closed
+def settled(candidate: LoadedPolicy, frozen: Starts) -> Any:
+    return settle(EvaluateConfig(out="unused", task=CAN, episodes=1), candidate, frozen, Path("s.npz"))
+
+
+def test_a_simulator_says_what_it_is(fake: FakeSuite, pretended: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frozen = starts.freeze(make(SimulatorSpec(CAN)), 2, seed=3)
+    candidate = LoadedPolicy(Still(), "theirs", "0" * 64, ("agentview",), 8, action_dim=10, state_dim=9)
+    this = settled(candidate, frozen)
+    assert this.rate == 20 and this.simulator == SimulatorSpec(CAN, ("agentview",), 8)
+    assert capsys.readouterr().out == "what it is\n"
+    assert this.fingerprint["gl"] == "none" and this.notes == [] and fake.closed
     older = Starts(CAN, frozen.states, frozen.seeds, {**frozen.fingerprint, "robosuite": "0"})
-    assert venue.notes(older) == ["starts were frozen under robosuite 0 and rolled out under 1"]
+    assert other_versions(older, this.fingerprint) == ["starts were frozen under robosuite 0 and rolled out under 1"]
     seeds = Starts(CAN, frozen.states, frozen.seeds, frozen.fingerprint, kind=SEED)
     with pytest.raises(StartsError, match="kind 'seed', which robosuite:PickPlaceCan does not have"):
-        open_venue(CAN, "none", candidate, seeds)
+        settled(candidate, seeds)
 
 
 @pytest.mark.parametrize(
     ("has", "expected"),
     [
-        ({"acts": 7}, "gives 7 numbers for an action, expected 10"),
-        ({"feels": 4}, "reads a state of 4 numbers, expected 9"),
-        ({"cameras": ()}, "sees no camera"),
-        ({"hears": 8}, "hears"),
-        ({"looks": 2}, "wants 2 observations at once"),
+        ({"action_dim": 7}, "gives 7 numbers for an action, expected 10"),
+        ({"state_dim": 4}, "reads a state of 4 numbers, expected 9"),
+        ({"history": {"observation.audio": 8}}, "'observation.audio' is wanted, and this simulator does not show it"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_refused(has: dict[str, Any], expected: str, pretended: Path) -> None:
-    known = {"cameras": ("agentview",), "size": 8, "acts": 10, "feels": 9}
-    candidate = Candidate(Still(), "theirs", "0" * 64, **{**known, **has})  # type: ignore[arg-type]
+def test_a_checkpoint_that_does_not_fit_is_refused(
+    has: dict[str, Any], expected: str, fake: FakeSuite, pretended: Path
+) -> None:
+    known: dict[str, Any] = {"cameras": ("agentview",), "size": 8, "action_dim": 10, "state_dim": 9}
+    candidate = LoadedPolicy(Still(), "theirs", "0" * 64, **{**known, **has})
     with pytest.raises(UserError, match=expected) as told:
-        open_venue(CAN, "none", candidate, Starts(CAN, np.zeros((1, 2)), (1,), {}))
+        settled(candidate, Starts(CAN, np.zeros((1, 2)), (1,), {}))
     assert "\n" not in str(told.value)
+
+
+def test_any_simulator_shows_several_observations_at_once(fake: FakeSuite) -> None:
+    slot = open_slot(SimulatorSpec(CAN, ("agentview",), 8, n_obs_steps=3))
+    first = slot.begin(trial(np.array([5.0, 0.5]))).observation
+    assert first is not None and first[BODY][:, 0].tolist() == [0, 0, 0]
+    seen = slot.advance(np.zeros((2, 10), np.float32)).observation
+    assert seen is not None and seen[BODY][:, 0].tolist() == [0, 1, 2] and seen[FRONT].shape == (3, 8, 8, 3)
+    seen = slot.advance(np.zeros((3, 10), np.float32)).observation
+    assert seen is not None and seen[BODY][:, 0].tolist() == [3, 4, 5]
 
 
 def test_names_are_checked_before_anything_starts(
     pretended: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    check_names(CAN)
+    check(SimulatorSpec(CAN))
     with pytest.raises(UserError, match=r"perturb=light: robosuite:PickPlaceCan cannot be perturbed"):
         evaluate(EvaluateConfig(out="unused", task=CAN, perturb="light"))
     with pytest.raises(UserError, match="did you mean 'robosuite:PickPlaceCan'"):
-        check_names("robosuite:PickPlaceCam")
+        check(SimulatorSpec("robosuite:PickPlaceCam"))
     monkeypatch.setenv("WORLDMODEL_ENVS", str(tmp_path / "nowhere"))
     for verb in (evaluate, starts.starts):
         config = EvaluateConfig if verb is evaluate else starts.StartsConfig
@@ -201,13 +219,13 @@ def children(pid: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-def test_each_stage_has_a_simulator_that_ends_with_its_worker() -> None:
+def test_each_slot_has_a_simulator_that_ends_with_its_worker() -> None:
     frozen = Starts.load(find("validation", CAN))
-    with Simulators(RobosuiteStages(CAN, ("agentview",), 16), slots=2, processes=1, timeout=400) as simulators:
+    with Pool(slots_of(SimulatorSpec(CAN, ("agentview",), 16)), slots=2, processes=1, timeout=400) as simulators:
         for slot, start in enumerate(frozen.trials(2)):
             simulators.ask(slot, "begin", start)
-        first = {answer.slot: answer.moment for answer in simulators.answers()}
-        worker = simulators._processes[0].process.pid
+        first = {answer.slot: answer.value for answer in simulators.answers()}
+        worker = simulators._children[0].process.pid
         assert worker is not None
         processes = children(worker)
         assert len(processes) == 2, "one each"
@@ -220,9 +238,9 @@ def test_each_stage_has_a_simulator_that_ends_with_its_worker() -> None:
             action = np.concatenate([hands[slot] + [0, 0, 0.05 if slot else -0.05], turned, [-1]])
             simulators.ask(slot, "advance", np.tile(action, (6, 1)).astype(np.float32), False)
         for answer in simulators.answers():
-            assert answer.moment is not None and answer.moment.observation is not None
-            assert answer.moment.steps == 6 and set(answer.moment.observation) == {FRONT, BODY}
-            rise = answer.moment.observation[BODY][2] - hands[answer.slot][2]
+            assert answer.value is not None and answer.value.observation is not None
+            assert answer.value.steps == 6 and set(answer.value.observation) == {FRONT, BODY}
+            rise = answer.value.observation[BODY][2] - hands[answer.slot][2]
             assert (rise > 0.005) if answer.slot else (rise < -0.005), f"each obeys its own actions: {rise}"
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in processes) and time.monotonic() < deadline:
@@ -234,7 +252,7 @@ def test_each_stage_has_a_simulator_that_ends_with_its_worker() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_looking_or_not_is_the_same_episode() -> None:
-    env: Real = robosuite_stage.open_task(CAN, 16, ("agentview",))
+    env: Real = robosuite_slot.open_task(CAN, 16, ("agentview",))
     try:
         seen, _ = env.reset(options={"state": Starts.load(find("validation", CAN)).states[0]})
         start, action = env.get_state(), np.concatenate([seen[BODY][:3] - 0.03, [1, 0, 0, 0, -1, 0, -1]])

@@ -1,4 +1,4 @@
-"""What became of the can in recorded episodes, read from a store: ``python -m worldmodel.collect.happenings STORE``."""
+"""What became of the can in recorded episodes, read from a store: ``python scripts/outcomes.py STORE``."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def table(store: EpisodeStore) -> dict[str, dict[str, float]]:
 def main(words: list[str]) -> int:
     """Print the table of a store as Markdown."""
     if len(words) != 1:
-        print("usage: python -m worldmodel.collect.happenings STORE", file=sys.stderr)
+        print("usage: python scripts/outcomes.py STORE", file=sys.stderr)
         return 2
     print(f"| behaviour | episodes | steps, mean | success | {' | '.join(KINDS)} |")
     print("| --- " * (4 + len(KINDS)) + "|")

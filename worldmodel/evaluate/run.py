@@ -1,0 +1,243 @@
+"""One evaluation from its first episode to its report: roll out, film, time, write."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import worldmodel
+from worldmodel.config import UserError, option
+from worldmodel.devices import cores
+from worldmodel.evaluate import report
+from worldmodel.evaluate.frozen import SPLITS, Starts
+from worldmodel.evaluate.journal import EvalJournal
+from worldmodel.evaluate.timing import crowded, time_single
+from worldmodel.policies.load import LoadedPolicy
+from worldmodel.processes import CallError, Pool
+from worldmodel.report.stats import quantiles, wilson
+from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
+from worldmodel.rollout.policy import BatchedPolicy, noise_seed
+from worldmodel.schema import CONTROL_HZ
+from worldmodel.sims.base import InitialState, SimulatorSpec
+from worldmodel.sims.make import slots_of
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Which checkpoint, on which starts, how, and where the report goes."""
+
+    out: str = option("folder of the report; an interrupted evaluation is resumed")
+    checkpoint: str = option("shipped, the folder of a checkpoint, or lerobot:FOLDER for LeRobot's own", "shipped")
+    task: str = option(
+        "lift_can, place_can, place_can_anywhere, gym:ID, metaworld:ID or robosuite:PickPlaceCan", "place_can"
+    )
+    episodes: int = option("how many of the starts, from the first on", 200)
+    starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
+    perturb: str = option(
+        "change of the scene's look: none, light, camera, camera_far, colour, distractor or clutter", "none"
+    )
+    workers: int = option("simulator processes", 2)
+    batch: int = option("simulators in all, hence observations to a policy call", 16)
+    videos: int = option("episodes to film, failures first", 12)
+    execute: int = option("actions executed of each chunk before looking again", 8)
+    delay: int = option("control steps between looking and the new chunk being there (inference latency)", 0)
+    steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
+    seed: int = option("seed of the sampler's noise", 0)
+    size: int | None = option("edge of the camera images in pixels; null takes the checkpoint's own", None)
+    device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
+    threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
+    instruction: str | None = option("what a checkpoint that reads sentences is told; null takes the task's own", None)
+    against: str | None = option("folder of another evaluation on the same starts, for a paired comparison", None)
+    timeout: float = option("seconds after which a silent simulator is replaced", 60.0)
+
+    def __post_init__(self) -> None:
+        bounds = {"episodes": (1, 10**6), "workers": (1, 256), "batch": (1, 1024), "videos": (0, 10**6)}
+        bounds |= {"execute": (1, 1024), "delay": (0, 1024), "seed": (0, 2**62), "threads": (0, 1024)}
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name}={value}: expected {low} to {high}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps={self.steps}: expected at least 1 sampler step, or null")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout={self.timeout}: expected seconds above 0")
+
+
+@dataclass(frozen=True)
+class EvalRun:
+    """Everything that was settled before the first episode."""
+
+    config: EvaluateConfig
+    candidate: LoadedPolicy
+    starts: Starts
+    trials: list[InitialState]
+    simulator: SimulatorSpec
+    fingerprint: dict[str, Any]
+    notes: list[str]
+    rate: float = CONTROL_HZ
+    task_summary: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for episodes to belong to one evaluation."""
+        chosen = {key: getattr(self.config, key) for key in ("task", "perturb", "execute", "steps", "seed", "batch")}
+        stands = {key: self.fingerprint[key] for key in ("mujoco", "scene_sha256", "size", "cameras")}
+        said: dict[str, Any] = {} if self.config.instruction is None else {"instruction": self.config.instruction}
+        if self.config.delay:
+            said["delay"] = self.config.delay
+        return {
+            **chosen,
+            **said,
+            **stands,
+            "weights": self.candidate.sha256,
+            "device": self.candidate.device,
+            "starts": self.starts.sha256,
+        }
+
+
+def run(this: EvalRun) -> int:
+    """Run what is left of an evaluation, film some of it, time the policy, and write the report."""
+    config, out = this.config, Path(this.config.out)
+    starts = {start.index: start.sha256 for start in this.trials}
+    journal = EvalJournal(out, this.identity(), starts, this.rate)
+    console = Console(stderr=True)
+    if journal.lines:
+        console.print(f"resuming {out}: {len(journal.lines)} of {config.episodes} episodes are there", highlight=False)
+    policy, noise = BatchedPolicy(this.candidate.policy, config.batch), partial(noise_seed, config.seed)
+    try:
+        with Pool(slots_of(this.simulator), config.batch, config.workers, config.timeout) as simulators:
+            rollout = BatchedRollout(policy, simulators, config.execute, noise, config.delay)
+            roll_out(this, journal, rollout, console)
+            drawn_by = film(this, journal, simulators, console)
+    except CallError as error:
+        print(error.trace, end="", file=sys.stderr)
+        raise
+    except KeyboardInterrupt:
+        print(f"interrupted: {len(journal.lines)} of {config.episodes} episodes are kept in {out}")
+        print("resume with the same command")
+        return INTERRUPTED
+    found = summarize(this, journal, rollout, drawn_by)
+    report.write(out, found, journal.lines)
+    say(found, out)
+    return 0
+
+
+def roll_out(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, console: Console) -> None:
+    """Roll out the episodes that are missing, keeping each as it ends."""
+    left = [trial for trial in this.trials if trial.index not in journal.lines]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("starting simulators", total=len(this.trials), completed=len(journal.lines))
+
+        def finished(result: EpisodeResult) -> None:
+            journal.add(result)
+            wins = sum(line["success"] for line in journal.lines.values())
+            low, high = wilson(wins, len(journal.lines))
+            rate = f"{100 * wins / len(journal.lines):.1f} % succeed ({100 * low:.0f} to {100 * high:.0f})"
+            progress.update(bar, description=rate, completed=len(journal.lines))
+
+        try:
+            rollout.run(left, finished)
+        finally:
+            spent = {"steps": rollout.steps, "seconds": round(rollout.seconds, 3)}
+            journal.session(**spent, replaced=getattr(rollout.slots, "replaced", 0))
+
+
+def film(this: EvalRun, journal: EvalJournal, simulators: Pool, console: Console) -> dict[str, Any]:
+    """Replay episodes into videos, failures first and then successes; returns the fingerprint of what drew them."""
+    folder = Path(this.config.out, "videos")
+    chosen = report.failures_first(journal.lines)[: this.config.videos]
+    missing = [i for i in chosen if not (folder / f"{i:04d}.mp4").is_file()]
+    trials = {trial.index: trial for trial in this.trials}
+    columns = (TextColumn("filming"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=len(missing))
+        for first in range(0, len(missing), simulators.slots):
+            asked = dict(enumerate(missing[first : first + simulators.slots]))
+            for slot, index in asked.items():
+                simulators.ask(slot, "film", trials[index], journal.actions(index), str(folder / f"{index:04d}.mp4"))
+            for reply in simulators.answers():
+                progress.advance(bar)
+                index = asked.get(reply.slot, -1)
+                if reply.lost:
+                    this.notes.append(f"some videos are missing: a simulator {reply.lost}; the same command films them")
+                elif reply.value.success != journal.lines[index]["success"]:
+                    this.notes.append(f"the replay of episode {index} ended differently; is this the same machine?")
+    drawn_by = simulators.one(0, "fingerprint")
+    if drawn_by.lost:
+        raise UserError(f"a simulator {drawn_by.lost}; `worldmodel doctor` probes it")
+    return dict(drawn_by.value)
+
+
+def summarize(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, drawn_by: dict[str, Any]) -> dict[str, Any]:
+    """The report as one JSON record. Times ``act`` now: the simulators are gone and the machine is idle."""
+    config, spent, policy = this.config, journal.session(), rollout.policy
+    assert isinstance(policy, BatchedPolicy)
+    before = journal.run.get("timing")
+    if rollout.samples:
+        single = time_single(policy, rollout.samples)
+        batch = {**quantiles(policy.milliseconds), "size": config.batch, "n": len(policy.milliseconds)}
+        before = journal.run["timing"] = {"act_ms": single, "batch_ms": batch}
+        journal.session()
+    timing = before or {
+        "act_ms": time_single(policy, []),
+        "batch_ms": {**quantiles([]), "size": config.batch, "n": 0},
+    }
+    found: dict[str, Any] = {
+        "task": config.task,
+        "checkpoint": this.candidate.name,
+        "perturb": config.perturb,
+        "starts": {"name": Path(config.starts).name, "sha256": this.starts.sha256, "split": config.starts in SPLITS},
+        **report.score(journal.lines),
+        **timing,
+        "steps_per_second": round(spent["steps"] / spent["seconds"], 1) if spent.get("seconds") else None,
+        **{key: getattr(config, key) for key in ("execute", "delay", "steps", "seed", "batch", "workers")},
+        "spent": spent,
+        "notes": list(dict.fromkeys([*this.notes, *crowded(timing["act_ms"]["cpu_share"], this.candidate.device)])),
+        "paired": report.compare(journal.lines, Path(config.against)) if config.against else None,
+        "fingerprint": {
+            **this.fingerprint,
+            **drawn_by,
+            "weights": this.candidate.sha256,
+            "device": this.candidate.device,
+            **machine(),
+        },
+    }
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What ran it."""
+    import torch
+
+    python, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
+    return {
+        "worldmodel": worldmodel.__version__,
+        "python": python,
+        "system": system,
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def say(found: dict[str, Any], out: Path) -> None:
+    """What a person reads at the end."""
+    low, high = found["interval"]
+    print(
+        f"{found['task']}: {found['successes']} of {found['episodes']} succeeded, {100 * found['success_rate']:.1f} % "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+    )
+    print(f"act, one observation: p50 {found['act_ms']['p50']:.1f} ms, p95 {found['act_ms']['p95']:.1f} ms")
+    for note in found["notes"]:
+        print(f"note: {note}")
+    if result := found["paired"]:
+        print(f"against {result['against']}: {100 * result['difference']:+.1f} %, McNemar p = {result['p_value']:.3g}")
+    print(f"{out / 'report.json'}, {out / 'episodes.jsonl'}; open {out / 'index.html'} in a browser")

@@ -1,0 +1,118 @@
+"""Our own tasks with the face that all simulators have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from worldmodel.schema import AUDIO, CONTROL_HZ, SEGMENTATION, image_key
+from worldmodel.sims.base import (
+    EXPERT,
+    NOISY,
+    PLAY,
+    RANDOM,
+    RETRACE,
+    SCRIPTED,
+    Demonstrates,
+    EnvInfo,
+    InitialState,
+    Simulator,
+    SimulatorSpec,
+)
+from worldmodel.sims.object_stats import ObjectStats
+
+from .expert import Expert
+from .perturb import PERTURBATIONS
+from .play import Play, Rough, Wander
+from .retrace import Retrace
+from .robot import EnvConfig, RobotEnv
+from .scene import CAMERAS
+from .tasks import get_task
+
+EXPERTS: dict[str, type[Expert]] = {EXPERT: Expert, NOISY: Rough, PLAY: Play, RANDOM: Wander, RETRACE: Retrace}
+
+
+class CanSimulator(Simulator):
+    """A `RobotEnv` that draws only when it is looked at. `observe` has the privileged state too."""
+
+    perturbations = PERTURBATIONS
+    behaviours = tuple(EXPERTS)
+    optional_keys = (AUDIO, SEGMENTATION)
+    mixes = True
+
+    @classmethod
+    def check(cls, spec: SimulatorSpec) -> None:
+        """ValueError, one line, for an unknown task, camera or perturbation."""
+        get_task(spec.task)
+        EnvConfig(perturb=spec.perturb, size=spec.size, cameras=_cameras(spec))
+        super().check(spec)
+
+    def __init__(self, spec: SimulatorSpec) -> None:
+        keys, cameras = spec.switched_on, _cameras(spec)
+        options: dict[str, Any] = {
+            "size": spec.size,
+            "perturb": spec.perturb,
+            "cameras": cameras,
+            "microphone": AUDIO in keys,
+        }
+        options["segmentation"] = any(key.startswith(SEGMENTATION) for key in keys)
+        self.env = RobotEnv(spec.task, privileged=True, render_images=False, **options)
+        task = self.env.task
+        self.info = EnvInfo(
+            task.name,
+            cameras,
+            spec.size,
+            rate=float(CONTROL_HZ),
+            max_steps=round(task.seconds * CONTROL_HZ),
+            action_dim=4,
+            state_dim=4,
+            success=f"its condition has held for {task.hold_steps} control steps",
+            task_summary=task.summary,
+        )
+
+    def reset(self, start: InitialState) -> None:
+        """At a state, or where the seed draws it. The seed also draws the look of a perturbed scene."""
+        state = {"state": start.state} if len(start.state) else None
+        self._seen, _ = self.env.reset(seed=start.seed if start.seed >= 0 else None, options=state)
+        self.success, self.over = self.env.success, False
+        self._stats = ObjectStats(self.env.scene.eef, self.env.scene.can_position)
+
+    def step(self, action: np.ndarray, draw: bool = False) -> None:
+        """One control step; ValueError for an action that is none."""
+        self._seen, _, self.success, self.over, _ = self.env.step(action)
+        self._stats.update(self.env.scene.eef, self.env.scene.can_position)
+
+    def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
+        """Drawn now."""
+        pictures = {image_key(name): self.env.draw(name) for name in self.info.cameras} if draw else {}
+        return {**pictures, **self._seen}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The env's own, with the backend that really drew."""
+        return self.env.fingerprint()
+
+    @property
+    def solved(self) -> bool:
+        """Whether the condition holds already: success wants it held for some steps."""
+        return self.env.solved
+
+    def get_state(self) -> np.ndarray:
+        """Everything that decides the future, float64 (S,)."""
+        return np.asarray(self.env.get_state(), np.float64)
+
+    def expert(self, seed: int, noise: float = 0.0, behaviour: str = EXPERT, name: str = SCRIPTED) -> Demonstrates:
+        """Who moves the arm."""
+        return EXPERTS[behaviour](self.env, seed, noise=noise)
+
+    def stats(self) -> dict[str, Any]:
+        """What became of the can."""
+        return self._stats.summary()
+
+    def close(self) -> None:
+        """Frees the renderer."""
+        self.env.close()
+
+
+def _cameras(spec: SimulatorSpec) -> tuple[str, ...]:
+    return CAMERAS if spec.cameras is None else spec.cameras

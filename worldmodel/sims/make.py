@@ -1,0 +1,72 @@
+"""Finds the simulator that a task's name stands for, and makes it; commands ask here and never name a simulator."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any
+
+from worldmodel.config import UserError
+from worldmodel.processes import isolated
+from worldmodel.sims.base import EnvInfo, Simulator, SimulatorSpec
+from worldmodel.sims.slot import Ending, Slot
+
+
+def find(spec: SimulatorSpec) -> type[Simulator]:
+    """The simulator's class."""
+    module, _, name = spec.kind.partition(":")
+    kind: type[Simulator] = getattr(importlib.import_module(module), name)
+    return kind
+
+
+def check(spec: SimulatorSpec) -> type[Simulator]:
+    """The simulator's class, once names are known to be right. UserError or ValueError, one line, where they are not.
+
+    Starts nothing and writes nothing.
+    """
+    kind = find(spec)
+    kind.check(spec)
+    return kind
+
+
+def make(spec: SimulatorSpec) -> Simulator:
+    """The simulator of a spec. It draws in this process, which therefore should not see CUDA."""
+    kind: Any = find(spec)
+    made: Simulator = kind(spec)
+    return made
+
+
+def describe(spec: SimulatorSpec) -> tuple[EnvInfo, dict[str, Any]]:
+    """What the simulator turns out to be, and its fingerprint, cameras chosen; nothing is left running.
+
+    Raises UserError or ValueError, one line: one that cannot be made, seen or driven, or that ends its process.
+    """
+    if not check(spec).draws_at_once:
+        return _look(spec)
+    with isolated(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_look, spec).result()
+        except BrokenProcessPool:
+            reason = "the env ends its process; `worldmodel doctor` probes the renderer"
+            raise UserError(f"task={spec.task}: {reason}") from None
+
+
+def _look(spec: SimulatorSpec) -> tuple[EnvInfo, dict[str, Any]]:
+    simulator = make(spec)
+    try:
+        return simulator.info, simulator.fingerprint()
+    finally:
+        simulator.close()
+
+
+def open_slot(spec: SimulatorSpec, ending: Ending | None = None) -> Slot:
+    """A slot with its simulator."""
+    return Slot(make(spec), spec.history, spec.n_obs_steps, ending)
+
+
+def slots_of(spec: SimulatorSpec, ending: Ending | None = None) -> partial[Slot]:
+    """What opens a slot in another process: picklable, and imports the simulator only there."""
+    return partial(open_slot, spec, ending)

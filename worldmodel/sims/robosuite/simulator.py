@@ -1,0 +1,108 @@
+"""robosuite's tasks with the face that all simulators have: ``robosuite:NAME`` after ``env install robosuite``.
+
+Starts are states: robosuite can be put into one exactly, so an evaluation stays the same where a seed would draw
+something else, as it may with another NumPy or other samplers. Actions are absolute targets, which policies learn best.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from worldmodel.sims.base import EXPERT, SCRIPTED, Demonstrates, EnvInfo, InitialState, Simulator, SimulatorSpec
+from worldmodel.sims.object_stats import ObjectStats
+from worldmodel.sims.robosuite.client import CAMERAS
+from worldmodel.sims.robosuite.expert import CanExpert
+from worldmodel.sims.robosuite.task import ACTION_NUMBERS, STATE_NUMBERS, lines, name_of, open_task
+
+EXPERTS = {"robosuite:PickPlaceCan": CanExpert}
+
+
+class RobosuiteSimulator(Simulator):
+    """A `RobosuiteEnv` in a process of its own, which ends with this one."""
+
+    frozen_with = ("robosuite", "mujoco", "scene_sha256")
+
+    @classmethod
+    def check(cls, spec: SimulatorSpec) -> None:
+        """UserError for an unknown task, and where robosuite is not installed."""
+        name_of(spec.task)
+        super().check(spec)
+
+    @classmethod
+    def experts(cls, task: str) -> tuple[str, ...]:
+        """One for `EXPERTS`."""
+        return (SCRIPTED,) if task in EXPERTS else ()
+
+    def __init__(self, spec: SimulatorSpec) -> None:
+        cameras = CAMERAS if spec.cameras is None else spec.cameras
+        self.task, self.env = spec.task, open_task(spec.task, spec.size, cameras)
+        self._seen: dict[str, np.ndarray] | None = None
+        self.info = EnvInfo(
+            spec.task,
+            cameras,
+            spec.size,
+            rate=float(self.env.about["hertz"]),
+            max_steps=self.env.horizon,
+            action_dim=ACTION_NUMBERS,
+            state_dim=STATE_NUMBERS,
+            success="robosuite's own",
+            experts=self.experts(spec.task),
+            lines=tuple(lines(self.env)),
+        )
+
+    def reset(self, start: InitialState) -> None:
+        """At a state, or where the seed draws it. UserError for a state of another scene."""
+        if len(start.state):
+            self._seen, _ = self.env.reset(options={"state": start.state})
+        else:
+            self._seen, _ = self.env.reset(seed=start.seed)
+        self._stats = ObjectStats(*self._places()) if self.task in EXPERTS else None
+
+    def step(self, action: np.ndarray, draw: bool = False) -> None:
+        """One control step; ValueError for an action that is none."""
+        self.env.advance(action, draw=draw)
+        self._seen = None
+        if self._stats is not None:
+            self._stats.update(*self._places())
+
+    def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
+        """Drawn now, unless the last step was."""
+        self._seen = self.env.observe() if self._seen is None else self._seen
+        return dict(self._seen)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The env's own."""
+        return self.env.fingerprint()
+
+    @property
+    def success(self) -> bool:  # type: ignore[override]  # read from the env
+        """robosuite's own test."""
+        return self.env.success
+
+    @property
+    def over(self) -> bool:  # type: ignore[override]
+        """Whether the time limit ended the episode."""
+        return self.env.over
+
+    def get_state(self) -> np.ndarray:
+        """Everything that decides the future, float64 (S,)."""
+        return self.env.get_state()
+
+    def expert(self, seed: int, noise: float = 0.0, behaviour: str = EXPERT, name: str = SCRIPTED) -> Demonstrates:
+        """The scripted one."""
+        return EXPERTS[self.task](self.env, seed, noise)
+
+    def stats(self) -> dict[str, Any]:
+        """What became of the can, where the task is about one."""
+        return self._stats.summary() if self._stats is not None else {}
+
+    def close(self) -> None:
+        """Ends the simulator."""
+        self.env.close()
+
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the hand and the can are, metres."""
+        found = self.env.privileged()
+        return found["robot0_eef_pos"], found["Can_pos"]
