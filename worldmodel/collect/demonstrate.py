@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.collect.behaviour import turn
-from worldmodel.rollout import BatchedPolicy, BatchedRollout, LocalSlots, Recording, history_of
+from worldmodel.rollout import BatchedPolicy, BatchedRollout, EpisodeRecorder, LocalSlots, history_of
 from worldmodel.schema import ACTION, AUDIO, EXECUTED, SEGMENTATION, Arrays, Episode, Policy
 from worldmodel.sims.base import EXPERT, RANDOM, SCRIPTED, Demonstrates, InitialState, Simulator, SimulatorSpec
 from worldmodel.sims.slot import Ending, Slot
@@ -114,7 +114,7 @@ def demonstrate(simulator: Simulator, recipe: CollectionSpec, seed: int, policy:
         assert expert is not None, f"{simulator.info.task} has no expert"
         actor, length = ExpertPolicy(expert), getattr(expert, "steps", None)
         ending = ending if length is None else Ending(steps=length, free=True)
-    recording, random = Recording(), np.random.default_rng([seed, 23])
+    recording, random = EpisodeRecorder(), np.random.default_rng([seed, 23])
 
     def record(step: int, observation: Arrays, action: np.ndarray) -> None:
         state = simulator.get_state()

@@ -9,7 +9,7 @@ from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.devices import choose_device
 from worldmodel.policies.model_policy import ModelPolicy
-from worldmodel.schema import AUDIO, LEROBOT, Policy
+from worldmodel.schema import LEROBOT, Policy
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,10 @@ def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPoli
         )
     steps = {} if options.steps is None else {"steps": options.steps}
     policy = ModelPolicy(model, task, options.execute, device=device, sentence=options.instruction, **steps)
-    history = {AUDIO: policy.hears} if policy.hears else {}
     widths = {"action_dim": shape.action_dim, "state_dim": shape.state_dim}
-    return LoadedPolicy(policy, name, str(card["sha256"]), tuple(shape.cameras), shape.size, device, history, **widths)
+    return LoadedPolicy(
+        policy, name, str(card["sha256"]), tuple(shape.cameras), shape.size, device, policy.history, **widths
+    )
 
 
 def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:

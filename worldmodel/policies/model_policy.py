@@ -43,6 +43,7 @@ class ModelPolicy:
         self.model = model.eval().to(self.device).compute_in(fast_dtype(self.device))
         self.task = index_of(task, model.config.tasks)
         self.hears = 0 if model.config.audio is None else model.config.audio.steps
+        self.history = {AUDIO: self.hears} if self.hears else {}
         self.prefix = model.config.prefix
         self.said: np.ndarray | None = None
         if sentence is not None and isinstance(model.instruction, Language):

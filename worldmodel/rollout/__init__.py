@@ -24,7 +24,7 @@ class World(Protocol):
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]: ...
 
 
-class Recording:
+class EpisodeRecorder:
     """Collects one step after another into an Episode; every step must bring the same keys."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ def rollout(
     every: int = getattr(policy, "execute", policy.horizon) if execute is None else execute
     if not 1 <= every <= policy.horizon:
         raise ValueError(f"execute={every}: expected 1 to {policy.horizon}, the length of the policy's chunk")
-    recording, results = Recording(), list[EpisodeResult]()
+    recording, results = EpisodeRecorder(), list[EpisodeResult]()
 
     def record(step: int, observation: Arrays, action: np.ndarray) -> None:
         if on_step is not None:

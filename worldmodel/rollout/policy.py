@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float
 
-from worldmodel.schema import AUDIO, Arrays, Policy
+from worldmodel.schema import Arrays, Policy
 from worldmodel.sims.base import InitialState
 
 
@@ -38,8 +38,7 @@ def stack(observations: list[Arrays]) -> dict[str, np.ndarray]:
 
 def history_of(policy: Any) -> dict[str, int]:
     """How many past control steps of each observation key a policy must be shown."""
-    fallback = {AUDIO: policy.hears} if getattr(policy, "hears", 0) else {}
-    return dict(getattr(policy, "history", fallback))
+    return dict(getattr(policy, "history", {}))
 
 
 class BatchedPolicy:
