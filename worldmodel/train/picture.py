@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worldmodel.report.plots import panels, save
 from worldmodel.schema import Clip
 
 
@@ -15,15 +16,10 @@ def draw_batch(clip: Clip, path: Path, cameras: tuple[str, ...], rows: int = 6) 
     ``clip`` is augmented: its frames are floats in [-1, 1]. The chunk is plotted in physical units; steps that the loss
     leaves out are hollow.
     """
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
     rows = min(rows, len(clip.state))
     moments = 0 if clip.future is None else clip.future.shape[1]
     columns = len(cameras) * (1 + moments) + 2
-    figure, axes = plt.subplots(rows, columns, figsize=(1.5 * columns, 1.55 * rows), squeeze=False)
+    figure, axes = panels(rows, columns, (1.5 * columns, 1.55 * rows))
     for row in range(rows):
         frames = [clip.images[row]] + [clip.future[row, f] for f in range(moments)]
         titles = ["observed"] + [f"+{int(clip.at[row, f])}" for f in range(moments)]
@@ -35,9 +31,7 @@ def draw_batch(clip: Clip, path: Path, cameras: tuple[str, ...], rows: int = 6) 
             axis.set_title(title, fontsize=6)
             axis.axis("off")
         _draw_chunk(axes[row][-2:], clip, row)
-    figure.tight_layout(pad=0.4)
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+    save(figure, path, dpi=90)
 
 
 def _draw_chunk(axes: np.ndarray, clip: Clip, row: int) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from worldmodel.report.plots import COLOURS, panels, save
+
 COSINES = ("align", "external", "mean_direction", "identity", "disperse")
 RATIOS = ("asymmetry", "gradient_ratio")
 """Metrics of representation losses: no losses to put on a logarithmic axis (see `worldmodel.train.diagnostics`)."""
@@ -18,16 +20,11 @@ STYLES = {"align": "-", "mean_direction": "--", "identity": ":", "gradient_ratio
 
 def plot(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw all ``rows`` of a log to a PNG file."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
     names = sorted({name for row in rows for name in row if "/" in name and "validation/" not in name})
     told = [name for name in names if name.split("/")[1] in COSINES + RATIOS]
     examined = [row for row in rows if "validation/success_rate" in row]
     lines, columns = 1 + bool(told), 1 + bool(told or examined)
-    figure, axes = plt.subplots(lines, columns, figsize=(2 + 4 * columns, 4 * lines), squeeze=False)
+    figure, axes = panels(lines, columns, (2 + 5.5 * columns, 4 * lines))
     _curves(rows, axes[0][0], [name for name in names if name not in told])
     axes[0][0].set(xlabel="step", ylabel="loss", yscale="log")
     if examined:
@@ -40,12 +37,9 @@ def plot(rows: Sequence[Mapping[str, float]], path: Path) -> None:
         _curves(rows, axes[1][1], [*(name for name in told if name.split("/")[1] in RATIOS), "ema_drift"])
         axes[1][1].set(xlabel="step", ylabel="ratio", yscale="log")
     for axis in axes.flat:
-        axis.grid(alpha=0.3)
         if axis.lines:
-            axis.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+            axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, frameon=False)
+    save(figure, path, dpi=110)
 
 
 def _curves(rows: Sequence[Mapping[str, float]], axis: Any, names: Sequence[str]) -> None:
@@ -55,7 +49,7 @@ def _curves(rows: Sequence[Mapping[str, float]], axis: Any, names: Sequence[str]
         mode, _, kind = name.partition("/")
         turned = kind in ("align", "external")
         points = [(row["step"], -row[name] if turned else row[name]) for row in rows if name in row]
-        style = {"ls": STYLES[kind], "color": f"C{modes.index(mode)}"} if kind in STYLES else {}
+        style = {"ls": STYLES[kind], "color": COLOURS[modes.index(mode) % len(COLOURS)]} if kind in STYLES else {}
         if points:
             label = f"-{name}" if turned else name
             axis.plot(*zip(*points, strict=True), lw=1, marker=".", ms=3, label=label, **style)
