@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import comb, sqrt
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -22,6 +25,23 @@ from worldmodel.report.stats import mcnemar, paired, psnr, quantiles, wilson
 )
 def test_wilson_by_hand(successes: int, episodes: int, low: float, high: float) -> None:
     assert wilson(successes, episodes) == pytest.approx((low, high), abs=2e-4)
+
+
+def test_wilson_is_the_formula() -> None:
+    z = NormalDist().inv_cdf(0.975)
+    for episodes in (1, 2, 7, 50, 1000):
+        for successes in range(episodes + 1):
+            rate, z2 = successes / episodes, z * z
+            centre = (rate + z2 / (2 * episodes)) / (1 + z2 / episodes)
+            half = z / (1 + z2 / episodes) * sqrt(rate * (1 - rate) / episodes + z2 / (4 * episodes**2))
+            assert wilson(successes, episodes) == pytest.approx((centre - half, centre + half), abs=1e-12)
+
+
+def test_mcnemar_is_the_binomial_sum() -> None:
+    for first in range(0, 60, 7):
+        for second in range(0, 60, 5):
+            tail = sum(comb(first + second, k) for k in range(min(first, second) + 1)) / 2 ** (first + second)
+            assert mcnemar(first, second) == pytest.approx(min(1.0, 2 * tail), abs=1e-12)
 
 
 def test_wilson_contains_the_rate_and_is_honest_about_nothing() -> None:

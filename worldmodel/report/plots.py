@@ -95,10 +95,9 @@ def panels(rows: int, columns: int, size: tuple[float, float], **more: Any) -> t
     """A figure for a file and its axes (rows, columns); ``size``: inches of the figure, ``more`` for ``subplots``."""
     plt = _pyplot()
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **more)
-    styles = [style for style in ("-", "--", ":") for _ in COLOURS]
     for axis in axes.flat:
         axis.grid(alpha=0.3)
-        axis.set_prop_cycle(color=[*COLOURS] * 3, linestyle=styles)
+        axis.set_prop_cycle(color=COLOURS)
     return figure, axes
 
 

@@ -45,6 +45,8 @@ def plot(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 def _curves(rows: Sequence[Mapping[str, float]], axis: Any, names: Sequence[str]) -> None:
     """One curve per metric against steps; alignments as cosines, so with the loss's sign turned."""
     modes = sorted({name.partition("/")[0] for name in names})
+    styles = [style for style in ("-", "--", ":") for _ in COLOURS]  # there are more metrics than colours
+    axis.set_prop_cycle(color=[*COLOURS] * 3, linestyle=styles)
     for name in names:
         mode, _, kind = name.partition("/")
         turned = kind in ("align", "external")
