@@ -17,6 +17,7 @@ from worldmodel.objectives.losses import dispersion, regression_loss
 from worldmodel.objectives.noise import draw_observed, draw_regression
 from worldmodel.objectives.training import groups_apart, present
 from worldmodel.schema import Clip
+from worldmodel.tokens.audio import AudioConfig
 
 TEACHING = ("sra", "self_flow", "separated")
 
@@ -218,4 +219,4 @@ def test_models_with_and_without_heads_start_from_the_same_weights() -> None:
 
 def test_laws_are_per_modality() -> None:
     laws = NoiseConfig()
-    assert (laws.frames.masked, laws.actions.masked, laws.audio.masked) == (0.1, 0.0, 0.5)
+    assert (laws.frames.masked, laws.actions.masked, AudioConfig().noise.masked) == (0.1, 0.0, 0.5)

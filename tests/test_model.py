@@ -11,6 +11,7 @@ from worldmodel.flow.noise import no_noise
 from worldmodel.model import Given, Want
 from worldmodel.objectives import ARMS, NoiseLaw, ObjectiveConfig, draw_noise, loss
 from worldmodel.objectives.losses import flow_loss
+from worldmodel.tokens import Actions
 
 FRAMES, ACTIONS = (2, 16, 768), (2, 16, 4)
 
@@ -67,7 +68,7 @@ def test_the_loss_is_the_hand_made_one() -> None:
     noisy = {"actions": mix(clean, draw["actions"].eps, draw["actions"].noise())}
     features, _ = model.backbone(model.stream(noisy, draw, None), seen.memory)
     guess = model.read(features, noisy, seen.last)["actions"]
-    expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, ObjectiveConfig().actions_floor)
+    expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, Actions.floor)
     found = loss(model, clip, "policy", draw, ObjectiveConfig())
     torch.testing.assert_close(found["actions"], expected)
 
@@ -152,5 +153,5 @@ def test_inverse_dynamics_is_asked_as_it_was_trained() -> None:
     guess, clean = model.actions.encode(told, clip.state), model.actions.encode(clip.action, clip.state)
     free = ~model.actions.scaling.binary  # what has two values is snapped to one of them
     found = loss(model, clip, "inverse", draw, ObjectiveConfig())["actions"]
-    expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, ObjectiveConfig().actions_floor)
+    expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, Actions.floor)
     assert free.all() and torch.allclose(found, expected, rtol=1e-4)

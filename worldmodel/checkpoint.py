@@ -19,7 +19,6 @@ from worldmodel.backbone import BackboneConfig
 from worldmodel.files import atomic_folder
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.model_card import CARD, FORMAT, WEIGHTS, CheckpointError, card, resolve, taught
-from worldmodel.tokens.audio import AudioConfig
 
 __all__ = [
     "CARD", "FORMAT", "WEIGHTS", "CheckpointError", "card", "config_of", "load", "read_folder", "resolve", "save",
@@ -106,6 +105,4 @@ def config_of(values: dict[str, Any]) -> ModelConfig:
     """A ModelConfig from its JSON form, of this or an older version."""
     values = legacy.saved("model", values)
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "backbone"}
-    if plain.get("audio"):
-        plain["audio"] = AudioConfig(**plain["audio"])
     return ModelConfig(backbone=BackboneConfig(**values["backbone"]), **plain)

@@ -9,12 +9,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 COMMANDS: dict[str, str] = {}
-RENAMED: dict[str, dict[str, str]] = {}
+RENAMED: dict[str, dict[str, str]] = {
+    "train": {
+        "audio": "modalities.audio",
+        "noise.audio": "modalities.audio.noise",
+        "objective.audio": "modalities.audio.weight",
+    },
+    "model": {"audio": "modalities.audio"},
+}
 
 _announced: set[str] = set()
+
+
+@dataclass(frozen=True)
+class OldTrainKeys:
+    """audio: old spelling of modalities.audio=true."""
+
+    audio: bool = False
+
+    def old_modalities(self) -> dict[str, Any]:
+        """What they say in the present terms, once: the old spelling is then forgotten."""
+        found = {"audio": True} if self.audio else {}
+        object.__setattr__(self, "audio", False)
+        return found
 
 
 def command(name: str) -> str:
@@ -53,7 +74,11 @@ def saved(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
         *sections, last = new.split(".")
         inside = out
         for section in sections:
-            inside = inside.setdefault(section, {})
+            if inside.get(section) is False:  # what is off has no options
+                inside = {}
+            elif not isinstance(inside.get(section), dict):
+                inside[section] = {}
+            inside = inside.get(section, inside)
         inside[last] = kept
     return out
 

@@ -109,6 +109,24 @@ class Clip:
         return Clip(**{name: each(value) for name, value in values.items()})
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """An array beside frames, state and actions that a model needs of recordings, and of observations.
+
+    key, row: its name, and its shape for one control step. past: control steps that are observed, the present one last.
+    later: control steps after the observation that are learned, where the mode has the ``role``: with the ``actions``,
+    or with the ``frames``. in_data, in_env: what to say, and to do, where recordings or an env's observations lack it.
+    """
+
+    key: str
+    row: tuple[int, ...]
+    past: int
+    later: int
+    role: str = "frames"
+    in_data: str = ""
+    in_env: str = ""
+
+
 @runtime_checkable
 class Policy(Protocol):
     """Something that looks and acts. Knows no env.

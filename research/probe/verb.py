@@ -140,8 +140,7 @@ def open_clips(store: EpisodeStore, model: WorldModel) -> Clips:
     shape = model.config
     if not shape.cameras:
         raise UserError("this checkpoint reads the simulator's state, not frames; probe one that was trained on pixels")
-    heard = shape.audio.steps if shape.audio else 0
-    clips = Clips([store], ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard))
+    clips = Clips([store], ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, shape.recorded))
     size = store.row(f"observation.images.{shape.cameras[0]}")[0]
     if size != shape.size:
         raise UserError(

@@ -181,8 +181,7 @@ def sound(study: Study, weights: Path, most: int = 512) -> rows.Row:
     from worldmodel.schema import AUDIO
 
     model = checkpoint.load(weights)
-    ears = model.audio
-    assert ears is not None
+    ears = model.further["audio"]
     clips = open_clips(model.config, ScoreConfig(data=study.plan.data.split(",")[0], holdout=study.plan.holdout))
     chosen = np.sort(np.random.default_rng(0).permutation(len(clips))[:most])
     clip = clips.gather(chosen, np.full((len(chosen), 1), model.config.horizon)).map(torch.as_tensor)

@@ -109,9 +109,8 @@ def test_what_cannot_be_converted_is_told_in_one_line(
         from dataclasses import replace
 
         from worldmodel.model import WorldModel
-        from worldmodel.tokens.audio import AudioConfig
 
-        checkpoint.save(WorldModel(replace(CONFIG, audio=AudioConfig())), tmp_path / "deaf", {})
+        checkpoint.save(WorldModel(replace(CONFIG, modalities={"audio": {}})), tmp_path / "deaf", {})
     capsys.readouterr()
     assert cli.main(["policy", "convert", source, "out=out"]) == 2
     err = capsys.readouterr().err.splitlines()[-1]

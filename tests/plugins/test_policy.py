@@ -147,7 +147,8 @@ def test_ranges_are_those_of_our_own_training(lesson: Any, store: Path) -> None:
     _, policy, _, _ = lesson
     config = policy.config.model
     clips = Clips([EpisodeStore.open(store)], ClipSpec(config.cameras, config.horizon, config.tasks))
-    actions, state = map(torch.as_tensor, clips.sample(20_000, 0))
+    sample = clips.sample(20_000, 0).map(torch.as_tensor)
+    actions, state = sample.action, sample.state
     reference = small_model().actions
     reference.scaling.fit(actions - reference.origin(state))
     for policys in (policy.model, policy.ema):

@@ -21,7 +21,7 @@ def tone(hertz: float, loud: float) -> torch.Tensor:
 
 def test_a_pure_tone_has_the_spectrum_of_a_hann_window() -> None:
     bin_, loud = 32, 0.5
-    found = audio().spectrum(tone(bin_ * AUDIO_HZ / LONG, loud)).unflatten(-1, (2, 16))
+    found = audio().features(tone(bin_ * AUDIO_HZ / LONG, loud)).unflatten(-1, (2, 16))
     # A Hann window puts the tone's power into its own bin and a quarter of it into each neighbour
     power = torch.zeros(LONG // 2 + 1)
     power[[bin_ - 1, bin_, bin_ + 1]] = loud**2 * torch.tensor([0.25, 1.0, 0.25])
@@ -32,14 +32,14 @@ def test_a_pure_tone_has_the_spectrum_of_a_hann_window() -> None:
 
 def test_silence_is_the_floor_and_twice_the_sound_four_times_the_power() -> None:
     model, noise = audio(), 0.1 * torch.randn(400)
-    assert torch.equal(model.spectrum(torch.zeros(3, 400)), torch.full((3, 32), -6.0))
-    assert torch.allclose(model.spectrum(2 * noise) - model.spectrum(noise), torch.tensor(math.log10(4)), atol=1e-2)
+    assert torch.equal(model.features(torch.zeros(3, 400)), torch.full((3, 32), -6.0))
+    assert torch.allclose(model.features(2 * noise) - model.features(noise), torch.tensor(math.log10(4)), atol=1e-2)
 
 
 def test_windows_tell_early_from_late() -> None:
     click = torch.zeros(2, 400)
     click[0, 100], click[1, 300] = 1, 1
-    early, late = audio().spectrum(click).unflatten(-1, (2, 16)).mean(-1)
+    early, late = audio().features(click).unflatten(-1, (2, 16)).mean(-1)
     assert early[0] > early[1] and late[1] > late[0]
 
 
@@ -75,10 +75,10 @@ def test_ranges_make_loudness_about_one() -> None:
     samples = (
         torch.as_tensor(random.normal(size=(500, 400)), dtype=torch.float32) * torch.logspace(-4, -0.5, 500)[:, None]
     )
-    model.scaling.fit(model.spectrum(samples))
+    model.scaling.fit(model.features(samples))
     values = model.encode(samples)
     assert values.abs().max() < 1.5
-    assert torch.allclose(model.decode(values).flatten(-2), model.spectrum(samples), atol=1e-4)
+    assert torch.allclose(model.decode(values).flatten(-2), model.features(samples), atol=1e-4)
 
 
 def test_sizes_out_of_range_are_named() -> None:

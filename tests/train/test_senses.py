@@ -1,7 +1,7 @@
 """Sound and sentences from store to policy: collected, trained on, saved, loaded, acted upon, evaluated."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from small import small_store
 
-from worldmodel import checkpoint
+from worldmodel import checkpoint, legacy
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate
@@ -24,10 +24,14 @@ from worldmodel.sims.base import InitialState, SimulatorSpec
 from worldmodel.sims.can import make
 from worldmodel.sims.make import open_slot
 from worldmodel.sims.slot import History
+from worldmodel.tokens.audio import AudioConfig
+from worldmodel.tokens.listed import complete
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
 from worldmodel.train.loop import prepare
 from worldmodel.train.state import saved
+
+RECORDED = (AudioConfig().recorded(16),)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,7 @@ def test_a_window_holds_its_own_sound(data: str) -> None:
     from worldmodel.data import EpisodeStore
 
     store = EpisodeStore.open(data.split(",")[0])
-    clips = Clips([store], ClipSpec(("scene",), 16, ("place_can",), heard=8))
+    clips = Clips([store], ClipSpec(("scene",), 16, ("place_can",), recorded=RECORDED))
     clip = clips.gather(np.array([3, 25]), np.array([[1, 2], [1, 2]]))
     loud = np.abs(clip.more[AUDIO]).max(-1)
     assert np.allclose(loud[0], [0, 0, 0, 0, 0.01, 0.02, 0.03, 0.04], atol=1e-4), "silence before the episode"
@@ -90,7 +94,7 @@ def test_two_steps_with_both_senses(data: str, tmp_path: Path, mode: str, kind: 
     found = metrics(tmp_path)
     assert (f"{mode}/audio" in found) == (mode in ("joint", "forward", "video")), "wanted whenever frames are"
     model = checkpoint.load(tmp_path)
-    assert model.config.audio is not None and model.config.audio.steps == 8 and "bin" in model.config.words
+    assert model.config.modalities["audio"]["steps"] == 8 and "bin" in model.config.words
     assert model.audio is not None and model.audio.scaling.high.max() > -3, "ranges were fitted"
 
 
@@ -105,8 +109,8 @@ def test_resuming_is_exact(data: str, tmp_path: Path) -> None:
     train(replace(half, steps=4))
     ends = [load_file(saved(tmp_path / name / "states")[-1] / "state.safetensors") for name in ("whole", "half")]
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
-    with pytest.raises(ValueError, match="was trained with audio=True, not False"):
-        train(replace(whole, audio=False))
+    with pytest.raises(ValueError, match=r"was trained with modalities=\['audio'\], not \[\]"):
+        train(replace(whole, modalities={}))
 
 
 def test_sentences_vary_with_the_step_and_mean_the_task(data: str, tmp_path: Path) -> None:
@@ -124,8 +128,37 @@ def test_the_experiments_say_what_they_are_for() -> None:
     hears, reads = (
         load("train", TrainConfig, [f"experiment={name}", "data=d", "out=o"]) for name in ("audio", "language")
     )
-    assert hears.audio and not hears.language and hears.objective.audio == 0.2 and hears.noise.audio.masked == 0.5
-    assert reads.language and not reads.audio
+    assert hears.modalities and not hears.language
+    options = hears.modalities["audio"]
+    assert options["weight"] == 0.2 and options["noise"]["masked"] == 0.5
+    assert reads.language and not reads.modalities
+
+
+@pytest.mark.parametrize(
+    ("words", "modalities"),
+    [
+        (["audio=true"], {"audio": True}),
+        (["experiment=audio", "audio=false"], {"audio": False}),
+        (["audio=true", "noise.audio.mean=0.3", "objective.audio=2"], {"audio": {"noise": {"mean": 0.3}, "weight": 2}}),
+    ],
+)
+def test_old_keys_mean_the_new_ones(words: list[str], modalities: dict[str, object]) -> None:
+    config = load("train", TrainConfig, ["data=d", "out=o", *words])
+    assert config.modalities == complete(modalities) and not config.audio
+    assert ("audio" in config.modalities) == bool(modalities["audio"])
+    with pytest.raises(ValueError, match="has no option 'louder'"):
+        complete({"audio": {"louder": 1}})
+    card = legacy.saved("train", {"audio": False, "objective": {"audio": 0.2}, "noise": {"audio": {"mean": 0.0}}})
+    assert complete(card["modalities"]) == {}, "what was off has no options"
+
+
+def test_a_model_card_of_old_still_hears() -> None:
+    old = {"steps": 8, "bands": 16, "windows": 2}
+    card = {"backbone": {"width": 32, "depth": 2, "heads": 2}, "cameras": ["scene"], "audio": old}
+    config = checkpoint.config_of(card)
+    assert config.modalities["audio"].items() >= old.items()
+    assert checkpoint.config_of(json.loads(json.dumps(asdict(config)))) == config
+    assert checkpoint.config_of(card | {"audio": None}).modalities == {}
 
 
 def test_act_hears_and_reads(data: str, tmp_path: Path) -> None:
@@ -159,7 +192,7 @@ def test_act_hears_and_reads(data: str, tmp_path: Path) -> None:
 def test_a_model_without_these_senses_says_so(data: str, tmp_path: Path) -> None:
     train(recipe(data, tmp_path))
     model = checkpoint.load(tmp_path)
-    assert model.config.audio is None and model.config.words == () and ModelPolicy(model).hears == 0
+    assert model.config.modalities == {} and model.config.words == () and ModelPolicy(model).hears == 0
     with pytest.raises(ValueError, match="this model reads no sentences"):
         ModelPolicy(model, sentence="lift the can")
 

@@ -113,7 +113,8 @@ def test_clips_know_later_states_and_changes(config: TrainConfig) -> None:
     clip = clips.gather(np.array([2, 19]), np.array([[1, 2], [1, 2]]), states=True)
     assert clip.more_future[STATE][0, :, 0].tolist() == [3.0, 4.0]
     assert clip.more_future[STATE][1, :, 0].tolist() == [19.0, 19.0] and not clip.future_valid[1].any()
-    changes = clips.changes(1000, 0)
+    sample = clips.sample(1000, 0)
+    changes = (sample.more_future[STATE][:, 0] - sample.state)[sample.future_valid[:, 0]]
     assert len(changes) == 31 and (changes[:, 0] == 1).all(), "none across an episode's end"
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from worldmodel.data.layout import FEATURES, feature_key
 from worldmodel.data.store import EpisodeStore
-from worldmodel.schema import ACTION, AUDIO, EXECUTED, STATE, Clip, image_key
+from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, Recorded, image_key
 
 DEMONSTRATOR = "expert"
 """Whose actions are worth imitating, where recordings say who acted."""
@@ -56,14 +56,14 @@ class ClipSpec:
     """What a window holds: cameras in the model's order, chunk length, names of the tasks by instruction index.
 
     states: keys of the state vectors, put one after another.
-    heard: control steps of sound until the observation, 0 for none (see `worldmodel.tokens.audio`).
+    recorded: further arrays that the model needs (`ModelConfig.recorded`).
     """
 
     cameras: tuple[str, ...]
     horizon: int
     tasks: tuple[str, ...]
     states: tuple[str, ...] = (STATE,)
-    heard: int = 0
+    recorded: tuple[Recorded, ...] = ()
 
 
 class Clips:
@@ -147,7 +147,7 @@ class Clips:
         past = time[:, None] + np.arange(self.spec.horizon) >= end[:, None]
         action, valid = labels(wanted, executed, past, self._tolerance[self.owner[windows]], done)
         future = future_valid = features = None
-        later_more = self._later_sound(windows) if self.spec.heard and at is not None else {}
+        later_more = self._later(windows, frames=at is not None)
         if at is not None:
             later = time[:, None] + at
             inside = np.minimum(later, end[:, None] - 1)
@@ -167,41 +167,52 @@ class Clips:
             future=future,
             at=at,
             future_valid=future_valid,
-            more=self._past_sound(windows) if self.spec.heard else {},
+            more=self._past(windows),
             more_future=later_more,
             features=features,
         )
 
-    def sample(self, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Action chunks (n, H, A) and states (n, S) of up to ``most`` random windows, to fit scaling ranges to."""
+    def sample(self, most: int, seed: int) -> Clip:
+        """Up to ``most`` random windows without frames, to fit ranges to.
+
+        ``more``: arrays of further modalities at the observation's own step alone, (n, 1, ...). ``more_future`` and
+        ``future_valid``: the state one control step later, (n, 1, S), and whether that lies within the episode.
+        """
         windows = np.random.default_rng(seed).permutation(len(self))[:most]
-        steps = self.time[windows, None] + np.arange(self.spec.horizon)
-        chunk = np.minimum(steps, self.end[windows, None] - 1)
-        return self._take(ACTION, windows, chunk), self._state(windows, self.time[windows])
+        time, end = self.time[windows], self.end[windows, None]
+        chunk = np.minimum(time[:, None] + np.arange(self.spec.horizon), end - 1)
+        action, after = self._take(ACTION, windows, chunk), time[:, None] + 1
+        return Clip(
+            images=np.zeros((len(windows), 0, 16, 16, 3), np.uint8),
+            state=self._state(windows, time),
+            task=self.task[windows],
+            action=action,
+            executed=action,
+            valid=time[:, None] + np.arange(self.spec.horizon) < end,
+            future_valid=after < end,
+            more={each.key: self._take(each.key, windows, time[:, None]) for each in self.spec.recorded},
+            more_future={STATE: self._state(windows, np.minimum(after, end - 1))},
+        )
 
-    def changes(self, most: int, seed: int) -> np.ndarray:
-        """Changes of the state (n, S) over up to ``most`` random control steps, to fit scaling ranges to."""
-        windows = np.random.default_rng(seed).permutation(len(self))[:most]
-        now, after = self.time[windows], np.minimum(self.time[windows] + 1, self.end[windows] - 1)
-        return (self._state(windows, after) - self._state(windows, now))[now < after]
+    def _past(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """What was observed until now of further modalities, (B, past, ...): zeros before the episode began."""
+        out, begin = {}, self.begin[windows][:, None]
+        for each in self.spec.recorded:
+            wanted = self.time[windows][:, None] + np.arange(1 - each.past, 1)
+            rows = self._take(each.key, windows, np.maximum(wanted, begin))
+            inside = (wanted >= begin).reshape(*wanted.shape, *[1] * (rows.ndim - 2))
+            out[each.key] = np.where(inside, rows, np.zeros((), rows.dtype))
+        return out
 
-    def sounds(self, most: int, seed: int) -> np.ndarray:
-        """Samples (n, 400) of up to ``most`` random control steps, to fit scaling ranges to."""
-        windows = np.random.default_rng(seed).permutation(len(self))[:most]
-        return self._take(AUDIO, windows, self.time[windows])
-
-    def _past_sound(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        """What was heard until the observation, float32 (B, heard, 400): silence before the episode began."""
-        wanted = self.time[windows][:, None] + np.arange(1 - self.spec.heard, 1)
-        begin = self.begin[windows][:, None]
-        sound = self._take(AUDIO, windows, np.maximum(wanted, begin))
-        return {AUDIO: np.where((wanted >= begin)[..., None], sound, np.float32(0))}
-
-    def _later_sound(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        """What was heard during the chunk's control steps, float32 (B, horizon, 400), and which lie in the episode."""
-        wanted = self.time[windows][:, None] + np.arange(1, self.spec.horizon + 1)
-        end = self.end[windows][:, None]
-        return {AUDIO: self._take(AUDIO, windows, np.minimum(wanted, end - 1)), f"{AUDIO}.valid": wanted < end}
+    def _later(self, windows: np.ndarray, frames: bool) -> dict[str, np.ndarray]:
+        """Their arrays in the control steps after the observation, (B, later, ...), and which lie in the episode."""
+        out, end = {}, self.end[windows][:, None]
+        for each in self.spec.recorded:
+            if frames or each.role == "actions":
+                wanted = self.time[windows][:, None] + np.arange(1, each.later + 1)
+                out[each.key] = self._take(each.key, windows, np.minimum(wanted, end - 1))
+                out[f"{each.key}.valid"] = wanted < end
+        return out
 
     def load(self) -> None:
         """Copy all frames into memory, for disks too slow or page caches too small for random access."""
@@ -254,8 +265,9 @@ def _plain(rows: np.ndarray) -> np.ndarray:
 
 def _check(store: EpisodeStore, spec: ClipSpec) -> None:
     """Say at once what a store lacks."""
-    if spec.heard and AUDIO not in store.keys:
-        raise ValueError(f"{store.path} has no sound; collect it again with microphone=true, or train with audio=false")
+    for each in spec.recorded:
+        if each.key not in store.keys:
+            raise ValueError(f"{store.path} {each.in_data or f'has no array {each.key!r}'}")
     for key in (*map(image_key, spec.cameras), *spec.states, ACTION):
         if key not in store.keys:
             raise ValueError(f"{store.path} has no array {key!r}; it has {', '.join(store.keys)}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from worldmodel.backbone import BackboneConfig, Memory
-from worldmodel.schema import CONTROL_HZ, STATE
-from worldmodel.tokens.audio import AudioConfig
+from worldmodel.schema import CONTROL_HZ, STATE, Recorded
+from worldmodel.tokens.listed import complete, config_of
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class ModelConfig:
     actions are relative to. A model without cameras is a control: it reads the simulator's own state.
     sampler: how actions are drawn: ``flow``, or the passes of a ``regression`` or of ``mip``.
     prefix: how many committed actions it has learned to continue (0: none).
-    audio: how a model with ears hears, or None. words: vocabulary of a model that reads its instruction as a sentence
-    (``more["instruction"]``, the task's usual one where absent, see `Language`); empty for one told the task's number.
+    modalities: further ones beside frames and actions, with their options (see `worldmodel.tokens.listed`).
+    words: vocabulary of a model that reads its instruction as a sentence (``more["instruction"]``, the task's usual one
+    where absent, see `Language`); empty for one that is given the task's number.
     window: moments that a model which streams looks back on, the present one included (0: it does not stream).
     warp: whether frames are painted over the last ones warped to where things have moved, or as they are.
     shift: of the noise levels in which streams are sampled (`flow.sampler.grid`).
@@ -41,11 +43,19 @@ class ModelConfig:
     tasks: tuple[str, ...] = ("place_can", "lift_can")
     sampler: str = "flow"
     prefix: int = 0
-    audio: AudioConfig | None = None
+    modalities: dict[str, dict[str, Any]] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     window: int = 0
     warp: bool = False
     shift: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "modalities", complete(self.modalities))
+
+    @property
+    def recorded(self) -> tuple[Recorded, ...]:
+        """What further modalities need of recordings and observations."""
+        return tuple(config_of(name, values).recorded(self.horizon) for name, values in self.modalities.items())
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from worldmodel.flow import NoiseDraw, mix
 from worldmodel.flow.noise import clean_draw, committed_draw
 from worldmodel.flow.sampler import grid, regression_grid, sample
 from worldmodel.model.records import Given, ModelConfig, Prediction, Seen, Want
-from worldmodel.schema import AUDIO, Clip
-from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream
-from worldmodel.tokens.audio import Audio
+from worldmodel.schema import Clip
+from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream, listed
 from worldmodel.tokens.body import Body
 from worldmodel.tokens.language import SENTENCE, Language
 from worldmodel.tokens.modality import Modality
+from worldmodel.tokens.signal import Signal
 from worldmodel.tokens.stream import join
 
 
@@ -41,7 +41,8 @@ class WorldModel(nn.Module):
             Language(config.words, len(config.tasks), width) if config.words else Instruction(config.tasks, width)
         )
         self.backbone = Backbone(config.backbone)
-        self.audio = Audio(config.audio, config.horizon, width, config.rate) if config.audio else None
+        for name, options in config.modalities.items():
+            self.add_module(name, listed.config_of(name, options).build(config.horizon, width, config.rate))
         self.body = Body(config.state_dim, width) if config.window else None
         # Last, so that models with and without them start from the same weights
         self.projector = (
@@ -52,8 +53,22 @@ class WorldModel(nn.Module):
     @property
     def modalities(self) -> dict[str, Modality]:
         """What can be wanted, in the order of its tokens in a stream."""
-        known: dict[str, Modality] = {"actions": self.actions, "frames": self.frames}
-        return known if self.audio is None else known | {"audio": self.audio}
+        return {"actions": self.actions, "frames": self.frames, **self.further}
+
+    @property
+    def further(self) -> dict[str, Signal]:
+        """Modalities beside frames and actions."""
+        return {name: self.get_submodule(name) for name in self.config.modalities}  # type: ignore[misc]  # as built
+
+    def fit(self, clip: Clip) -> None:
+        """Set all ranges from a sample of recordings (`worldmodel.data.clips.Clips.sample`), tensors on the device."""
+        self.proprioception.fit(clip)
+        for modality in self.modalities.values():
+            modality.fit(clip)
+        if self.body is not None:
+            self.body.fit(clip)
+        if isinstance(self.instruction, Language):
+            self.instruction.fit(self.config.tasks)
 
     def compute_in(self, dtype: torch.dtype) -> WorldModel:
         """Hold the weights in ``dtype`` for inference; scaling ranges and rotary rates stay float32."""
@@ -99,9 +114,8 @@ class WorldModel(nn.Module):
             (body.tokens(given.state), body.places(device)),
             (instruction.tokens(asked), instruction.places(device)),
         ]
-        if self.audio is not None:
-            told.append((self.audio.observed(_of(given, AUDIO)), self.audio.before(device)))
-        return told
+        further = [signal for signal in self.further.values() if signal.config.steps]
+        return told + [(s.observed(_of(given, s.config.key)), s.before(device)) for s in further]
 
     def stream(
         self, values: dict[str, Tensor], noise: dict[str, NoiseDraw], at: Int[Tensor, "B F"] | None
@@ -148,8 +162,8 @@ class WorldModel(nn.Module):
             seen = seen.repeat(rows)
             fixed = {name: value.repeat_interleave(rows, 0) for name, value in fixed.items()}
         batch, device = len(seen.last), given.state.device
-        along = {n for n, m in self.modalities.items() if m.role == "frames" and want.at is not None} - set(fixed)
-        names = [n for n in self.modalities if (n == "actions" and want.actions) or n in along or n in want.more]
+        asked = {"actions": want.actions, "frames": want.at is not None}
+        names = [n for n, m in self.modalities.items() if (asked[m.role] and n not in fixed) or n in want.more]
         shapes = {n: self.modalities[n].shape(batch, 0 if want.at is None else want.at.shape[1]) for n in names}
         if start is None:
             start = {n: torch.randn(s, generator=generator).to(device) for n, s in shapes.items()}
@@ -195,8 +209,10 @@ class WorldModel(nn.Module):
         fixed = {}
         if given.actions is not None:
             fixed["actions"] = self.actions.encode(given.actions, given.state)
-        if given.frames is not None and self.audio is not None and f"{AUDIO}.future" in given.more:
-            fixed["audio"] = self.audio.encode(given.more[f"{AUDIO}.future"])
+        known = {"actions": given.actions is not None, "frames": given.frames is not None}
+        for name, signal in self.further.items():
+            if known[signal.role] and f"{signal.config.key}.future" in given.more:
+                fixed[name] = signal.encode(given.more[f"{signal.config.key}.future"])
         return fixed, want.at if given.at is None else given.at
 
     def _committed(self, given: Given) -> tuple[Float[Tensor, "B H A"], Bool[Tensor, "B H 1"]]:

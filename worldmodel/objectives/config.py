@@ -7,7 +7,8 @@ from difflib import get_close_matches
 
 from worldmodel.model.moments import DOUBT
 from worldmodel.objectives.arms import ARMS, Arm
-from worldmodel.tokens.modality import NoiseLaw
+from worldmodel.tokens import Actions, Frames
+from worldmodel.tokens.modality import Modality, NoiseLaw
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,14 @@ class NoiseConfig:
     stream: of the next moment's frames and state alike; often pure, since streams are sampled in one or two steps.
     """
 
-    frames: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=1.08, masked=0.1))
-    actions: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=0.5, spread=1.5, pure=0.25))
-    audio: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=0.0, masked=0.5))
+    frames: NoiseLaw = Frames.noise
+    actions: NoiseLaw = Actions.noise
     observed: ObservedLaw = field(default_factory=ObservedLaw)
     stream: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=1.08, pure=0.25))
+
+    def law(self, name: str, modality: Modality) -> NoiseLaw:
+        """That of one modality: its own, where this says nothing of it."""
+        return {"frames": self.frames, "actions": self.actions}.get(name, modality.noise)
 
 
 @dataclass(frozen=True)
@@ -46,33 +50,26 @@ class ObjectiveConfig:
     """Which losses, and how much of each.
 
     kind: the arm: flow, dual, sra, self_flow, separated, dispersive, repa, frame, regression or mip.
-    frames, actions, audio, body: weights of the modalities' means.
+    frames, actions, body: weights of the modalities' means; further modalities have theirs among their own options.
     plain: weight of the mean absolute error of a stream's frames beside the squared one (see `stream_loss`).
     carried: weight of that of the warped last frame alone, before anything is painted over it.
     align: weight of the representation loss towards the teacher (gamma, 0.8). student, teacher: blocks where it is read
     and where its target comes from, as shares of the depth. centre: subtract the batch mean of the teacher's features.
-    external: weight of REPA's loss (0.5). disperse: weight of the dispersive loss (0.5). temperature: its own (0.5).
-    frames_floor, actions_floor, audio_floor, body_floor: clamp of the noise in the velocity loss, per token.
+    external: weight of REPA's loss (0.5). disperse: weight of the dispersive loss (0.5).
     draws: noise samples per observation in policy mode, where the observation's share of the work is paid once.
     """
 
     kind: str = "flow"
     frames: float = 1.0
     actions: float = 1.0
-    audio: float = 0.2
     align: float = 0.8
     student: float = 0.3
     teacher: float = 0.7
     centre: bool = False
     external: float = 0.5
     disperse: float = 0.5
-    temperature: float = 0.5
-    frames_floor: float = 0.05
-    actions_floor: float = 0.25
-    audio_floor: float = 0.25
     draws: int = 2
     body: float = 0.1
-    body_floor: float = 0.25
     plain: float = 0.0
     carried: float = 0.0
 
@@ -92,6 +89,10 @@ class ObjectiveConfig:
     def arm(self) -> Arm:
         """What ``kind`` stands for."""
         return ARMS[self.kind]
+
+    def weight(self, name: str, modality: Modality) -> float:
+        """That of one modality's loss: its own, where this says nothing of it."""
+        return {"frames": self.frames, "actions": self.actions}.get(name, modality.weight)
 
     def repeats(self) -> int:
         """Noise samples per observation in policy mode; a regression has as many as it has passes."""

@@ -70,7 +70,7 @@ def asymmetry(student: Float[Tensor, "B N 1"], teacher: Float[Tensor, "B N 1"]) 
     return (student - teacher).mean()
 
 
-def dispersion(features: Float[Tensor, "B N D"], temperature: float) -> Float[Tensor, ""]:
+def dispersion(features: Float[Tensor, "B N D"], temperature: float = 0.5) -> Float[Tensor, ""]:
     """Dispersive loss (arXiv 2506.09027): log of the mean over all pairs of exp(-squared distance / temperature).
 
     Distances are taken between flattened features and divided by their dimension; a sample's distance to itself counts.

@@ -58,7 +58,7 @@ def stream_loss(
     found = foresee_each(model, seen, moments.frames, noisy, noise["frames"].levels)
     valid = {"body": there, "frames": there.repeat_interleave(model.frames.per_time, 1)}
     losses = {
-        name: flow_loss(found[name], clean, noise[name].noise(), valid[name], getattr(objective, f"{name}_floor"))
+        name: flow_loss(found[name], clean, noise[name].noise(), valid[name], getattr(model, name).floor)
         for name, clean in truth.items()
     }
     if objective.plain:

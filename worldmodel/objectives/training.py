@@ -103,9 +103,10 @@ def training_loss(
             if arm.passes and name == "actions":
                 losses[name] = regression_loss(predicted[name], signal.clean, level, signal.valid)
             else:
-                floor = getattr(objective, f"{name}_floor")
+                floor = model.modalities[name].floor
                 losses[name] = flow_loss(predicted[name], signal.clean, level, signal.valid, floor)
-    total = sum((getattr(objective, name) * value for name, value in losses.items()), torch.zeros(()).to(known.last))
+    weighted = (objective.weight(name, model.modalities[name]) * value for name, value in losses.items())
+    total = sum(weighted, torch.zeros(()).to(known.last))
 
     student, _ = objective.taps(model.config.backbone.depth)
     uneven = [n for n in noise if _uneven(noise[n]) and (n == "observed" or signals[n].wanted)]
@@ -114,7 +115,7 @@ def training_loss(
         losses |= found | {"asymmetry": _mean_gap([noise[n] for n in uneven])}
         total = total + objective.align * found["align"]
     if arm.disperse:
-        losses["disperse"] = dispersion(after[max(1, round(len(after[1:]) / 4))], objective.temperature)
+        losses["disperse"] = dispersion(after[max(1, round(len(after[1:]) / 4))])
         total = total + objective.disperse * losses["disperse"]
     if arm.external and "frames" in signals and signals["frames"].wanted:
         losses["external"] = _imitate(model, clip, after[student], noisy)

@@ -129,7 +129,7 @@ def check_fit(name: str, config: ModelConfig) -> None:
         "actions": (config.action_dim, 4),
         "state": (list(config.states), [STATE]),
         "numbers of state": (config.state_dim, 4),
-        "ears": (config.audio is not None, False),
+        "further observations": ([each.key for each in config.recorded if each.past], []),
     }
     for what, (has, needs) in wanted.items():
         if has != needs:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worldmodel.backbone import fast_dtype
 from worldmodel.model import Given, WorldModel
-from worldmodel.schema import AUDIO, Arrays, cameras_of, image_key
+from worldmodel.schema import Arrays, cameras_of, image_key
 from worldmodel.tokens.language import SENTENCE, Language
 from worldmodel.tokens.task import index_of
 
@@ -21,8 +21,9 @@ class ModelPolicy:
 
     task: name of the instruction. steps: sampling steps per chunk. seed: of the sampling noise; with ``seeds`` given
     to ``act`` each row draws its own noise, so that a result does not depend on what else is in the batch.
-    sentence: what a model that reads is told; None takes the task's usual one. ``hears`` counts the control steps of
-    sound that ``act`` must be shown, ``observation.audio`` (B, hears, 400); one step alone, (B, 400), follows silence.
+    sentence: what a model that reads is given; None takes the task's usual one.
+    ``history`` counts the control steps of further observations that ``act`` must be shown, by key, oldest first and
+    zeros before the episode began: (B, steps, ...); one step alone, (B, ...), follows zeros.
     ``prefix``: how many committed actions its chunks have learned to continue.
     """
 
@@ -42,8 +43,8 @@ class ModelPolicy:
         self.device = torch.device(device)
         self.model = model.eval().to(self.device).compute_in(fast_dtype(self.device))
         self.task = index_of(task, model.config.tasks)
-        self.hears = 0 if model.config.audio is None else model.config.audio.steps
-        self.history = {AUDIO: self.hears} if self.hears else {}
+        self.recorded = model.config.recorded
+        self.history = {each.key: each.past for each in self.recorded if each.past}
         self.prefix = model.config.prefix
         self.said: np.ndarray | None = None
         if sentence is not None and isinstance(model.instruction, Language):
@@ -51,6 +52,11 @@ class ModelPolicy:
         elif sentence is not None:
             raise ValueError(f"instruction {sentence!r}: this model reads no sentences; leave it out and give task=")
         self.generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def hears(self) -> int:
+        """Old name of ``history``, for one array alone."""
+        return next(iter(self.history.values()), 0)
 
     def reset(self) -> None:
         """Nothing is remembered between chunks."""
@@ -127,17 +133,19 @@ class ModelPolicy:
         return replace(given, prefix=known, committed=count)
 
     def _more(self, observations: Arrays, batch: int) -> dict[str, Tensor]:
-        """Sound and sentence, for models that hear or read."""
+        """Sentence and further observations, for models that have such."""
         more: dict[str, Tensor] = {}
         if self.said is not None:
             more[SENTENCE] = torch.as_tensor(self.said).repeat(batch, 1)
-        if self.hears:
-            if AUDIO not in observations:
-                raise ValueError(f"this model needs {AUDIO!r}; make the env with microphone=True")
-            sound = np.asarray(observations[AUDIO], np.float32)
-            if sound.ndim == 2:
-                sound = np.pad(sound[:, None], ((0, 0), (self.hears - 1, 0), (0, 0)))
-            more[AUDIO] = torch.as_tensor(sound)
+        for each in self.recorded:
+            if each.past and each.key not in observations:
+                raise ValueError(f"this model needs {each.key!r}" + (each.in_env and f"; {each.in_env}"))
+            if each.past:
+                rows = np.asarray(observations[each.key], np.float32)
+                if rows.ndim == 1 + len(each.row):
+                    before = np.zeros((len(rows), each.past - 1, *each.row), np.float32)
+                    rows = np.concatenate([before, rows[:, None]], axis=1)
+                more[each.key] = torch.as_tensor(rows)
         return more
 
     def _state(self, observations: Arrays) -> np.ndarray:

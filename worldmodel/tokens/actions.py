@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
+from worldmodel.tokens.modality import NoiseLaw
 from worldmodel.tokens.scaling import Scaling
 
 
@@ -21,6 +22,9 @@ class Actions(nn.Module):
     """
 
     role: Literal["actions", "frames"] = "actions"
+    noise = NoiseLaw(mean=0.5, spread=1.5, pure=0.25)
+    weight, floor = 1.0, 0.25
+    optional = with_observation = False
 
     def __init__(self, horizon: int, dim: int, relative: int, width: int, rate: float) -> None:
         super().__init__()
@@ -31,6 +35,10 @@ class Actions(nn.Module):
         self.head = nn.Linear(width, dim)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    def fit(self, clip: Clip) -> None:
+        """Set each step's ranges from chunks as they were wanted, pushes and all."""
+        self.scaling.fit(clip.action - self.origin(clip.state.to(clip.action)))
 
     def origin(self, state: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 A"]:
         """What actions are relative to: the state's first dimensions, and zero for the others."""

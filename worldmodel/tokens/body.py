@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worldmodel.schema import STATE, Clip
 from worldmodel.tokens.scaling import Scaling
 
 
@@ -16,6 +17,9 @@ class Body(nn.Module):
     of its range in a step, and as a share of that range the change would hardly be heard beside the noise.
     """
 
+    floor = 0.25
+    """Clamp of the noise in its velocity loss."""
+
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()
         self.dim = dim
@@ -25,6 +29,11 @@ class Body(nn.Module):
         self.head = nn.Linear(width, dim)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    def fit(self, clip: Clip) -> None:
+        """Set the ranges from how far states move in a control step (``clip.future``'s one moment is the next step)."""
+        change = clip.more_future[STATE][:, 0] - clip.state
+        self.scaling.fit(change[clip.future_valid[:, 0]])
 
     def encode(self, state: Float[Tensor, "*b S"], before: Float[Tensor, "*b S"]) -> Float[Tensor, "*b S"]:
         """States in physical units and those a step before to model units, about [-1, 1]."""

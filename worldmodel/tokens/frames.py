@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
+from worldmodel.tokens.modality import NoiseLaw
 from worldmodel.tokens.warp import Warp
 
 
@@ -23,6 +24,9 @@ class Frames(nn.Module):
     """
 
     role: Literal["actions", "frames"] = "frames"
+    noise = NoiseLaw(mean=1.08, masked=0.1)
+    weight, floor = 1.0, 0.05
+    optional, with_observation = False, True
 
     def __init__(self, cameras: tuple[str, ...], size: int, patch: int, width: int, warp: bool = False) -> None:
         super().__init__()
@@ -46,6 +50,9 @@ class Frames(nn.Module):
     def per_time(self) -> int:
         """Tokens of one moment: all cameras."""
         return len(self.cameras) * self.grid**2
+
+    def fit(self, clip: Clip) -> None:
+        """Nothing: the range of bytes is known."""
 
     def encode(self, frames: UInt8[Tensor, "*b H W 3"]) -> Float[Tensor, "*b H W 3"]:
         """Bytes to model units in [-1, 1]."""

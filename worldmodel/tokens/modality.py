@@ -1,4 +1,7 @@
-"""What a signal must offer to be predicted. A new modality is one file that does so, and one line in the model."""
+"""What a signal must offer to be predicted, and what a model asks of recordings for it.
+
+A new modality beside frames and actions is one file (see `Signal`, which does most of it) and one line in `LISTED`.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +48,23 @@ class NoiseLaw:
 class Modality(Protocol):
     """A kind of signal that can be wanted, given or absent; values are in model units, (B, N, d).
 
-    ``role``: whose role its future takes in a mode: that of the ``actions`` or that of the ``frames``.
+    role: whose role its future takes in a mode: that of the ``actions`` or that of the ``frames``.
+    noise: of its tokens in training, where a run does not say otherwise. weight: of its loss, likewise.
+    floor: clamp of the noise in its velocity loss, per token.
+    optional: whether it may be missing where it is given; training then leaves it out every other time.
+    with_observation: whether, where it is given, it is read together with the observation.
     """
 
     role: Literal["actions", "frames"]
+    noise: NoiseLaw
+    weight: float
+    floor: float
+    optional: bool
+    with_observation: bool
+
+    def fit(self, clip: Clip) -> None:
+        """Set the ranges from a sample of recordings (see `worldmodel.data.clips.Clips.sample`)."""
+        ...
 
     def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
         """(B, N, d) of the values for a batch that asks for frames at ``moments`` times."""

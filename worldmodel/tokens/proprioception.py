@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worldmodel.schema import Clip
 from worldmodel.tokens.scaling import Scaling
 
 
@@ -16,6 +17,10 @@ class Proprioception(nn.Module):
         super().__init__()
         self.scaling = Scaling((dim,))
         self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
+
+    def fit(self, clip: Clip) -> None:
+        """Set the ranges from observed states."""
+        self.scaling.fit(clip.state)
 
     def tokens(self, state: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 D"]:
         scaled = self.scaling.encode(state).to(next(self.embed.parameters()).dtype)

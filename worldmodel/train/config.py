@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import option
+from worldmodel.legacy import OldTrainKeys
 from worldmodel.objectives.config import NoiseConfig, ObjectiveConfig, StreamConfig
+from worldmodel.tokens.listed import complete
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,11 @@ class ValidationConfig:
     task: str = option("task to evaluate on", "place_can")
 
 
+MODALITIES = "further kinds of signal to observe and predict: modalities.NAME=true, or modalities.NAME.OPTION=..."
+
+
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(OldTrainKeys):
     """Everything about a run. Sizes of models differ in ``backbone`` alone."""
 
     data: str = option("folder of the EpisodeStore, or lerobot:FOLDER_OR_REPO_ID; several are separated by commas")
@@ -90,7 +96,7 @@ class TrainConfig:
     inputs: str = option("pixels, or state for a control that reads the simulator's own state", "pixels")
     patch: int = option("side of a patch in pixels, 8 or 16", 16)
     size: int = option("side of the frames; others are cropped to their middle square and resized; 0 as recorded", 0)
-    audio: bool = option("hear contact sound (stores collected with microphone=true), and predict it", False)
+    modalities: dict[str, Any] = field(default_factory=dict, metadata={"help": MODALITIES})
     language: bool = option("read the instruction as a sentence (envs/instructions.yaml), not as a number", False)
     warp: bool = option("imagine frames by warping the last one to where things move, and painting over that", False)
     future: int = option("future frames per clip in the modes that have them", 2)
@@ -115,6 +121,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "modalities", complete(self.old_modalities() | self.modalities))
         for name in ("steps", "batch", "future", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")

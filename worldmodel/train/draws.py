@@ -137,7 +137,7 @@ class Draws:
         """Noise for every modality that the mode does not leave out; none for what it gives.
 
         Each modality draws from a generator of its own, so that arms that draw more for one leave the others' as they
-        are. Sound that would be given with the frames is left out every other time: at deployment it may be missing.
+        are. What is optional is left out every other time where it would be given: at deployment it may be missing.
         """
         laws, objective, model = self.config.noise, self.config.objective, self.model
         if mode == STREAM:
@@ -148,17 +148,15 @@ class Draws:
         for number, (name, modality) in enumerate(model.modalities.items()):
             role, shape = getattr(MODES[mode], modality.role), modality.shape(rows, self.config.future)
             generator = self.generator(step, number)
-            if role == "given" and name == "frames":
-                continue
-            if role == "given" and name == "audio" and torch.rand((), generator=generator) < 0.5:
-                continue
             if role == "given":
-                out[name] = no_noise(shape)
+                left_out = modality.optional and torch.rand((), generator=generator) < 0.5
+                if not modality.with_observation and not left_out:
+                    out[name] = no_noise(shape)
             elif role == "wanted" and name == "actions" and arm.passes:
                 out[name] = draw_regression(shape, generator, arm)
             elif role == "wanted":
                 moments = self.config.future if name == "frames" else 1
-                out[name] = draw_noise(getattr(laws, name), shape, generator, arm, moments)
+                out[name] = draw_noise(laws.law(name, modality), shape, generator, arm, moments)
         if model.config.cameras:
             seen = model.frames.shape(batch, 1)
             if observed := draw_observed(laws.observed, seen, self.generator(step, len(out) + 7), arm):

@@ -17,7 +17,7 @@ from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.model import ModelConfig
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
-from worldmodel.tokens.audio import AudioConfig
+from worldmodel.tokens.listed import complete
 from worldmodel.tokens.sentences import vocabulary
 from worldmodel.train.config import TrainConfig, ValidationConfig
 from worldmodel.train.log import Log, say
@@ -62,8 +62,7 @@ def prepare(config: TrainConfig) -> Run:
     base = ModelConfig(backbone=config.backbone, patch=config.patch, warp=config.warp)
     shape = shape_of_data(base, config, stores)
     validation = fitting(config.validation, shape.tasks)
-    heard = shape.audio.steps if shape.audio else 0
-    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard)
+    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, shape.recorded)
     features = _features(config, stores, shape)
     clips = Clips(stores, spec, config.holdout, most=config.demonstrations, features=features)
     if not clips.demonstrated.any() and config.modes.policy + config.modes.joint > 0:
@@ -115,7 +114,7 @@ def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[Episo
         states=states,
         state_dim=sum(first.row(key)[0] for key in states),
         tasks=tasks,
-        audio=AudioConfig() if config.audio else None,
+        modalities=config.modalities,
         words=vocabulary(tasks) if config.language else (),
         **duties(config),
     )
@@ -157,9 +156,12 @@ def _same_run(config: TrainConfig, state: Path) -> None:
         card = json.loads((state / CARD).read_text())
     except ValueError:
         return  # damaged: restoring says so
-    before = dict(leaves(legacy.saved("train", card.get("train", {}))))
+    theirs = legacy.saved("train", card.get("train", {}))
+    run, had, have = state.parent.parent, complete(theirs.get("modalities") or {}), config.modalities
+    if "modalities" in theirs and list(had) != list(have):
+        raise ValueError(f"{run} was trained with modalities={[*had]}, not {[*have]}; use another out=")
+    before = dict(leaves(theirs | {"modalities": had}))
     now = dict(leaves(json.loads(json.dumps(asdict(config)))))
     for key, value in before.items():
         if key.partition(".")[0] not in MAY_CHANGE and key in now and value != now[key]:
-            run = state.parent.parent
             raise ValueError(f"{run} was trained with {key}={value}, not {now[key]}; use another out=")

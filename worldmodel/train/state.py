@@ -8,14 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from worldmodel import checkpoint
 from worldmodel.data.clips import Clips
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.tokens.language import Language
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import Optimiser
 
@@ -90,24 +87,9 @@ class Learner:
 
 
 def fit_ranges(model: WorldModel, clips: Clips, seed: int) -> None:
-    """Fit the scaling ranges of a fresh model to windows of its data, and teach it how its tasks are usually asked for.
-
-    Actions and states as they are; where it streams, also how far states move in a control step; where it hears, also
-    what control steps sound like, of which what is loud is rare.
-    """
-
-    def tensor(array: np.ndarray) -> Tensor:
-        return torch.as_tensor(array).to(next(model.parameters()).device)
-
-    actions, state = map(tensor, clips.sample(SAMPLES, seed))
-    model.actions.scaling.fit(actions - model.actions.origin(state.to(actions)))
-    model.proprioception.scaling.fit(state)
-    if isinstance(model.instruction, Language):
-        model.instruction.fit(model.config.tasks)
-    if model.body is not None:
-        model.body.scaling.fit(tensor(clips.changes(SAMPLES, seed)))
-    if model.audio is not None:
-        model.audio.scaling.fit(model.audio.spectrum(tensor(clips.sounds(SAMPLES, seed))), quantile=0.002)
+    """Fit all ranges of a fresh model to windows of its data."""
+    device = next(model.parameters()).device
+    model.fit(clips.sample(SAMPLES, seed).map(lambda array: torch.as_tensor(array).to(device)))
 
 
 def saved(folder: Path) -> list[Path]:

@@ -43,8 +43,7 @@ def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows:
             found = loss(model, clip, mode, still.noise(mode, len(clip.state), 0), objective)
             measured = "actions" if MODES[mode].actions == "wanted" else "frames"
             out[f"held_out/{mode}"] = round(float(found[measured]), 5)
-            if "audio" in found:
-                out["held_out/audio"] = round(float(found["audio"]), 5)
+            out |= {f"held_out/{name}": round(float(found[name]), 5) for name in model.further if name in found}
     if batches.config.modes.stream > 0:
         clip = still.clip(chosen, STREAM, rng)
         found = loss(model, clip, STREAM, still.noise(STREAM, len(clip.state), 0), objective)

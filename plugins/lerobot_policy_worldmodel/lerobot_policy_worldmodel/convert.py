@@ -41,8 +41,8 @@ def to_lerobot(source: str, out: Path) -> None:
     checkpoint.load(source)  # says in one line what is wrong with it
     tensors, card = checkpoint.read_folder(checkpoint.resolve(source), checkpoint.WEIGHTS, checkpoint.CARD)
     model = checkpoint.config_of(card["config"])
-    if model.audio is not None or model.states != (STATE,) or not model.cameras:
-        what = "hears" if model.audio else "reads the simulator's own state"
+    if model.modalities or model.states != (STATE,) or not model.cameras:
+        what = "hears" if model.modalities else "reads the simulator's own state"
         raise CheckpointError(f"checkpoint {source}: it {what}, for which LeRobot's envs and robots have no place")
     config = config_for(model, card.get("made", {}).get("train") or {})
     with atomic_folder(out) as partial:

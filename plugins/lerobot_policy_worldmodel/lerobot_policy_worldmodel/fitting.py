@@ -24,7 +24,7 @@ def open_data(meta: Any, size: int) -> EpisodeStore:
 def shape_of_data(config: WorldModelConfig, store: EpisodeStore) -> ModelConfig:
     """The model that a data set asks for, decided as ``worldmodel train`` does. Raises ValueError, one line."""
     try:
-        return setup.shape_of_data(replace(config.model, audio=None, words=()), config.training(), [store])
+        return setup.shape_of_data(replace(config.model, modalities={}, words=()), config.training(), [store])
     except ValueError as error:
         raise ValueError(str(error).replace("add size=", "add --policy.size=")) from None
 
@@ -40,7 +40,7 @@ def shape_of_features(config: WorldModelConfig) -> ModelConfig:
     state, action = int(config.robot_state_feature.shape[0]), int(config.action_feature.shape[0])
     return replace(
         config.model,
-        audio=None,
+        modalities={},
         words=(),
         cameras=tuple(key.removeprefix(IMAGES).removeprefix("observation.") for key in frames),
         size=size,

@@ -52,7 +52,7 @@ class Ruler:
         self.sampling = (config.steps, self.noise)
         self.net = frechet.network()
         self.lpips = likeness.perceptual(config.fetch) if model.config.cameras else "There are no frames."
-        known = scheme.clips.sample(20_000, config.seed)[0].reshape(-1, model.config.action_dim)
+        known = scheme.clips.sample(20_000, config.seed).action.reshape(-1, model.config.action_dim)
         self.width, self.mean = np.maximum(np.ptp(known, axis=0), 1e-9), known.mean(0)
         self.gallery = Gallery(config.show)
 

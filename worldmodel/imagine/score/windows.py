@@ -29,10 +29,9 @@ def open_clips(shape: ModelConfig, config: ScoreConfig) -> Clips:
         raise UserError(
             f"{config.data} has actions of {store.row(ACTION)[0]} numbers, the checkpoint {shape.action_dim}"
         )
-    heard = shape.audio.steps if shape.audio else 0
-    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, heard)
+    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, shape.recorded)
     clips = Clips([store], spec, config.holdout, split="held out" if config.holdout else "train")
-    if (width := clips.sample(1, 0)[1].shape[1]) != shape.state_dim:
+    if (width := clips.sample(1, 0).state.shape[1]) != shape.state_dim:
         raise UserError(f"{config.data} has a state of {width} numbers, the checkpoint {shape.state_dim}")
     return clips
 

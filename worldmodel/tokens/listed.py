@@ -1,0 +1,30 @@
+"""The modalities beside frames and actions that a model may have, by name. A new one is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any
+
+from worldmodel.tokens.signal import SignalConfig
+
+LISTED: dict[str, str] = {
+    "audio": "worldmodel.tokens.audio:AudioConfig",
+}
+"""Module and config class of each; imported only where a model has the modality."""
+
+
+def config_of(name: str, values: Mapping[str, Any]) -> SignalConfig:
+    """The options of a listed modality. Raises ValueError for an unknown modality or option."""
+    if name not in LISTED:
+        raise ValueError(f"modalities.{name}: no such modality; expected {', '.join(LISTED)}")
+    module, _, kind = LISTED[name].partition(":")
+    found: type[SignalConfig] = getattr(import_module(module), kind)
+    return found.of(dict(values))
+
+
+def complete(modalities: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same modalities with all their options, in JSON's types. True stands for all defaults; False and None turn one off."""
+    chosen = {name: {} if values is True else values for name, values in modalities.items() if values not in (False, None)}
+    return {name: asdict(config_of(name, values or {})) for name, values in chosen.items()}

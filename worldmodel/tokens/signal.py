@@ -1,0 +1,137 @@
+"""What further modalities have in common: some control steps of a recorded array observed, the chunk's predicted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from worldmodel.schema import Clip, Recorded
+from worldmodel.tokens.modality import NoiseLaw
+from worldmodel.tokens.scaling import Scaling
+
+
+@dataclass(frozen=True)
+class SignalConfig:
+    """A modality's options, saved with the model: ``modalities.<name>.<option>=`` of ``worldmodel train``.
+
+    steps: control steps of the past that are observed. weight: of its loss. noise: of its tokens in training.
+    """
+
+    key: ClassVar[str]
+    """Of recordings and observations, for example ``observation.temperature``."""
+    row: ClassVar[tuple[int, ...]]
+    """Shape of what one control step holds under ``key``."""
+    role: ClassVar[Literal["actions", "frames"]] = "frames"
+    optional: ClassVar[bool] = True
+    floor: ClassVar[float] = 0.25
+    in_data: ClassVar[str] = ""
+    in_env: ClassVar[str] = ""
+    """What to say where recordings, or an env's observations, lack it; see `Recorded`."""
+
+    steps: int = 8
+    weight: float = 0.2
+    noise: NoiseLaw = field(default_factory=NoiseLaw)
+
+    def build(self, horizon: int, width: int, rate: float) -> Signal:
+        """The modality's module, with fresh weights: the recorded numbers themselves are what is predicted."""
+        return Signal(self, math.prod(self.row), horizon, width, rate)
+
+    def recorded(self, horizon: int) -> Recorded:
+        """What the model needs of recordings and observations for it."""
+        return Recorded(self.key, self.row, self.steps, horizon, self.role, self.in_data, self.in_env)
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> SignalConfig:
+        """From its JSON form, in which whatever keeps its default may be missing. Raises ValueError otherwise."""
+        known = asdict(cls())
+        if unknown := [name for name in values if name not in known]:
+            raise ValueError(f"modality {cls.key!r} has no option {unknown[0]!r}; it has {', '.join(known)}")
+        noise = NoiseLaw(**known["noise"] | dict(values.get("noise") or {}))
+        return cls(**{**values, "noise": noise})
+
+
+class Signal(nn.Module):
+    """One token per control step. Past ones are given with the observation, future ones wanted or given in a mode.
+
+    ``clip.more[key]`` holds what was observed until now, float32 (B, steps, *row), zeros before the episode began;
+    ``clip.more_future`` the same of the chunk's control steps, (B, horizon, *row), and under ``<key>.valid``, bool
+    (B, horizon), which of them lie within the episode. A subclass says what the ``dim`` numbers of a step are
+    (`features`) and how they are ranged (`fit`), if not by the usual quantiles.
+    """
+
+    with_observation = False
+
+    def __init__(self, config: SignalConfig, dim: int, horizon: int, width: int, rate: float) -> None:
+        super().__init__()
+        self.config, self.dim, self.horizon, self.rate = config, dim, horizon, rate
+        self.role, self.optional, self.floor = config.role, config.optional, config.floor
+        self.noise, self.weight = config.noise, config.weight
+        self.scaling = Scaling((dim,))
+        self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.past = nn.Parameter(torch.randn(config.steps, width) * 0.02)
+        self.slot = nn.Parameter(torch.randn(horizon, width) * 0.02)
+        self.head = nn.Linear(width, dim)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def features(self, rows: Float[Tensor, "*b _"]) -> Float[Tensor, "*b d"]:
+        """The numbers of each control step that are predicted, physical units: as recorded, put one after another."""
+        shape = self.config.row
+        return rows.flatten(-len(shape)).float() if shape else rows[..., None].float()
+
+    def fit(self, clip: Clip) -> None:
+        """Set the ranges from what single control steps hold."""
+        self.scaling.fit(self.features(clip.more[self.config.key][:, -1]))
+
+    def encode(self, rows: Float[Tensor, "*b _"]) -> Float[Tensor, "*b d"]:
+        """What was recorded to model units, about [-1, 1]."""
+        return self.scaling.encode(self.features(rows))
+
+    def decode(self, values: Float[Tensor, "*b d"]) -> Tensor:
+        """Model units to the numbers that `features` gives."""
+        return self.scaling.decode(values)
+
+    def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
+        """(B, horizon, d), whatever frames are asked for."""
+        return batch, self.horizon, self.dim
+
+    def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B H d"]:
+        """What was really recorded during the chunk's control steps."""
+        return self.encode(clip.more_future[self.config.key])
+
+    def valid(self, clip: Clip) -> Bool[Tensor, "B H"]:
+        """Control steps before the episode's end."""
+        return clip.more_future[f"{self.config.key}.valid"]
+
+    def tokens(self, values: Float[Tensor, "B H d"]) -> Float[Tensor, "B H D"]:
+        """Embed (noisy) values of the future."""
+        return self.embed(values.to(self.slot.dtype)) + self.slot
+
+    def when(self, at: Int[Tensor, "B F"] | None, rate: float, device: torch.device) -> Float[Tensor, "H 3"]:
+        """What happens during control step k is known at (k + 1) / rate seconds; it has no row or column."""
+        return _places((torch.arange(self.horizon, device=device) + 1) / rate)
+
+    def read(self, features: Float[Tensor, "B H D"], last: Tensor | None = None) -> Float[Tensor, "B H d"]:
+        """The clean values that the features predict, in model units."""
+        return self.head(features).float()
+
+    def observed(self, rows: Float[Tensor, "B P *row"]) -> Float[Tensor, "B P D"]:
+        """Embed what was observed until now. Raises ValueError where its shape is not the model's."""
+        expected = (self.config.steps, *self.config.row)
+        if rows.shape[1:] != expected:
+            found = tuple(rows.shape[1:])
+            raise ValueError(f"{self.config.key} has shape {found} per observation, expected {expected}")
+        return self.embed(self.encode(rows).to(self.past.dtype)) + self.past
+
+    def before(self, device: torch.device) -> Float[Tensor, "P 3"]:
+        """Places of the observed tokens: the last step ended with the observation itself, at 0 seconds."""
+        return _places((torch.arange(self.config.steps, device=device) + 1 - self.config.steps) / self.rate)
+
+
+def _places(seconds: Tensor) -> Tensor:
+    return torch.stack([seconds, torch.zeros_like(seconds), torch.zeros_like(seconds)], dim=-1)
