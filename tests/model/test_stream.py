@@ -9,10 +9,10 @@ import pytest
 import torch
 from small import CONFIG, dreaming_model, small_model
 
+from worldmodel.flow.modes import DOUBT
 from worldmodel.flow.noise import NoiseDraw
 from worldmodel.flow.sampler import grid
 from worldmodel.model import WorldModel
-from worldmodel.model.moments import DOUBT
 from worldmodel.model.stream import Stream
 from worldmodel.objectives import ObjectiveConfig, loss
 from worldmodel.objectives.self_forcing import foresee_each, lay_out, rehearse

@@ -14,7 +14,7 @@ from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
-from worldmodel.model.moments import DOUBT
+from worldmodel.flow.modes import DOUBT
 from worldmodel.model.stream import Stream
 from worldmodel.objectives import loss
 from worldmodel.objectives.self_forcing import DRIFT, lay_out, stray

@@ -20,9 +20,6 @@ from worldmodel.backbone.attention import rotate
 from worldmodel.model.world import WorldModel
 from worldmodel.tokens.stream import TokenStream
 
-DOUBT = 0.1
-"""The noise level at which a model is told the frames that it imagined itself; frames that were seen have level 0."""
-
 
 @dataclass(frozen=True)
 class Moments:

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from worldmodel.flow.modes import DOUBT
 from worldmodel.flow.sampler import grid, sample
-from worldmodel.model.moments import DOUBT, Moments, Sought, earlier, foresee, per_moment, read
+from worldmodel.model.moments import Moments, Sought, earlier, foresee, per_moment, read
 from worldmodel.model.world import WorldModel
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -16,11 +17,13 @@ from worldmodel.flow.sampler import grid, regression_grid, sample
 from worldmodel.model.records import Given, ModelConfig, Prediction, Seen, Want
 from worldmodel.schema import Clip
 from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream, listed
-from worldmodel.tokens.body import Body
-from worldmodel.tokens.language import SENTENCE, Language
 from worldmodel.tokens.modality import Modality
-from worldmodel.tokens.signal import Signal
 from worldmodel.tokens.stream import join
+from worldmodel.tokens.task import SENTENCE
+
+if TYPE_CHECKING:
+    from worldmodel.tokens.body import Body
+    from worldmodel.tokens.signal import Signal
 
 
 class WorldModel(nn.Module):
@@ -37,13 +40,11 @@ class WorldModel(nn.Module):
         self.frames = Frames(config.cameras, config.size, config.patch, width, config.warp)
         self.actions = Actions(config.horizon, config.action_dim, config.relative, width, config.rate)
         self.proprioception = Proprioception(config.state_dim, width)
-        self.instruction = (
-            Language(config.words, len(config.tasks), width) if config.words else Instruction(config.tasks, width)
-        )
+        self.instruction = _instruction(config)
         self.backbone = Backbone(config.backbone)
         for name, options in config.modalities.items():
             self.add_module(name, listed.config_of(name, options).build(config.horizon, width, config.rate))
-        self.body = Body(config.state_dim, width) if config.window else None
+        self.body = _body(config) if config.window else None
         # Last, so that models with and without them start from the same weights
         self.projector = (
             nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) if projector else None
@@ -67,7 +68,7 @@ class WorldModel(nn.Module):
             modality.fit(clip)
         if self.body is not None:
             self.body.fit(clip)
-        if isinstance(self.instruction, Language):
+        if self.config.words:
             self.instruction.fit(self.config.tasks)
 
     def compute_in(self, dtype: torch.dtype) -> WorldModel:
@@ -108,7 +109,7 @@ class WorldModel(nn.Module):
         """What is always given and never noisy beside the frames: tokens and their places."""
         body, instruction = self.proprioception, self.instruction
         asked = given.task
-        if isinstance(instruction, Language):
+        if self.config.words:
             asked = given.more.get(SENTENCE, instruction.usual[given.task])
         told = [
             (body.tokens(given.state), body.places(device)),
@@ -252,6 +253,22 @@ def _of(given: Given | Clip, key: str) -> Tensor:
         raise ValueError(f"this model needs more[{key!r}] beside images, state and task; there is {list(given.more)}")
     value: Tensor = given.more[key]
     return value
+
+
+def _instruction(config: ModelConfig) -> Any:
+    """What says what is to be done: the words of a sentence, or the number of a task."""
+    if not config.words:
+        return Instruction(config.tasks, config.backbone.width)
+    from worldmodel.tokens.language import Language  # here, as below: few models have it
+
+    return Language(config.words, len(config.tasks), config.backbone.width)
+
+
+def _body(config: ModelConfig) -> Body:
+    """The robot's next state, which streams want."""
+    from worldmodel.tokens.body import Body
+
+    return Body(config.state_dim, config.backbone.width)
 
 
 def _mlp(width: int, hidden: int, out: int) -> nn.Module:

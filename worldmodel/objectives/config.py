@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from worldmodel.model.moments import DOUBT
+from worldmodel.flow.modes import DOUBT
 from worldmodel.objectives.arms import ARMS, Arm
 from worldmodel.tokens import Actions, Frames
 from worldmodel.tokens.modality import Modality, NoiseLaw

@@ -11,8 +11,9 @@ from torch.nn.functional import interpolate
 
 from worldmodel.backbone import Memory
 from worldmodel.flow import NoiseDraw, mix, sample
+from worldmodel.flow.modes import DOUBT
 from worldmodel.model import WorldModel
-from worldmodel.model.moments import DOUBT, Moments, Sought, foresee, look_back, per_moment, read
+from worldmodel.model.moments import Moments, Sought, foresee, look_back, per_moment, read
 from worldmodel.objectives.config import ObjectiveConfig
 from worldmodel.objectives.losses import absolute_loss, flow_loss
 from worldmodel.schema import STATE, Clip

@@ -13,7 +13,6 @@ from worldmodel.flow import MODES, STREAM, NoiseDraw, mix
 from worldmodel.model import WorldModel
 from worldmodel.objectives.config import ObjectiveConfig
 from worldmodel.objectives.losses import alignment, asymmetry, dispersion, flow_loss, mean_direction, regression_loss
-from worldmodel.objectives.self_forcing import stream_loss
 from worldmodel.schema import Clip
 
 type Losses = dict[str, Tensor]
@@ -42,6 +41,8 @@ def loss(
     See `training_loss` for the five modes and `stream_loss` for the sixth way to train.
     """
     if mode == STREAM:
+        from worldmodel.objectives.self_forcing import stream_loss  # here: few runs stream
+
         return stream_loss(model, clip, noise, objective)
     return training_loss(model, teacher, clip, mode, noise, objective)
 

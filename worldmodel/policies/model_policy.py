@@ -12,8 +12,7 @@ from torch import Tensor
 from worldmodel.backbone import fast_dtype
 from worldmodel.model import Given, WorldModel
 from worldmodel.schema import Arrays, cameras_of, image_key
-from worldmodel.tokens.language import SENTENCE, Language
-from worldmodel.tokens.task import index_of
+from worldmodel.tokens.task import SENTENCE, index_of
 
 
 class ModelPolicy:
@@ -47,7 +46,7 @@ class ModelPolicy:
         self.history = {each.key: each.past for each in self.recorded if each.past}
         self.prefix = model.config.prefix
         self.said: np.ndarray | None = None
-        if sentence is not None and isinstance(model.instruction, Language):
+        if sentence is not None and model.config.words:
             self.said = model.instruction.encode(sentence)
         elif sentence is not None:
             raise ValueError(f"instruction {sentence!r}: this model reads no sentences; leave it out and give task=")

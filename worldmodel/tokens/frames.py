@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from worldmodel.schema import Clip
 from worldmodel.tokens.modality import NoiseLaw
-from worldmodel.tokens.warp import Warp
 
 
 class Frames(nn.Module):
@@ -44,7 +43,11 @@ class Frames(nn.Module):
         self.head = nn.Linear(width, patch * patch * 4)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.warp = Warp(width, patch) if warp else None
+        self.warp: Warp | None = None
+        if warp:
+            from worldmodel.tokens.warp import Warp  # here: experimental, and few models have it
+
+            self.warp = Warp(width, patch)
 
     @property
     def per_time(self) -> int:

@@ -11,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from worldmodel.tokens.sentences import sentences, words
+from worldmodel.tokens.task import SENTENCE
 
-SENTENCE = "instruction"
-"""Key of the words' numbers in ``more``, int64 (B, `LENGTH`)."""
+__all__ = ["SENTENCE", "Language", "Paraphrases"]
+
 LENGTH = 16
 """Most words of a sentence; shorter ones are padded."""
 BUCKETS = 32

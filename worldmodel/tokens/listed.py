@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worldmodel.tokens.signal import SignalConfig
+if TYPE_CHECKING:
+    from worldmodel.tokens.signal import SignalConfig
 
 LISTED: dict[str, str] = {
     "audio": "worldmodel.tokens.audio:AudioConfig",

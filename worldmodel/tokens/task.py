@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+SENTENCE = "instruction"
+"""Key of an instruction's words in ``more`` (see `worldmodel.tokens.language`)."""
+
 
 def index_of(task: str, tasks: tuple[str, ...]) -> int:
     """Index of a task's name among those that a model knows. Raises ValueError with the nearest known name."""

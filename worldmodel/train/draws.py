@@ -14,9 +14,8 @@ from worldmodel.flow import MODES, STREAM, NoiseDraw
 from worldmodel.flow.noise import no_noise
 from worldmodel.model import WorldModel
 from worldmodel.objectives.noise import draw_noise, draw_observed, draw_regression
-from worldmodel.objectives.stream_noise import stream_noise
 from worldmodel.schema import Clip
-from worldmodel.tokens.language import SENTENCE, Language, Paraphrases
+from worldmodel.tokens.task import SENTENCE
 from worldmodel.train.augment import augment
 from worldmodel.train.config import TrainConfig
 
@@ -60,8 +59,11 @@ class Draws:
         self.modes = (*MODES, STREAM)
         shares = np.array([getattr(config.modes, mode) for mode in self.modes])
         self.shares = shares / shares.sum()
-        language, tasks = model.instruction, model.config.tasks
-        self.paraphrases = Paraphrases(language, tasks) if isinstance(language, Language) else None
+        self.paraphrases = None
+        if model.config.words:
+            from worldmodel.tokens.language import Paraphrases  # here: few models read
+
+            self.paraphrases = Paraphrases(model.instruction, model.config.tasks)
 
     def make(
         self, step: int, load: Callable[[BatchPlan], Clip], batch: int, offered: Sequence[int] | None = None
@@ -141,6 +143,8 @@ class Draws:
         """
         laws, objective, model = self.config.noise, self.config.objective, self.model
         if mode == STREAM:
+            from worldmodel.objectives.stream_noise import stream_noise  # here: few runs stream
+
             draws = stream_noise(model, self.config.stream, laws.stream, batch, lambda n: self.generator(step, n))
             return {name: draw.to(self.device) for name, draw in draws.items()}
         arm, rows = objective.arm, batch * (objective.repeats() if mode in READ_ONCE else 1)
