@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 COMMANDS: dict[str, str] = {}
@@ -27,15 +27,13 @@ _announced: set[str] = set()
 
 @dataclass(frozen=True)
 class OldTrainKeys:
-    """audio: old spelling of modalities.audio=true."""
+    """Arguments of TrainConfig that are understood, and not kept: ``audio`` is ``modalities={"audio": True}``."""
 
-    audio: bool = False
+    audio: InitVar[bool] = False
 
-    def old_modalities(self) -> dict[str, Any]:
-        """What they say in the present terms, once: the old spelling is then forgotten."""
-        found = {"audio": True} if self.audio else {}
-        object.__setattr__(self, "audio", False)
-        return found
+    def __post_init__(self, audio: bool) -> None:
+        if audio:
+            object.__setattr__(self, "modalities", {"audio": True} | getattr(self, "modalities", {}))
 
 
 def command(name: str) -> str:

@@ -120,8 +120,9 @@ class TrainConfig(OldTrainKeys):
     log: LogConfig = field(default_factory=LogConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "modalities", complete(self.old_modalities() | self.modalities))
+    def __post_init__(self, *old: Any) -> None:
+        super().__post_init__(*old)
+        object.__setattr__(self, "modalities", complete(self.modalities))
         for name in ("steps", "batch", "future", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
