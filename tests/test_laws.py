@@ -20,11 +20,11 @@ KNOWN_CYCLES: set[frozenset[str]] = {
     frozenset({"imagine/film.py", "imagine/picture.py", "imagine/streaming.py", "imagine/verb.py"}),
 }
 KNOWN_TWICE: set[str] = set()
-LINES = 23_500
+LINES = 23_640
 """Lines of Python in the package."""
 IMPORT_LINES = {"worldmodel.policies.model_policy": 1_900, "worldmodel.train.loop": 4_700}
 """Lines of ours that an import pulls in."""
-NAME_AUDIO = 24
+NAME_AUDIO = 11
 """Files that name sound or a microphone: a modality is one file."""
 
 

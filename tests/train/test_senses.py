@@ -183,7 +183,7 @@ def test_act_hears_and_reads(data: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="make the env with microphone=True"):
         act({key: value for key, value in seen.items() if key != AUDIO})
     policy = ModelPolicy(model)
-    assert policy.hears == 8 and policy.imagine(seen, usual, [2, 5])[image_key("wrist")].shape == (1, 2, 32, 32, 3)
+    assert policy.history == {AUDIO: 8} and policy.imagine(seen, usual, [2, 5])[image_key("wrist")].shape == (1, 2, 32, 32, 3)
     given = replace(policy._given(seen), actions=torch.as_tensor(usual))
     heard = model.predict(given, Want(at=torch.tensor([[2, 5]])), generator=torch.Generator().manual_seed(0)).more
     assert heard["audio"].shape == (1, 16, 32)
@@ -192,7 +192,7 @@ def test_act_hears_and_reads(data: str, tmp_path: Path) -> None:
 def test_a_model_without_these_senses_says_so(data: str, tmp_path: Path) -> None:
     train(recipe(data, tmp_path))
     model = checkpoint.load(tmp_path)
-    assert model.config.modalities == {} and model.config.words == () and ModelPolicy(model).hears == 0
+    assert model.config.modalities == {} and model.config.words == () and ModelPolicy(model).history == {}
     with pytest.raises(ValueError, match="this model reads no sentences"):
         ModelPolicy(model, sentence="lift the can")
 

@@ -52,11 +52,6 @@ class ModelPolicy:
             raise ValueError(f"instruction {sentence!r}: this model reads no sentences; leave it out and give task=")
         self.generator = torch.Generator().manual_seed(seed)
 
-    @property
-    def hears(self) -> int:
-        """Old name of ``history``, for one array alone."""
-        return next(iter(self.history.values()), 0)
-
     def reset(self) -> None:
         """Nothing is remembered between chunks."""
 
