@@ -20,7 +20,7 @@ KNOWN_CYCLES: set[frozenset[str]] = {
     frozenset({"imagine/film.py", "imagine/picture.py", "imagine/streaming.py", "imagine/verb.py"}),
 }
 KNOWN_TWICE: set[str] = set()
-LINES = 23_640
+LINES = 23_621
 """Lines of Python in the package."""
 IMPORT_LINES = {"worldmodel.policies.model_policy": 1_900, "worldmodel.train.loop": 4_700}
 """Lines of ours that an import pulls in."""
