@@ -183,7 +183,8 @@ def test_act_hears_and_reads(data: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="make the env with microphone=True"):
         act({key: value for key, value in seen.items() if key != AUDIO})
     policy = ModelPolicy(model)
-    assert policy.history == {AUDIO: 8} and policy.imagine(seen, usual, [2, 5])[image_key("wrist")].shape == (1, 2, 32, 32, 3)
+    assert policy.history == {AUDIO: 8}
+    assert policy.imagine(seen, usual, [2, 5])[image_key("wrist")].shape == (1, 2, 32, 32, 3)
     given = replace(policy._given(seen), actions=torch.as_tensor(usual))
     heard = model.predict(given, Want(at=torch.tensor([[2, 5]])), generator=torch.Generator().manual_seed(0)).more
     assert heard["audio"].shape == (1, 16, 32)
