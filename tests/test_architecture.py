@@ -27,8 +27,8 @@ LADDER = (
     "checkpoint objectives",
     "policies",
     "rollout",
-    "collect evaluate train",
     "imagine",
+    "collect evaluate train",
     "bench demo doctor dream play quality",
     "cli",
 )

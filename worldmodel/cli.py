@@ -77,7 +77,7 @@ VERBS = (
          "worldmodel probe checkpoint=outputs/place_can data=datasets/local/place_can out=outputs/probe quick=true"),
     ),
     Verb(
-        "imagine", "worldmodel.imagine", "imagine", "ImagineConfig",
+        "imagine", "worldmodel.imagine.command", "imagine", "ImagineConfig",
         "Ask a checkpoint in one of its modes about recorded moments, or let it stream from them: pictures and errors.",
         ("worldmodel imagine mode=forward data=datasets/local/place_can",
          "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6",

@@ -19,6 +19,8 @@ SEGMENTATION = "observation.segmentation."
 ENVIRONMENT_STATE = "observation.environment_state"
 ACTION = "action"
 EXECUTED = "action.executed"
+SIMULATOR_STATE = "simulator_state"
+"""Complete state of the simulator, float64 (N,): lets the same moment be rendered again, larger or differently lit."""
 
 CONTROL_HZ = 20
 """Control rate of our own tasks in hertz; an action holds for 1 / CONTROL_HZ seconds."""

@@ -19,9 +19,10 @@ from research.probe.targets import Moments, moments, targets
 from worldmodel import checkpoint
 from worldmodel.config import UserError, option
 from worldmodel.data import EpisodeStore
-from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.data.clips import Clips
 from worldmodel.devices import use_threads
 from worldmodel.files import write_file
+from worldmodel.imagine.windows import open_clips
 from worldmodel.model import WorldModel
 
 ENOUGH = 12
@@ -89,7 +90,7 @@ def measure(config: ProbeConfig, progress: Progress | None = None) -> dict[str, 
     model, card = checkpoint.load(config.checkpoint).requires_grad_(False), checkpoint.card(config.checkpoint)
     store = EpisodeStore.open(config.data)
     episodes, seen = choose_episodes(store, card, config)
-    clips = open_clips(store, model)
+    clips = pixel_clips(store, model)
     chosen = moments(store, episodes, config.frames, config.ahead, config.seed)
     observed_too = trained_on_noisy_observations(card)
     progress = progress or Progress(disable=True)
@@ -135,18 +136,17 @@ def choose_episodes(store: EpisodeStore, card: dict[str, Any], config: ProbeConf
     return episodes, int((episodes < min(cut, trained.get("demonstrations", 0) or cut)).sum())
 
 
-def open_clips(store: EpisodeStore, model: WorldModel) -> Clips:
+def pixel_clips(store: EpisodeStore, model: WorldModel) -> Clips:
     """The store's windows as the model wants them, window i being recorded step i. Raises UserError for a misfit."""
     shape = model.config
     if not shape.cameras:
         raise UserError("this checkpoint reads the simulator's state, not frames; probe one that was trained on pixels")
-    clips = Clips([store], ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, shape.recorded))
     size = store.row(f"observation.images.{shape.cameras[0]}")[0]
     if size != shape.size:
         raise UserError(
             f"{store.path} has frames of {size} px, the checkpoint wants {shape.size}; collect size={shape.size}"
         )
-    return clips
+    return open_clips(shape, str(store.path))
 
 
 def trained_on_noisy_observations(card: dict[str, Any]) -> bool:

@@ -151,17 +151,14 @@ def examine(
 def imagination(study: Study, weights: Path) -> rows.Row:
     """PSNR of frames imagined under the executed actions, by steps ahead, on held-out episodes."""
     from worldmodel import checkpoint
-    from worldmodel.bench.imagining import imagine
-    from worldmodel.data import EpisodeStore
+    from worldmodel.imagine.modes import psnr_by_step
+    from worldmodel.imagine.windows import open_clips
     from worldmodel.policies import ModelPolicy
 
     plan = study.plan
-    model = checkpoint.load(weights)
-    policy = ModelPolicy(model, plan.task, plan.execute, device=plan.device)
-    store = EpisodeStore.open(plan.data.split(",")[0])
-    first = store.episodes - round(plan.holdout * store.episodes)
-    held_out = [store.episode(i) for i in range(first, min(first + plan.imagine, store.episodes))]
-    found = imagine(policy, model.config.cameras, held_out)
+    model = ModelPolicy(checkpoint.load(weights), plan.task, plan.execute, device=plan.device).model
+    clips = open_clips(model.config, plan.data.split(",")[0], plan.holdout)
+    found = psnr_by_step(model, clips, plan.imagine)
     psnr = {key: [at[key] for at in found["psnr"]] for key in ("imagined", "copy_last_frame")}
     return {"psnr": psnr, "moments": found["moments"], "episodes": found["episodes"]}
 
@@ -176,13 +173,13 @@ def sound(study: Study, weights: Path, most: int = 512) -> rows.Row:
     import torch
 
     from worldmodel import checkpoint
-    from worldmodel.imagine.score import ScoreConfig, open_clips
+    from worldmodel.imagine.windows import open_clips
     from worldmodel.model import Given, Want
     from worldmodel.schema import AUDIO
 
     model = checkpoint.load(weights)
     ears = model.further["audio"]
-    clips = open_clips(model.config, ScoreConfig(data=study.plan.data.split(",")[0], holdout=study.plan.holdout))
+    clips = open_clips(model.config, study.plan.data.split(",")[0], study.plan.holdout)
     chosen = np.sort(np.random.default_rng(0).permutation(len(clips))[:most])
     clip = clips.gather(chosen, np.full((len(chosen), 1), model.config.horizon)).map(torch.as_tensor)
     given = Given(clip.images, clip.state, clip.task, clip.executed, more=clip.more)

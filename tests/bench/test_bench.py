@@ -6,49 +6,57 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import small_store
+import torch
+from small import CONFIG, small_store
+from torch import Tensor
 
 from worldmodel.bench import BenchConfig
-from worldmodel.bench.imagining import imagine
 from worldmodel.bench.simulating import simulate
+from worldmodel.data import EpisodeStore
+from worldmodel.imagine.modes import psnr_by_step
+from worldmodel.imagine.windows import open_clips
+from worldmodel.model import Given, WorldModel
 from worldmodel.schema import ACTION, EXECUTED, STATE, Episode, image_key
 
-CAMERAS, SIZE, STEPS = ("scene", "wrist"), 8, 30
+
+class Seer(WorldModel):
+    """Looks the future up by the step that the state and the executed actions name."""
+
+    def __init__(self, store: EpisodeStore, late: int = 0) -> None:
+        super().__init__(CONFIG)
+        self.store, self.late = store, late
+
+    def imagine(self, given: Given, at: Tensor, steps: int = 2, generator: Any = None) -> Tensor:
+        starts = given.state[:, 0].long()
+        assert given.actions is not None
+        assert (given.actions[:, :, 0] == starts[:, None] + torch.arange(16)).all()
+        rows = at + starts.repeat_interleave(len(at) // len(starts))[:, None] - self.late
+        frames = [self.store.array(image_key(camera)).take(rows.numpy()) for camera in CONFIG.cameras]
+        return torch.as_tensor(np.stack(frames, axis=2))
 
 
 @pytest.fixture
-def episode() -> Episode:
-    """One whose frames change at every step and whose executed actions name the step."""
+def store(tmp_path: Path) -> EpisodeStore:
+    """One episode whose frames change at every step and whose executed actions name the step."""
     random = np.random.default_rng(0)
-    count = np.arange(STEPS, dtype=np.float32)[:, None].repeat(4, 1)
-    frames = {image_key(c): random.integers(0, 256, (STEPS, SIZE, SIZE, 3)).astype(np.uint8) for c in CAMERAS}
-    return Episode({**frames, STATE: count, ACTION: -count, EXECUTED: count}, "lift_can", 0, True)
+    count = np.arange(30, dtype=np.float32)[:, None].repeat(4, 1)
+    frames = {image_key(c): random.integers(0, 256, (30, 32, 32, 3)).astype(np.uint8) for c in CONFIG.cameras}
+    writer = EpisodeStore.create(tmp_path / "store", {"licence": "Apache-2.0"})
+    arrays = {**frames, STATE: count, ACTION: -count, EXECUTED: count}
+    writer.append(Episode(arrays, "lift_can", 0, True))
+    writer.seal()
+    return EpisodeStore.open(tmp_path / "store")
 
 
-class Seer:
-    """Looks the future up by the step that the state and the executed actions name."""
-
-    horizon = 16
-
-    def __init__(self, episode: Episode, late: int = 0) -> None:
-        self.episode, self.late = episode, late
-
-    def imagine(self, observed: Any, actions: np.ndarray, steps: list[int]) -> dict[str, np.ndarray]:
-        starts = observed[STATE][:, 0].astype(int)
-        assert (actions[:, :, 0] == starts[:, None] + np.arange(self.horizon)).all()
-        rows = np.array(steps)[None] + starts[:, None] - self.late
-        return {image_key(camera): self.episode.arrays[image_key(camera)][rows] for camera in CAMERAS}
-
-
-def test_frames_are_compared_at_the_moment_they_were_imagined_for(episode: Episode) -> None:
-    found = imagine(Seer(episode), CAMERAS, [episode])
+def test_frames_are_compared_at_the_moment_they_were_imagined_for(store: EpisodeStore) -> None:
+    found = psnr_by_step(Seer(store), open_clips(CONFIG, str(store.path)))
     assert [row["steps_ahead"] for row in found["psnr"]] == list(range(1, 17))
     assert all(row["imagined"] > 90 > 20 > row["copy_last_frame"] for row in found["psnr"])
     assert found["above_copy_at_every_step"] and found["moments"] == 2 and found["episodes"] == 1
 
 
-def test_a_late_guess_is_no_better_than_a_copy(episode: Episode) -> None:
-    found = imagine(Seer(episode, late=1), CAMERAS, [episode])
+def test_a_late_guess_is_no_better_than_a_copy(store: EpisodeStore) -> None:
+    found = psnr_by_step(Seer(store, late=1), open_clips(CONFIG, str(store.path)))
     assert found["psnr"][0]["imagined"] == found["psnr"][0]["copy_last_frame"]
     assert not found["above_copy_at_every_step"]
 

@@ -15,8 +15,11 @@ from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
-from worldmodel.imagine import Answer, ImagineConfig, ask, imagine
-from worldmodel.imagine.verb import compare, moments, read_along
+from worldmodel.imagine.command import imagine
+from worldmodel.imagine.config import ImagineConfig
+from worldmodel.imagine.inverse import read_along
+from worldmodel.imagine.modes import compare, moments, predict
+from worldmodel.model import Prediction
 from worldmodel.train.config import ModesConfig
 
 
@@ -61,10 +64,10 @@ def test_the_truth_has_no_error_and_the_last_frame_is_its_own_yardstick(ground: 
     at = moments("forward", 16)
     assert at == [4, 8, 12, 16] and moments("joint", 16) == [8, 16]
     clip = clips.gather(np.arange(6), np.tile(at, (6, 1))).map(torch.as_tensor)
-    found = compare(clip, Answer(clip.action, clip.future))
+    found = compare(clip, Prediction(clip.action, clip.future))
     assert found["actions"]["median_error"] == [0, 0, 0, 0]
     assert all(row["imagined"] > 100 for row in found["frames"])
-    copied = compare(clip, Answer(None, clip.images[:, None].expand_as(clip.future)))
+    copied = compare(clip, Prediction(None, clip.images[:, None].expand_as(clip.future)))
     assert all(row["imagined"] == row["copied"] < 60 for row in copied["frames"])
 
 
@@ -77,26 +80,26 @@ def test_what_was_done_is_read_from_a_frame_after_every_step(ground: tuple[str, 
     off = clip.action.clone()
     off[..., 0] += 0.03
     off[..., 1] += 0.04
-    found = compare(clip, Answer(off, None), relative=3)["actions"]
+    found = compare(clip, Prediction(off, None), relative=3)["actions"]
     assert found["steps"] == 16 + 6
     assert found["position"] == {"first_step": pytest.approx(0.05), "all": pytest.approx(0.05)}
     model, noise = small_model(), torch.Generator().manual_seed(0)
-    read = read_along(model, clips, windows, noise).actions
-    assert read is not None and read.shape == (2, 16, 4)
+    read = read_along(model, clips, windows, noise)
+    assert read.shape == (2, 16, 4)
     noise = torch.Generator().manual_seed(0)
     for step in range(7):  # seven steps are left of the second window's episode
         one = clips.gather(windows + step, np.tile([1, 2], (2, 1)), done=True).map(torch.as_tensor)
-        alone = ask(model, one, "inverse", 1, noise).actions
+        alone = predict(model, one, "inverse", 1, noise).actions
         assert alone is not None and torch.allclose(read[:, step], alone[:, 0].float())
 
 
 def test_moments_that_no_episode_reaches_are_left_out(ground: tuple[str, str]) -> None:
     clips = Clips([EpisodeStore.open(ground[0])], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
     near_the_end = clips.gather(np.array([17, 18]), np.tile(moments("forward", 16), (2, 1))).map(torch.as_tensor)
-    found = compare(near_the_end, Answer(near_the_end.action, near_the_end.future))
+    found = compare(near_the_end, Prediction(near_the_end.action, near_the_end.future))
     assert [row["steps_ahead"] for row in found["frames"]] == [4], "the episode has 24 steps"
     past = replace(near_the_end, valid=near_the_end.valid & False)
-    assert "actions" not in compare(past, Answer(past.action, None))
+    assert "actions" not in compare(past, Prediction(past.action, None))
 
 
 def test_pairs_are_put_back_in_order(ground: tuple[str, str]) -> None:
@@ -105,13 +108,13 @@ def test_pairs_are_put_back_in_order(ground: tuple[str, str]) -> None:
     model = small_model()
     clips = Clips([EpisodeStore.open(data)], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
     clip = clips.gather(np.array([3]), np.array([[4, 8, 12, 16]])).map(torch.as_tensor)
-    whole = ask(model, clip, "video", 1).frames
+    whole = predict(model, clip, "video", 1).frames
     assert whole is not None and whole.shape == clip.future.shape
     still = replace(clip, at=clip.at[:, [0, 1, 0, 1]])
     torch.manual_seed(0)
     noise = torch.Generator().manual_seed(4)
-    frames = ask(model, still, "video", 1, noise).frames
+    frames = predict(model, still, "video", 1, noise).frames
     noise = torch.Generator().manual_seed(4)
-    first = ask(model, replace(clip, at=clip.at[:, :2]), "video", 1, noise).frames
+    first = predict(model, replace(clip, at=clip.at[:, :2]), "video", 1, noise).frames
     assert frames is not None and first is not None
     assert (frames[:, :2].int() - first.int()).abs().max() <= 1

@@ -16,12 +16,14 @@ from worldmodel.collect import CollectConfig, collect
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.imagine import ImagineConfig, imagine
-from worldmodel.imagine.collapse import kept, shows_can, vitals, within
+from worldmodel.imagine.command import imagine
+from worldmodel.imagine.config import ImagineConfig
+from worldmodel.imagine.rollout import choose, real_frames, recorded_actions, roll_out
+from worldmodel.imagine.rollout_quality import image_stats, object_persistence, within_range
 from worldmodel.imagine.simulated import simulate
-from worldmodel.imagine.streaming import choose, dream, plan, real_frames
 from worldmodel.model.stream import Stream
 from worldmodel.schema import EXECUTED
+from worldmodel.sims.can.visible import shows_can
 from worldmodel.train.config import ModesConfig
 
 
@@ -84,15 +86,15 @@ def test_a_checkpoint_that_does_not_stream_is_refused(ground: tuple[str, Path], 
 
 
 def test_a_course_goes_to_the_end_and_back(clips: Clips) -> None:
-    course = plan(clips, np.array([26, 20]), 9)
-    assert course.steps.tolist() == [[26, 27, 28, 29, 28, 27, 26, 25, 24], [20, 21, 22, 23, 22, 21, 20, 19, 18]]
-    assert course.recorded.sum(1).tolist() == [3, 3] and course.recorded[:, :3].all()
+    led = recorded_actions(clips, np.array([26, 20]), 9)
+    assert led.steps.tolist() == [[26, 27, 28, 29, 28, 27, 26, 25, 24], [20, 21, 22, 23, 22, 21, 20, 19, 18]]
+    assert led.recorded.sum(1).tolist() == [3, 3] and led.recorded[:, :3].all()
 
 
 def test_dreams_are_led_by_what_was_executed_and_compared_with_what_followed(clips: Clips) -> None:
     model, config = dreaming_model(), ImagineConfig("stream", "x", frames=4, steps=1, seed=3)
     window = np.array([4])
-    found = dream(model, clips, window, config, show=1)
+    found = roll_out(model, clips, window, config, 1, shows_can)
     stream, clip = Stream(model, 1, 1), clips.gather(window, np.array([[1, 2, 3, 4]])).map(torch.as_tensor)
     stream.begin(clip.images, clip.state, seeds=[7])
     assert not np.array_equal(clip.action, clip.executed), f"{EXECUTED} differs here"
@@ -109,18 +111,18 @@ def test_what_fades_or_blurs_leaves_the_range() -> None:
     real = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16, 3), np.uint8)
     dark, flat = real[:5] // 8, np.full_like(real[:5], 127)
     smooth = (real[:5, :, ::1] // 2 + np.roll(real[:5], 1, 2) // 2).astype(np.uint8)
-    numbers = vitals(real)
+    numbers = image_stats(real)
     assert numbers.shape == (40, 1, 3)
     np.testing.assert_allclose(numbers[..., 0], real.astype(float).mean((2, 3, 4)), rtol=1e-5)
 
     def share(frames: np.ndarray) -> list[float]:
-        found = within(vitals(frames)[None], numbers, ("scene",))["scene"]
+        found = within_range(image_stats(frames)[None], numbers, ("scene",))["scene"]
         assert found["contrast"]["imagined"].keys() == {"1", str(len(frames))}
         return [number["within"] for number in found.values()]
 
     assert share(real[:7]) == [1, 1, 1] and share(dark) == [0, 0, 0]
-    both = np.stack([vitals(dark), 2 * vitals(real[:5]) - vitals(dark)])  # each far off, the mean is not
-    found = within(both, numbers, ("scene",))["scene"]["brightness"]
+    both = np.stack([image_stats(dark), 2 * image_stats(real[:5]) - image_stats(dark)])  # each far off, the mean is not
+    found = within_range(both, numbers, ("scene",))["scene"]["brightness"]
     assert (found["within"], found["mean_within"], found["usual_within"]) == (0, 1, 0)
     assert share(flat)[1:] == [0, 0] and share(smooth)[2] == 0
 
@@ -129,17 +131,17 @@ def test_one_odd_frame_widens_the_range_and_not_what_is_usual() -> None:
     real = np.random.default_rng(0).normal(100, 10, (1000, 1, 3))
     odd = np.concatenate([real, np.zeros((1, 1, 3))])
     low = np.full((1, 5, 1, 3), 50.0)
-    for number in within(low, odd, ("scene",))["scene"].values():
+    for number in within_range(low, odd, ("scene",))["scene"].values():
         assert (number["within"], number["usual_within"]) == (1, 0)
     mixed = np.concatenate([low, low, low, real[None, :5]])
-    number = within(mixed, odd, ("scene",))["scene"]["contrast"]
+    number = within_range(mixed, odd, ("scene",))["scene"]["contrast"]
     assert (
         number["usual_within"] == 0.25
         and number["usual_within_interval"][0] < 0.25 < number["usual_within_interval"][1] <= 1
     )
     assert number["within_interval"] == [1, 1], "all dreams alike"
-    kept = within(real[None], real, ("scene",))["scene"]
-    assert all(number["within"] == 1 and number["usual_within"] == 0.99 for number in kept.values())
+    inside = within_range(real[None], real, ("scene",))["scene"]
+    assert all(number["within"] == 1 and number["usual_within"] == 0.99 for number in inside.values())
 
 
 def test_a_dream_that_loses_the_can_is_found_out() -> None:
@@ -148,11 +150,11 @@ def test_a_dream_that_loses_the_can_is_found_out() -> None:
     held[:, :, 1, 4:8, 4:8] = (200, 30, 30)  # in one view alone
     assert shows_can(held).all() and not shows_can(bare).any() and shows_can(held).shape == (2, 200)
     lost = np.concatenate([held[:, :100], bare[:, 100:]], axis=1)
-    found = kept(shows_can(lost), shows_can(held[0]))
+    found = object_persistence(shows_can(lost), shows_can(held[0]))
     assert (found["real"], found["imagined"], found["by_hundred"]) == (1, 0.5, [1, 0])
-    beside = kept(shows_can(lost), shows_can(held[0]), shows_can(held))
+    beside = object_persistence(shows_can(lost), shows_can(held[0]), shows_can(held))
     assert beside["simulated"] == 1 and beside["simulated_by_hundred"] == [1, 1] and beside["agree"] == 0.5
-    one = kept(shows_can(np.concatenate([held[:1], bare[:1]])), shows_can(held[0]))
+    one = object_persistence(shows_can(np.concatenate([held[:1], bare[:1]])), shows_can(held[0]))
     assert one["imagined"] == 0.5 and one["imagined_interval"] == [0, 1]
 
 
@@ -167,11 +169,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_simulator_shows_what_was_recorded_and_goes_on_after_it(recorded: Path) -> None:
     clips = Clips([EpisodeStore.open(recorded)], ClipSpec(CONFIG.cameras, 16, CONFIG.tasks))
     last = len(clips.time) - 1
-    course = plan(clips, np.array([last - 5, 2]), 12)
-    actions = clips.stores[0].array(EXECUTED).take(course.steps)
-    found = np.stack(list(simulate(clips, course.begins, actions)), axis=1)
-    assert found.shape == (2, 12, 2, 32, 32, 3) and course.recorded.sum(1).tolist() == [5, 12]
-    for frames, begin, there in zip(found, course.begins, course.recorded.sum(1), strict=True):
+    led = recorded_actions(clips, np.array([last - 5, 2]), 12)
+    actions = clips.stores[0].array(EXECUTED).take(led.steps)
+    found = np.stack(list(simulate(clips, led.begins, actions)), axis=1)
+    assert found.shape == (2, 12, 2, 32, 32, 3) and led.recorded.sum(1).tolist() == [5, 12]
+    for frames, begin, there in zip(found, led.begins, led.recorded.sum(1), strict=True):
         assert np.array_equal(frames[:there], real_frames(clips, begin + 1 + np.arange(there)))
     assert (found[0, 5:] != found[0, 4]).any((1, 2, 3, 4)).all(), "and on, when the recording is over"
 

@@ -15,7 +15,6 @@ import torch
 
 import worldmodel
 from worldmodel.bench.arms import compare_arms
-from worldmodel.bench.imagining import imagine
 from worldmodel.bench.loading import load_speed
 from worldmodel.bench.simulating import simulate
 from worldmodel.bench.streaming import stream_speed, table
@@ -25,6 +24,8 @@ from worldmodel.config import closest, option
 from worldmodel.data import EpisodeStore
 from worldmodel.evaluate.timing import time_single
 from worldmodel.files import write_json
+from worldmodel.imagine.modes import psnr_by_step
+from worldmodel.imagine.windows import open_clips
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.rollout.policy import BatchedPolicy
 from worldmodel.schema import AUDIO_HZ, CONTROL_HZ, STATE, image_key
@@ -90,7 +91,8 @@ def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
         return load_speed(scratch / "store", scratch, config.seconds)
     if part == "imagine":
         candidate = _candidate(config)
-        return imagine(candidate.policy, candidate.cameras, [store.episode(index) for index in range(len(store))])
+        model = candidate.policy.model  # type: ignore[attr-defined]  # a ModelPolicy
+        return psnr_by_step(model, open_clips(model.config, str(store.path)))
     if part == "arms":
         return compare_arms(scratch / "store", scratch / "arms")
     return train_speed(scratch / "store", scratch / "run", config.steps)

@@ -10,13 +10,11 @@ import numpy as np
 
 from worldmodel.collect.behaviour import turn
 from worldmodel.rollout import BatchedPolicy, BatchedRollout, EpisodeRecorder, LocalSlots, history_of
-from worldmodel.schema import ACTION, AUDIO, EXECUTED, SEGMENTATION, Arrays, Episode, Policy
+from worldmodel.schema import ACTION, AUDIO, EXECUTED, SEGMENTATION, SIMULATOR_STATE, Arrays, Episode, Policy
 from worldmodel.sims.base import EXPERT, RANDOM, SCRIPTED, Demonstrates, InitialState, Simulator, SimulatorSpec
 from worldmodel.sims.slot import Ending, Slot
 
 PHASE = "phase"
-SIMULATOR_STATE = "simulator_state"
-"""Complete state of the simulator, float64 (N,): lets the same moment be rendered again, larger or differently lit."""
 EXPERTS = (SCRIPTED, RANDOM)
 """Experts that a simulator may bring; any other name is a checkpoint's folder."""
 

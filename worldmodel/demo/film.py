@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.report.stats import decibels
+from worldmodel.imagine.image_metrics import psnr
 from worldmodel.report.video import (
     DIGITAL_SOURCE,
     GENERATED,
@@ -145,5 +145,5 @@ def _squared(guess: Arrays, real: Arrays) -> float:
 
 def _psnr(imagined: float, copied: float, count: float) -> tuple[float, float]:
     """Decibels from summed squared errors; at most 99."""
-    first, second = (min(99.0, float(decibels(e / count))) for e in (imagined, copied))
+    first, second = psnr(np.array([imagined, copied]) / count, 99.0).tolist()
     return first, second

@@ -1,5 +1,5 @@
-"""``worldmodel imagine``: any of the five modes on recorded moments, measured and drawn beside what was recorded."""
+"""Imagining with a trained model: the env made of it, rollouts under actions, offline metrics, pictures."""
 
-from worldmodel.imagine.verb import Answer, ImagineConfig, ask, imagine
+from worldmodel.imagine.env import WorldModelEnv, WorldModelVectorEnv
 
-__all__ = ["Answer", "ImagineConfig", "ask", "imagine"]
+__all__ = ["WorldModelEnv", "WorldModelVectorEnv"]

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel.data.clips import Clips
-from worldmodel.imagine.streaming import plan, real_frames
+from worldmodel.imagine.rollout import real_frames, recorded_actions
 from worldmodel.report.video import GENERATED, caption, in_column, in_row, side_by_side, write_image, write_mp4
 
 EDGE = 144
 """Pixels of a side of one camera's picture."""
 AHEAD = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-"""Steps ahead that the strip shows, as far as the dream goes, and that are told on the screen."""
+"""Steps ahead that the strip shows, as far as the dream goes, and that are printed."""
 
 
 def show(
@@ -41,12 +41,12 @@ def show(
 
 def _pictures(clips: Clips, window: int, dreamt: np.ndarray, truth: np.ndarray | None) -> Iterator[np.ndarray]:
     """Step by step what was really seen, cameras side by side, and below it what was imagined."""
-    course, cameras = plan(clips, np.array([window]), len(dreamt)), clips.spec.cameras
+    led, cameras = recorded_actions(clips, np.array([window]), len(dreamt)), clips.spec.cameras
     for t, frames in enumerate(dreamt):
-        there = truth is not None or bool(course.recorded[0, t])
+        there = truth is not None or bool(led.recorded[0, t])
         real = np.zeros_like(frames) if truth is None else truth[t]
         if truth is None and there:
-            real = real_frames(clips, course.begins + t + 1)[0]
+            real = real_frames(clips, led.begins + t + 1)[0]
         named = f"{'real' if truth is None else 'MuJoCo'}, step {t + 1}" if there else "episode over"
         above = side_by_side(list(real), [named, *cameras[1:]], EDGE)
         yield in_column([above, side_by_side(list(frames), ["imagined", *cameras[1:]], EDGE)])

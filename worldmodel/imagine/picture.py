@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from worldmodel.flow import MODES
-from worldmodel.model import ModelConfig
+from worldmodel.model import ModelConfig, Prediction
 from worldmodel.report.video import GENERATED
 from worldmodel.schema import Clip
-
-if TYPE_CHECKING:
-    from worldmodel.imagine.verb import Answer
 
 COLOURS = ("#d1495b", "#30638e", "#3c887e", "#8f6593")
 ROLES = {"given": "given", "wanted": "predicted", "absent": "left out"}
 
 
-def draw(clip: Clip, answer: Answer, rows: np.ndarray, path: Path, model: ModelConfig, mode: str) -> None:
+def draw(clip: Clip, found: Prediction, rows: np.ndarray, path: Path, model: ModelConfig, mode: str) -> None:
     """One block per moment in ``rows``; cameras side by side in each picture, time to the right."""
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    roles, bands = MODES[mode], 1 if answer.frames is None else 2
+    roles, bands = MODES[mode], 1 if found.frames is None else 2
     shown = _some(clip.at.shape[1])
     columns, wide = 1 + len(shown), max(1, len(model.cameras))
     size = (1.35 * wide * columns, len(rows) * (1.35 * bands + 1.25) + 0.5)
@@ -37,10 +34,10 @@ def draw(clip: Clip, answer: Answer, rows: np.ndarray, path: Path, model: ModelC
     for block, row in zip(blocks, rows, strict=True):
         grid = block.add_gridspec(bands + 1, columns, height_ratios=[1.35] * bands + [1.1])
         for column, moment in enumerate((None, *shown)):
-            _frames(block, [grid[band, column] for band in range(bands)], moment, clip, answer.frames, int(row))
+            _frames(block, [grid[band, column] for band in range(bands)], moment, clip, found.frames, int(row))
         done = clip.executed if roles.actions == "given" else clip.action
-        _actions(block.add_subplot(grid[bands, :]), clip, done, answer.actions, int(row), model)
-    figure.savefig(path, dpi=110, metadata=None if answer.frames is None else {"Comment": GENERATED})
+        _actions(block.add_subplot(grid[bands, :]), clip, done, found.actions, int(row), model)
+    figure.savefig(path, dpi=110, metadata=None if found.frames is None else {"Comment": GENERATED})
     plt.close(figure)
 
 

@@ -1,4 +1,4 @@
-"""What really happens where a dream is led: the simulator, put at the same moment and given the same actions."""
+"""What really happens where a rollout is led: the simulator, put at the same moment and given the same actions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from worldmodel import envs
-from worldmodel.collect.demonstrate import SIMULATOR_STATE
 from worldmodel.config import UserError
 from worldmodel.data.clips import Clips
-from worldmodel.schema import image_key
+from worldmodel.schema import SIMULATOR_STATE, image_key
 
 
 def simulate(

@@ -9,9 +9,10 @@ import numpy as np
 
 from worldmodel import checkpoint
 from worldmodel.config import UserError
-from worldmodel.imagine.env import DreamEnv
+from worldmodel.imagine.env import WorldModelEnv
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.play.drive import LaggedBody
+from worldmodel.policies import ModelPolicy
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.schema import CONTROL_HZ, STATE, Arrays, image_key
 from worldmodel.sims.can.scene import CAMERAS
@@ -60,10 +61,10 @@ class Imagination:
 
 
 class Streaming:
-    """A `DreamEnv`: frames and state imagined together, with a memory of the last moments."""
+    """A `WorldModelEnv`: frames and state imagined together, with a memory of the last moments."""
 
     def __init__(self, model: WorldModel, task: str, steps: int, device: str) -> None:
-        self.env = DreamEnv(model, task, steps=steps, device=device)
+        self.env = WorldModelEnv(model, task, steps=steps, device=device)
 
     def begin(self, observation: Arrays, seed: int) -> None:
         """Begin at what was seen."""
@@ -110,7 +111,9 @@ class Chained:
 def open_imagination(name: str, task: str, execute: int, steps: int, device: str) -> Imagination:
     """The checkpoint ``name`` made ready. Raises UserError, one line, where it cannot be played in or does not fit."""
     candidate = load_policy(name, task, PolicyOptions(execute, device=device, must_act=False))
-    config = candidate.policy.model.config  # type: ignore[attr-defined]  # a ModelPolicy
+    if not isinstance(candidate.policy, ModelPolicy):
+        raise UserError(f"checkpoint={name}: only a world model imagines; use checkpoint=shipped")
+    config = candidate.policy.model.config
     check_fit(name, config)
     taught = checkpoint.taught(name)
     kind = "streaming" if config.window > 0 else "chained"

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.collect.demonstrate import SIMULATOR_STATE
-from worldmodel.collect.restore import check_restorable
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.evaluate.frozen import SPLITS, Starts, StartsError, digest, find
 from worldmodel.play.messages import Place
-from worldmodel.schema import cameras_of
+from worldmodel.schema import SIMULATOR_STATE, cameras_of
 from worldmodel.sims.base import InitialState
 from worldmodel.sims.can import TASKS, get_task
+from worldmodel.sims.can.restore import check_restorable
 from worldmodel.sims.can.scene import load_scene
 
 

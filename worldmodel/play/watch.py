@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from worldmodel.imagine.image_metrics import psnr
 from worldmodel.play.messages import pack
-from worldmodel.report.stats import decibels
 from worldmodel.report.video import GENERATED
 from worldmodel.schema import STATE, Arrays, image_key
 
@@ -54,14 +54,14 @@ def measure(real: Arrays, imagined: Arrays, cameras: Sequence[str]) -> dict[str,
 
     A position that is not finite (a dream gone astray) is left out, its distance -1.
     """
-    psnr = {}
+    alike = {}
     for camera in cameras:
         pair = [np.asarray(seen[image_key(camera)], np.float32) for seen in (real, imagined)]
-        psnr[camera] = round(min(ALIKE, float(decibels(float(np.mean((pair[0] - pair[1]) ** 2))))), 2)
+        alike[camera] = round(float(psnr(np.mean((pair[0] - pair[1]) ** 2), ALIKE)), 2)
     places = {name: np.asarray(seen[STATE], np.float64)[:4] for name, seen in (("real", real), ("imagined", imagined))}
     gap = 1000 * float(np.linalg.norm(places["real"][:3] - places["imagined"][:3]))
     shown = {name: np.round(place, 4).tolist() for name, place in places.items() if np.isfinite(place).all()}
-    return {"psnr": psnr, "gap": round(gap, 2) if np.isfinite(gap) else -1.0, "state": shown}
+    return {"psnr": alike, "gap": round(gap, 2) if np.isfinite(gap) else -1.0, "state": shown}
 
 
 def packet(header: Mapping[str, Any], real: Arrays, imagined: Arrays, cameras: Sequence[str]) -> bytes:

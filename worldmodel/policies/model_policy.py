@@ -88,11 +88,10 @@ class ModelPolicy:
 
         Returns uint8 (B, len(steps), H, W, 3) for every camera's key. Moments are imagined in pairs, as in training.
         """
+        from worldmodel.model.ahead import frames_ahead  # here: who only acts needs none of it
+
         given = replace(self._given(observations), actions=torch.as_tensor(actions, device=self.device))
-        batch, pairs = len(actions), [(steps[i], steps[min(i + 1, len(steps) - 1)]) for i in range(0, len(steps), 2)]
-        at = torch.tensor(pairs, device=self.device).repeat(batch, 1)
-        frames = self.model.imagine(given, at, passes, generator=self.generator)
-        frames = frames.unflatten(0, (batch, len(pairs))).flatten(1, 2)[:, : len(steps)].cpu()
+        frames = frames_ahead(self.model, given, steps, passes, self.generator).cpu()
         return {image_key(camera): frames[:, :, n].numpy() for n, camera in enumerate(self.model.config.cameras)}
 
     def _given(self, observations: Arrays) -> Given:

@@ -14,11 +14,10 @@ from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.evaluate.frozen import SPLITS, Starts
 from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding
-from worldmodel.schema import IMAGES
+from worldmodel.schema import IMAGES, SIMULATOR_STATE
 from worldmodel.sims.base import STATE
 from worldmodel.sims.gymnasium.name import slug
 
-SIMULATOR_STATE = "simulator_state"
 DIGITS = 6
 """Decimals to which simulator states are compared: metres to the micrometre."""
 FLAT = 2.0

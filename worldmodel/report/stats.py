@@ -104,16 +104,3 @@ def quantiles(milliseconds: Iterable[float]) -> dict[str, float]:
         return {"p50": float("nan"), "p95": float("nan")}
     p50, p95 = np.percentile(values, [50, 95])
     return {"p50": round(float(p50), 3), "p95": round(float(p95), 3)}
-
-
-def psnr(image: np.ndarray, reference: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in decibels between two uint8 images of one shape; 99 where they are equal."""
-    if image.shape != reference.shape:
-        raise ValueError(f"images must have one shape, got {image.shape} and {reference.shape}")
-    error = np.mean((image.astype(np.float64) - reference.astype(np.float64)) ** 2)
-    return 99.0 if error == 0 else float(decibels(error))
-
-
-def decibels(error: np.ndarray | float) -> np.ndarray:
-    """PSNR in decibels of mean squared errors in grey levels; at most about 138."""
-    return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1e-9)))

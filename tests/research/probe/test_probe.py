@@ -13,7 +13,7 @@ from research.probe import ProbeConfig, measure
 from research.probe.features import Pooling, Reading, collect_features, tokens_of, untrained
 from research.probe.linear import ridge, score_probe
 from research.probe.targets import Moments, Target, before_first, held, moments, split, targets
-from research.probe.verb import choose_episodes, open_clips, trained_on_noisy_observations
+from research.probe.verb import choose_episodes, pixel_clips, trained_on_noisy_observations
 from worldmodel import checkpoint, cli
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
@@ -190,7 +190,7 @@ def test_the_verb_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_features_are_the_same_at_every_call(tmp_path: Path) -> None:
     store, model = recordings(tmp_path, episodes=5), small_model()
-    clips, chosen = open_clips(store, model), moments(store, np.arange(5), frames=4, ahead=1, seed=0)
+    clips, chosen = pixel_clips(store, model), moments(store, np.arange(5), frames=4, ahead=1, seed=0)
     reading, ticks = Reading((0.0, 0.5), True, 1, components=2, batch=8, seed=0), list[int]()
     first, second = (
         dict(collect_features(model, clips, chosen, reading, lambda: ticks.append(1)).features()) for _ in range(2)

@@ -1,17 +1,16 @@
-"""The scorecard's rows about actions: how far off they are, whether they are heeded, what is read out of frames."""
+"""Rows about actions: how far off they are, whether imagined frames depend on them, inverse dynamics."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from worldmodel.imagine.score.resample import Resampled
+from worldmodel.imagine.image_metrics import psnr
+from worldmodel.imagine.score.actions import sensitivity_step
+from worldmodel.imagine.score.measured import Measured
 from worldmodel.model import ModelConfig
-
-if TYPE_CHECKING:
-    from worldmodel.imagine.score.measure import Measured
-
+from worldmodel.report.bootstrap import ClusterBootstrap
 
 READ = {
     "every": "out of a real frame after every step",
@@ -23,7 +22,7 @@ READ = {
 """How positions are told, in words."""
 
 
-def acted(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str, Any]:
+def acted(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dict[str, Any]:
     """Mean absolute errors of the policy's chunks, over steps that could be foreseen, beside one who stays."""
     values, width = measured.values, measured.width
     known = np.broadcast_to(values["known"][..., None], values["staying"].shape).astype(float)
@@ -41,28 +40,26 @@ def acted(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str, 
     return record
 
 
-def heeded(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str, Any]:
+def sensitivity(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dict[str, Any]:
     """Squared error under other windows' actions over that under the true ones: 1 for a model that ignores them."""
-    from worldmodel.report.stats import decibels
-
-    errors, there = measured.values["heeded"], measured.values["heeded.valid"][:, None].astype(float)
+    errors, there = measured.values["sensitivity"], measured.values["sensitivity.valid"][:, None].astype(float)
     true, drawn_true = draw.ratio(errors[:, 0] * there, np.broadcast_to(there, errors[:, 0].shape))
     other, drawn_other = draw.ratio(errors[:, 1] * there, np.broadcast_to(there, errors[:, 1].shape))
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio, drawn = other.mean() / true.mean(), drawn_other.mean(1) / drawn_true.mean(1)
         each = dict(zip(shape.cameras, (other / true).tolist(), strict=True))
-    step = min(shape.horizon, max(1, round(0.5 * shape.rate)))
+    step = sensitivity_step(shape)
     return {
         "seconds": step / shape.rate,
         "windows": int(there.sum()),
         "ratio": ratio,
         "ratio_interval": draw.interval(drawn),
         "cameras": each,
-        "psnr": {"true": float(decibels(true.mean())), "shuffled": float(decibels(other.mean()))},
+        "psnr": {"true": float(psnr(true.mean())), "shuffled": float(psnr(other.mean()))},
     }
 
 
-def read_out(measured: Measured, shape: ModelConfig, draw: Resampled) -> dict[str, Any]:
+def inverse_error(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dict[str, Any]:
     """Median distance between the positions read out of frames and the actions taken, by step and over all steps.
 
     "interval" is that of the median over all steps, "first_interval" that of the chunk's first. Our own data are in

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import Any
 
 import numpy as np
 
-from worldmodel.imagine.score import frechet
-from worldmodel.imagine.score.action_rows import acted, heeded, read_out
+from worldmodel.imagine.image_metrics import psnr
+from worldmodel.imagine.score.action_rows import acted, inverse_error, sensitivity
 from worldmodel.imagine.score.config import ScoreConfig
 from worldmodel.imagine.score.gallery import Shown
-from worldmodel.imagine.score.likeness import psnr
-from worldmodel.imagine.score.resample import Resampled, plain
+from worldmodel.imagine.score.measured import Measured
 from worldmodel.imagine.score.windows import groups
 from worldmodel.model import ModelConfig
-
-if TYPE_CHECKING:
-    from worldmodel.imagine.score.measure import Measured
+from worldmodel.report.bootstrap import ClusterBootstrap
 
 
 def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> dict[str, Any]:
@@ -25,7 +23,7 @@ def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> di
     "frames": a row per time ahead with, for "imagined", "no_action" and "copied", "psnr" (dB, of squared errors
     averaged over windows, cameras and pixels), "ssim" and, where known, "parts_psnr" (gripper and object alone), each
     with an interval; "gain": imagined minus copied, dB. "cameras" and "groups": the same by camera, task, behaviour, at
-    the marks. "frechet", "lpips": at the marks. "sensitivity": error under other windows' actions over that under the
+    the marks. "lpips": at the marks. "sensitivity": error under other windows' actions over that under the
     true ones. "inverse": median distance of positions. "actions": mean absolute errors; "error" and "staying" as a
     share of each dimension's range, "each" and "by_step" (H, A) in the data's own units. An infinite PSNR is the text
     "inf".
@@ -33,7 +31,7 @@ def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> di
     plan, values = measured.plan, measured.values
     count = len(values["known"])
     episode = plan.episode[:count]
-    draw = Resampled(episode, config.resamples, config.seed)
+    draw = ClusterBootstrap(episode, config.resamples, config.seed)
     store = plan.clips.stores[0]
     record: dict[str, Any] = {
         "fingerprint": store.fingerprint,
@@ -62,13 +60,12 @@ def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> di
         }
         record["shown"] = {"worst": shown(measured, names, measured.gallery.worst)}
         record["shown"]["at random"] = shown(measured, names, measured.gallery.typical)
-        record["frechet"] = {"features": frechet.NET, "rows": distances(measured, shape.rate)}
         if "lpips" not in measured.left_out:
             record["lpips"] = perceived(measured, shape.rate)
-    if "heeded" in values:
-        record["sensitivity"] = heeded(measured, shape, draw)
+    if "sensitivity" in values:
+        record["sensitivity"] = sensitivity(measured, shape, draw)
     if "inverse.known" in values:
-        record["inverse"] = read_out(measured, shape, draw)
+        record["inverse"] = inverse_error(measured, shape, draw)
     return dict(plain(record))
 
 
@@ -89,7 +86,7 @@ def sources(values: dict[str, np.ndarray]) -> list[str]:
     return [name for name in ("imagined", "no_action", "copied") if f"{name}.squared" in values]
 
 
-def curve(measured: Measured, rate: float, draw: Resampled) -> list[dict[str, Any]]:
+def curve(measured: Measured, rate: float, draw: ClusterBootstrap) -> list[dict[str, Any]]:
     """A row per time ahead, with intervals."""
     values, ahead = measured.values, measured.plan.ahead
     there = values["valid"].astype(float)
@@ -134,20 +131,6 @@ def marks(measured: Measured, rate: float, chosen: np.ndarray, cameras: list[int
     return rows
 
 
-def distances(measured: Measured, rate: float) -> list[dict[str, Any]]:
-    """Fréchet distances to the real frames at the marks, mean over cameras; for real frames against themselves, 0."""
-    values, rows = measured.values, []
-    for number, k in enumerate(measured.plan.marks):
-        here = values["valid"][:, k]
-        row: dict[str, Any] = {"seconds": measured.plan.ahead[k] / rate, "moments": int(here.sum())}
-        for name in sources(values) if here.sum() > 1 else ():
-            pairs = (values["real.features"][here, number], values[f"{name}.features"][here, number])
-            each = [frechet.distance(pairs[0][:, c], pairs[1][:, c]) for c in range(pairs[0].shape[1])]
-            row[name] = float(np.mean(each))
-        rows.append(row)
-    return rows
-
-
 def perceived(measured: Measured, rate: float) -> list[dict[str, Any]]:
     """LPIPS at the marks, mean over cameras."""
     values, rows = measured.values, []
@@ -157,3 +140,18 @@ def perceived(measured: Measured, rate: float) -> list[dict[str, Any]]:
         row |= {name: values[f"{name}.lpips"][here, number].mean() for name in sources(values) if here.any()}
         rows.append(row)
     return rows
+
+
+def plain(value: Any) -> Any:
+    """For JSON: five digits; NaN as null and infinities as text, which JSON has no numbers for."""
+    if isinstance(value, np.ndarray) and not value.ndim:
+        return plain(value.item())
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(each) for each in value]
+    if isinstance(value, float | np.floating):
+        if math.isnan(value):
+            return None
+        return str(float(value)) if math.isinf(value) else float(f"{float(value):.5g}")
+    return value.item() if isinstance(value, np.generic) else value

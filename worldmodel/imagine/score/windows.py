@@ -1,4 +1,4 @@
-"""Which recorded moments are scored: whether the data fit the checkpoint, and what both say about themselves."""
+"""Which recorded moments are scored, and what data and checkpoint say about themselves."""
 
 from __future__ import annotations
 
@@ -8,32 +8,14 @@ from typing import Any
 import numpy as np
 
 from worldmodel import checkpoint
-from worldmodel.config import UserError
-from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.data.source import open_source
+from worldmodel.data.clips import Clips
 from worldmodel.flow import MODES
 from worldmodel.imagine.score.config import ScoreConfig
 from worldmodel.model import ModelConfig
-from worldmodel.schema import ACTION, image_key, segmentation_key
+from worldmodel.schema import image_key, segmentation_key
 
 MARKS = (0.5, 1.0, 2.0)
 """Seconds ahead at which figures are told, where there is no room for a curve."""
-
-
-def open_clips(shape: ModelConfig, config: ScoreConfig) -> Clips:
-    """The recordings' windows as the model wants them. Raises UserError or ValueError, one line, for a misfit."""
-    store = open_source(config.data, shape.size if shape.cameras else 0)
-    if store.rate != shape.rate:
-        raise UserError(f"{config.data} was recorded at {store.rate:g} Hz, the checkpoint acts at {shape.rate:g} Hz")
-    if ACTION in store.keys and store.row(ACTION)[0] != shape.action_dim:
-        raise UserError(
-            f"{config.data} has actions of {store.row(ACTION)[0]} numbers, the checkpoint {shape.action_dim}"
-        )
-    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, shape.recorded)
-    clips = Clips([store], spec, config.holdout, split="held out" if config.holdout else "train")
-    if (width := clips.sample(1, 0).state.shape[1]) != shape.state_dim:
-        raise UserError(f"{config.data} has a state of {width} numbers, the checkpoint {shape.state_dim}")
-    return clips
 
 
 def modes_of(name: str) -> tuple[str, ...]:
@@ -43,7 +25,7 @@ def modes_of(name: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScoreWindows:
     """What is measured.
 
     chosen: the windows' numbers in ``clips``, int64 (W,), in random order. episode: that of each, int64 (W,).
@@ -60,7 +42,7 @@ class Plan:
     modes: tuple[str, ...]
 
 
-def plan(clips: Clips, shape: ModelConfig, config: ScoreConfig, modes: tuple[str, ...]) -> Plan:
+def plan(clips: Clips, shape: ModelConfig, config: ScoreConfig, modes: tuple[str, ...]) -> ScoreWindows:
     """Draw the windows and fix the times ahead: up to ``config.seconds``, or as far as the longest episode goes."""
     chosen = np.random.default_rng(config.seed).permutation(len(clips))[: config.windows]
     longest = int((clips.end - clips.begin).max()) - 1
@@ -73,10 +55,10 @@ def plan(clips: Clips, shape: ModelConfig, config: ScoreConfig, modes: tuple[str
     sizes = [store.row(key) for key in map(segmentation_key, shape.cameras) if key in store.keys]
     parts = bool(shape.cameras) and sizes == [(shape.size, shape.size)] * len(shape.cameras)
     episode = np.searchsorted(store.ends, clips.time[chosen], side="right")
-    return Plan(clips, chosen, episode, ahead, marks, parts, modes)
+    return ScoreWindows(clips, chosen, episode, ahead, marks, parts, modes)
 
 
-def groups(plan: Plan) -> dict[str, np.ndarray]:
+def groups(plan: ScoreWindows) -> dict[str, np.ndarray]:
     """Names by which windows fall apart, (W,): "task" and, where the recordings tell, "behaviour"."""
     tasks = np.array(plan.clips.spec.tasks)[plan.clips.task[plan.chosen]]
     infos = plan.clips.stores[0].meta["info"]
@@ -86,7 +68,7 @@ def groups(plan: Plan) -> dict[str, np.ndarray]:
     return found
 
 
-def remarks(plan: Plan, shape: ModelConfig, config: ScoreConfig) -> list[str]:
+def remarks(plan: ScoreWindows, shape: ModelConfig, config: ScoreConfig) -> list[str]:
     """What a reader must know about data and checkpoint, a sentence each."""
     store, notes = plan.clips.stores[0], []
     made: Any = checkpoint.card(config.checkpoint).get("made", {}).get("data", ())

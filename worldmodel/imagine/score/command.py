@@ -1,4 +1,4 @@
-"""The verb ``score``: measure, tell, and write ``score.json`` and ``index.html``."""
+"""The command ``score``: measure, print, and write ``score.json`` and ``index.html``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from worldmodel.devices import use_threads
 from worldmodel.files import write_file
 from worldmodel.imagine.score.action_rows import READ
 from worldmodel.imagine.score.config import ScoreConfig
-from worldmodel.imagine.score.measure import Measured, measure_all
+from worldmodel.imagine.score.evaluator import measure_all
+from worldmodel.imagine.score.measured import Measured
 from worldmodel.imagine.score.report_page import render
 from worldmodel.imagine.score.summary import summarise
-
-__all__ = ["ScoreConfig", "score"]
+from worldmodel.model import WorldModel
 
 
 def score(config: ScoreConfig) -> int:
@@ -34,6 +34,11 @@ def score(config: ScoreConfig) -> int:
     if config.out is not None:
         write(Path(config.out), found, measured)
     return 0
+
+
+def measure(model: WorldModel, config: ScoreConfig) -> dict[str, Any]:
+    """The scorecard as a JSON record; see `summarise` for what is in it."""
+    return summarise(measure_all(model, config), model.config, config)
 
 
 def write(out: Path, found: Mapping[str, Any], measured: Measured) -> None:

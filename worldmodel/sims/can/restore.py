@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from worldmodel.collect.demonstrate import SIMULATOR_STATE
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
-from worldmodel.schema import CONTROL_HZ
+from worldmodel.schema import CONTROL_HZ, SIMULATOR_STATE
+
+from .scene import load_scene
+from .tasks import TASKS
 
 
 def check_restorable(store: EpisodeStore, name: str) -> None:
     """Raises UserError, one line beginning with ``name``, for a store whose moments our simulator cannot be put at."""
-    from worldmodel.sims.can import TASKS  # here: only those who simulate may load a simulator
-    from worldmodel.sims.can.scene import load_scene
-
     if store.rate != CONTROL_HZ:
         raise UserError(f"{name}: recorded at {store.rate:g} Hz, the simulator runs at {CONTROL_HZ}; give data of that")
     if SIMULATOR_STATE not in store.keys:

@@ -1,4 +1,4 @@
-"""How alike two frames are: squared error over all pixels and over gripper and object alone, SSIM, LPIPS."""
+"""Image metrics: squared error over all pixels or those of a mask, PSNR, SSIM, LPIPS."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ ALEXNET = "alexnet-owt-7be5be79.pth"
 """The file in torch's cache that holds AlexNet's weights, which LPIPS compares features of."""
 
 
-def psnr(error: np.ndarray | float) -> np.ndarray:
-    """Decibels of mean squared errors in grey levels; infinite where there is no error."""
+CAP = 138.0
+"""Decibels at most where equal frames must give a number, as in plain JSON."""
+
+
+def psnr(error: np.ndarray | float, most: float = np.inf) -> np.ndarray:
+    """PSNR in decibels of mean squared errors in grey levels, at most ``most``; infinite where there is no error.
+
+    Errors are averaged first, over moments and cameras alike, which is why no images come in.
+    """
     with np.errstate(divide="ignore"):
-        return np.asarray(10 * np.log10(255.0**2 / np.asarray(error, np.float64)))
+        return np.asarray(np.minimum(10 * np.log10(255.0**2 / np.asarray(error, np.float64)), most))
 
 
 def squared(guess: Tensor, real: Tensor) -> np.ndarray:

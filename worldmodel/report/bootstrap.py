@@ -1,18 +1,17 @@
-"""Intervals by drawing episodes again, with replacement: windows of one episode are alike and do not count apart."""
+"""Intervals by resampling episodes with replacement: windows of one episode are alike and do not count apart."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 
-class Resampled:
-    """A fixed set of bootstrap draws, so that differences between figures are paired."""
+class ClusterBootstrap:
+    """A fixed set of bootstrap resamples of clusters (episodes), so that differences between figures are paired."""
 
     def __init__(self, episode: np.ndarray, resamples: int, seed: int) -> None:
-        """``episode`` (W,): which episode each window is of."""
+        """``episode`` (W,): the cluster of each window."""
         names, self.member = np.unique(episode, return_inverse=True)
         self.episodes = len(names)
         rng = np.random.default_rng(seed)
@@ -53,18 +52,3 @@ class Resampled:
 def _weighted_median(ranked: np.ndarray, weights: np.ndarray) -> float:
     total = np.cumsum(weights)
     return float(ranked[np.searchsorted(total, total[-1] / 2)]) if total[-1] else math.nan
-
-
-def plain(value: Any) -> Any:
-    """For JSON: five digits; NaN as null and infinities as text, which JSON has no numbers for."""
-    if isinstance(value, np.ndarray) and not value.ndim:
-        return plain(value.item())
-    if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(each) for each in value]
-    if isinstance(value, float | np.floating):
-        if math.isnan(value):
-            return None
-        return str(float(value)) if math.isinf(value) else float(f"{float(value):.5g}")
-    return value.item() if isinstance(value, np.generic) else value

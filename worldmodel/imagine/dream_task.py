@@ -1,4 +1,4 @@
-"""What dreams of one model and one task have in common: spaces, starts, a time limit, arrays in and out."""
+"""What all rollouts of one model in one task share: spaces, starts, a time limit, arrays in and out."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from worldmodel.schema import CONTROL_HZ, STATE, Arrays, image_key
 from worldmodel.tokens.task import index_of
 
 SECONDS = 15.0
-"""How long a dream of a task lasts that no env of ours has."""
+"""Time limit of a task that no env of ours has."""
 
 
 @dataclass(frozen=True)
-class DreamConfig:
-    """How one dreams. steps: sampling steps per frame. device: cpu or cuda.
+class WorldModelEnvConfig:
+    """How an env imagines. steps: sampling steps per frame. device: cpu or cuda.
 
-    starts: what dreams begin at, observations of one moment each, as a real env gives them or as a store's arrays hold
-    them at one step; None: what the real env of the task shows. seconds: until truncation; None: the task's own.
+    starts: what episodes begin at, observations of one moment each, as a real env gives them or as a store's arrays
+    hold them at one step; None: what the real env of the task shows. seconds: until truncation; None: the task's own.
     """
 
     steps: int = 2
@@ -36,13 +36,13 @@ class DreamConfig:
     device: str = "cpu"
 
 
-class Setting:
+class DreamTask:
     """A model's task as an env sees it. Where the task is one of ours, its spaces, limits and starts are the real ones.
 
     Raises ValueError for a task that the model does not know, CheckpointError (a ValueError) for no such checkpoint.
     """
 
-    def __init__(self, model: WorldModel | str | Path, task: str | None, config: DreamConfig) -> None:
+    def __init__(self, model: WorldModel | str | Path, task: str | None, config: WorldModelEnvConfig) -> None:
         found = model if isinstance(model, WorldModel) else checkpoint.load(model)
         self.model = found.eval().to(config.device).compute_in(fast_dtype(config.device))
         shape, self.config = self.model.config, config
@@ -84,7 +84,7 @@ class Setting:
         return box(-np.inf, np.inf, (shape.action_dim,), np.float32), gymnasium.spaces.Dict(spaces)
 
     def start(self, seed: int, options: dict[str, Any] | None) -> Arrays:
-        """The observation that a dream begins at: the one given, or one that follows from the seed alone.
+        """The observation that an episode begins at: the one given, or one that follows from the seed alone.
 
         options: ``observation``, or ``state`` of the real env's simulator. Raises ValueError where there is no start.
         """

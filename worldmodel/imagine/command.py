@@ -1,0 +1,122 @@
+"""The command ``imagine``: a checkpoint in one of its modes on recorded moments, measured and drawn beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldmodel import checkpoint
+from worldmodel.backbone import fast_dtype
+from worldmodel.config import UserError
+from worldmodel.data.clips import Clips
+from worldmodel.devices import use_threads
+from worldmodel.files import write_json
+from worldmodel.flow import STREAM
+from worldmodel.imagine import modes, rollout
+from worldmodel.imagine.config import ImagineConfig
+from worldmodel.imagine.film import AHEAD, show
+from worldmodel.imagine.inverse import read_along
+from worldmodel.imagine.picture import draw
+from worldmodel.imagine.rollout_quality import USUAL
+from worldmodel.imagine.windows import open_clips
+from worldmodel.model import Prediction, WorldModel
+from worldmodel.sims.can.restore import check_restorable
+from worldmodel.sims.can.visible import shows_can
+
+WITHIN = (
+    ("within", "imagined frames within the range of real ones"),
+    ("mean_within", "means over all dreams within it"),
+    ("usual_within", f"imagined frames within the middle {USUAL:.0%} of real ones"),
+)
+CAN = (
+    ("imagined", "the can is in view, in either camera: imagined moments"),
+    ("simulated", "under the same actions in the simulator"),
+    ("agree", "dream and simulator agree on that"),
+)
+"""What the shares of frames are of, by their names in the record."""
+
+
+def imagine(config: ImagineConfig) -> int:
+    """Predict, measure, draw. Raises UserError for a mode that the checkpoint never trained, or data that misfit."""
+    use_threads(config.threads)
+    check_trained(config.checkpoint, config.mode)
+    model = checkpoint.load(config.checkpoint)
+    model.compute_in(fast_dtype("cpu"))
+    clips = open_clips(model.config, config.data, config.holdout)
+    about: dict[str, Any] = {
+        "checkpoint": config.checkpoint,
+        "weights": str(checkpoint.card(config.checkpoint)["sha256"]),
+    }
+    about |= {"data": config.data, "mode": config.mode, "steps": config.steps, "seed": config.seed}
+    found, lines = (_rollouts if config.mode == STREAM else _moments)(model, clips, config)
+    write_json(Path(config.out) / f"{config.mode}.json", about | found)
+    print("\n".join(lines))
+    return 0
+
+
+def check_trained(name: str, mode: str) -> None:
+    """Raises UserError where a checkpoint's card says that it never trained a mode."""
+    trained = checkpoint.taught(name)
+    if trained is not None and mode not in trained:
+        able = ", ".join(trained)
+        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{mode}=0); it was for: {able}")
+
+
+def _moments(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], list[str]]:
+    """One of the five modes: the record, and lines for a person."""
+    chosen = np.sort(np.random.default_rng(config.seed).permutation(len(clips))[: config.windows])
+    at = np.tile(modes.moments(config.mode, model.config.horizon), (len(chosen), 1))
+    clip = clips.gather(chosen, at, done=config.mode == "inverse").map(torch.as_tensor)
+    noise = torch.Generator().manual_seed(config.seed)
+    if config.mode == "inverse":
+        predicted = Prediction(read_along(model, clips, chosen, noise))
+    else:
+        predicted = modes.predict(model, clip, config.mode, config.steps, noise)
+    found = modes.compare(clip, predicted, model.config.relative)
+    shown = np.sort(np.random.default_rng(config.seed).permutation(len(chosen))[: config.show])
+    path = _folder(config) / f"{config.mode}.png"
+    draw(clip, predicted, shown, path, model.config, config.mode)
+    return found, [*modes.lines(found), f"{path} shows {len(shown)} of {len(chosen)} moments"]
+
+
+def _rollouts(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], list[str]]:
+    """Frame by frame from recorded moments, under recorded actions: the record, and lines for a person."""
+    names = config.real.strip("[]").split(",") if config.real else []
+    references = [open_clips(model.config, name.strip()) for name in names] or [clips]
+    if config.simulate:
+        check_restorable(clips.stores[0], f"simulate=true, data={config.data}")
+    chosen = rollout.choose(clips, config)
+    parts = [
+        rollout.roll_out(
+            model, clips, chosen[first : first + rollout.BATCH], config, max(0, config.show - first), shows_can
+        )
+        for first in range(0, len(chosen), rollout.BATCH)
+    ]
+    found = rollout.measure(parts, references, config.frames, shows_can)
+    frames = np.concatenate([part.frames for part in parts])
+    above = np.concatenate([part.simulated for part in parts]) if config.simulate else None
+    written = show(clips, chosen[: len(frames)], frames, _folder(config), above)
+    lines = list(modes.lines({"frames": [row for row in found["frames"] if row["steps_ahead"] in AHEAD]}))
+    for camera, numbers in found["vitals"].items():
+        for key, what in WITHIN:
+            each = [f"{name} {_percent(number, key)}" for name, number in numbers.items()]
+            lines.append(f"{camera}: {what}: {', '.join(each)}")
+    lines += [f"{what} {_percent(found['can'], key)}" for key, what in CAN if key in (found["can"] or ())]
+    lines.append(f"{written[-1]} and films beside it show {len(frames)} of {found['dreams']} dreams")
+    return {"real": config.real or config.data} | found, lines
+
+
+def _folder(config: ImagineConfig) -> Path:
+    path = Path(config.out)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _percent(shares: dict[str, Any], key: str) -> str:
+    """``99.4 % (98.7 to 99.9)``: a share of frames, in brackets its interval over rollouts."""
+    pair = shares.get(f"{key}_interval")
+    span = f" ({' to '.join(f'{100 * end:.1f}' for end in pair)})" if pair else ""
+    return f"{100 * shares[key]:.1f} %{span}"

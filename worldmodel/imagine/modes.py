@@ -1,0 +1,136 @@
+"""The five modes on recorded moments: predictions, and how far they are from what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldmodel.data.clips import Clips
+from worldmodel.flow import MODES
+from worldmodel.imagine.image_metrics import CAP, psnr, squared
+from worldmodel.imagine.inverse import position_error, read_actions
+from worldmodel.model import Given, Prediction, Want, WorldModel
+from worldmodel.model.ahead import frames_ahead
+from worldmodel.schema import Clip
+
+BATCH, STRIDE = 16, 8
+"""Of `psnr_by_step`: moments in one forward pass; control steps between them."""
+
+
+def moments(mode: str, horizon: int) -> list[int]:
+    """Control steps after the observation whose frames take part: two where they share a sequence with wanted actions.
+
+    In the other modes frames are imagined in pairs, each pair on its own, so there may be more. Inverse mode reads
+    actions from a frame after every step.
+    """
+    if mode == "inverse":
+        return list(range(1, horizon + 1))
+    if MODES[mode].actions == "wanted":
+        return [max(1, horizon // 2), horizon]
+    return [max(1, round(horizon * part / 4)) for part in (1, 2, 3, 4)]
+
+
+@torch.no_grad()
+def predict(
+    model: WorldModel, clip: Clip, mode: str, steps: int, generator: torch.Generator | None = None
+) -> Prediction:
+    """A model's prediction in one mode about a clip's moments: frames ``clip.at``, under the executed actions."""
+    roles = MODES[mode]
+    if roles.frames == "given":
+        return Prediction(read_actions(model, clip, generator))
+    actions = clip.executed if roles.actions == "given" else None
+    given = Given(clip.images, clip.state, clip.task, actions, more=clip.more)
+    if roles.actions == "wanted":
+        at = clip.at if roles.frames == "wanted" else None
+        return model.predict(given, Want(actions=True, at=at), steps, generator=generator)
+    return Prediction(None, frames_ahead(model, given, clip.at, steps, generator))
+
+
+def compare(clip: Clip, found: Prediction, relative: int = 0) -> dict[str, Any]:
+    """Errors as a JSON record: PSNR by steps ahead beside copying the last frame, actions by dimension in own units.
+
+    "actions": median absolute error over moments and valid steps of their chunks, those alone that a given frame
+    follows; with the first ``relative`` dimensions targets of a position, also the median distance from it, of the
+    first step and of all. What no episode here reaches is left out.
+    """
+    record: dict[str, Any] = {"windows": len(clip.state)}
+    if found.frames is not None:
+        rows, there = [], clip.future_valid.numpy()
+        for n in np.flatnonzero(there.any(0)):
+            errors = [
+                squared(guess, clip.future[:, n])[there[:, n]].mean() for guess in (found.frames[:, n], clip.images)
+            ]
+            imagined, copied = psnr(np.array(errors), CAP).round(2).tolist()
+            rows.append({"steps_ahead": int(clip.at[0, n]), "imagined": imagined, "copied": copied})
+        record["frames"] = rows
+    if found.actions is not None:
+        each_step = clip.at.shape[1] == clip.valid.shape[1]
+        valid = clip.valid & clip.future_valid if each_step else clip.valid
+        if valid.any():
+            record["actions"] = _actions(found.actions.float(), clip.action, valid, relative)
+    return record
+
+
+def _actions(guess: torch.Tensor, real: torch.Tensor, valid: torch.Tensor, relative: int) -> dict[str, Any]:
+    wrong = (guess - real).abs()[valid]
+    record: dict[str, Any] = {"median_error": wrong.median(0).values.tolist(), "steps": int(valid.sum())}
+    if relative:
+        away = torch.as_tensor(position_error(guess.numpy(), real.numpy(), relative))
+        parts = {"first_step": away[:, 0][valid[:, 0]], "all": away[valid]}
+        record["position"] = {name: float(values.median()) for name, values in parts.items() if len(values)}
+    return record
+
+
+@torch.no_grad()
+def psnr_by_step(model: WorldModel, clips: Clips, episodes: int = 0, steps: int = 2) -> dict[str, Any]:
+    """PSNR at every control step of the chunk, of frames imagined under the executed actions and of copying the last.
+
+    Observations are `STRIDE` steps apart, in the first ``episodes`` (0: all), each with a whole chunk after it; squared
+    errors are averaged over them first. ``above_copy_at_every_step``: imagined frames beat the last one seen each time.
+    """
+    begins = np.unique(clips.begin)[: episodes or None]
+    whole = (clips.time + model.config.horizon < clips.end) & ((clips.time - clips.begin) % STRIDE == 0)
+    windows = np.flatnonzero(whole & np.isin(clips.begin, begins))
+    at, device = np.arange(1, model.config.horizon + 1), next(model.parameters()).device
+    noise, errors = torch.Generator().manual_seed(0), np.zeros((2, len(at), len(model.config.cameras)))
+    for first in range(0, len(windows), BATCH):
+        some = windows[first : first + BATCH]
+        clip = clips.gather(some, np.tile(at, (len(some), 1))).map(lambda array: torch.as_tensor(array).to(device))
+        imagined = predict(model, clip, "forward", steps, noise).frames
+        assert imagined is not None
+        errors += [squared(g.cpu(), clip.future.cpu()).sum(0) for g in (imagined, clip.images[:, None])]
+    by_camera = zip(model.config.cameras, np.moveaxis(errors / max(1, len(windows)), -1, 0), strict=True)
+    return {
+        **_curve(errors.mean(-1) / max(1, len(windows))),
+        "cameras": {camera: _curve(error) for camera, error in by_camera},
+        "moments": len(windows),
+        "episodes": len(begins),
+    }
+
+
+def _curve(errors: np.ndarray) -> dict[str, Any]:
+    """From squared errors (2, H) of imagined frames and of copies."""
+    both = psnr(errors, CAP)
+    rows = [
+        {"steps_ahead": step, "imagined": imagined, "copy_last_frame": copied}
+        for step, (imagined, copied) in enumerate(both.T.round(2).tolist(), 1)
+    ]
+    return {"psnr": rows, "above_copy_at_every_step": bool((both[0] > both[1]).all())}
+
+
+def lines(record: dict[str, Any]) -> Sequence[str]:
+    """The record for a person."""
+    told = [
+        f"frames {row['steps_ahead']:2} steps ahead: {row['imagined']:.1f} dB, copying the last: {row['copied']:.1f} dB"
+        for row in record.get("frames", ())
+    ]
+    if "actions" in record:
+        each = ", ".join(f"{value:.4f}" for value in record["actions"]["median_error"])
+        told.append(f"actions, median absolute error by dimension, in the data's units: {each}")
+        if away := record["actions"].get("position"):
+            parts = ", ".join(f"{value:.4f} ({name.replace('_', ' ')})" for name, value in away.items())
+            told.append(f"positions, median distance, in the data's units: {parts}")
+    return told

@@ -1,0 +1,143 @@
+"""Rollouts under recorded actions, begun at recorded moments, frame by frame, measured against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from rich.progress import track
+
+from worldmodel.data.clips import Clips
+from worldmodel.imagine.config import ImagineConfig
+from worldmodel.imagine.image_metrics import CAP, psnr, squared
+from worldmodel.imagine.rollout_quality import image_stats, object_persistence, within_range
+from worldmodel.imagine.simulated import simulate
+from worldmodel.model import WorldModel
+from worldmodel.model.stream import Stream
+from worldmodel.schema import ACTION, EXECUTED, image_key
+
+BATCH, READ = 16, 500
+"""Rollouts in one forward pass; recorded frames read at once."""
+
+type ShowsObject = Callable[[np.ndarray], np.ndarray]
+"""Whether frames uint8 (*b, C, H, W, 3) show the task's object, bool (*b)."""
+
+
+@dataclass(frozen=True)
+class RecordedActions:
+    """What leads B rollouts: steps of the store whose actions they are given, and after which a real frame follows.
+
+    Recorded actions are walked to the episode's end, then backwards and forwards again; what is imagined can be
+    compared with what was recorded only on the first way to the end.
+    """
+
+    begins: Int[np.ndarray, " B"]
+    steps: Int[np.ndarray, "B T"]
+    recorded: Bool[np.ndarray, "B T"]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """B rollouts of T steps. errors: squared, of imagined frames and of the first again, summed over rollouts.
+
+    ``shows``: whether the object is in view. frames: those of the first few. With a simulator beside them,
+    ``simulated`` are its frames of these, and ``really`` whether the object was in view there.
+    """
+
+    errors: Float[np.ndarray, "2 T"]
+    count: Int[np.ndarray, " T"]
+    stats: Float[np.ndarray, "B T C 3"]
+    shows: Bool[np.ndarray, "B T"]
+    frames: UInt8[np.ndarray, "S T C H W 3"]
+    simulated: UInt8[np.ndarray, "S T C H W 3"] | None = None
+    really: Bool[np.ndarray, "B T"] | None = None
+
+
+def choose(clips: Clips, config: ImagineConfig) -> Int[np.ndarray, " W"]:
+    """Random windows to begin at, each with something recorded after it. ValueError where there is none."""
+    able = np.flatnonzero(clips.time + 1 < clips.end)
+    if not len(able):
+        raise ValueError(f"{config.data}: no episode has two steps, so there is nothing to compare a rollout with")
+    return np.random.default_rng(config.seed).permutation(able)[: config.windows]
+
+
+def recorded_actions(clips: Clips, windows: Int[np.ndarray, " B"], frames: int) -> RecordedActions:
+    """The steps to take from each of these windows on, ``frames`` of them."""
+    time, begin, end = (values[windows][:, None] for values in (clips.time, clips.begin, clips.end))
+    ahead, last = np.arange(frames)[None], end - begin - 1
+    wave = (time - begin + ahead) % (2 * last)
+    return RecordedActions(time[:, 0], begin + np.minimum(wave, 2 * last - wave), time + ahead + 1 < end)
+
+
+def real_frames(clips: Clips, steps: Int[np.ndarray, " N"]) -> UInt8[np.ndarray, "N C H W 3"]:
+    """Recorded frames of all cameras."""
+    store = clips.stores[0]
+    each = [np.asarray(store.array(image_key(camera)).take(steps)) for camera in clips.spec.cameras]
+    return np.stack(each, axis=1)
+
+
+@torch.no_grad()
+def roll_out(
+    model: WorldModel, clips: Clips, windows: Int[np.ndarray, " B"], config: ImagineConfig, show: int, has: ShowsObject
+) -> Rollouts:
+    """Imagine from each of these windows on, all at once; keep the frames of the first ``show``.
+
+    The truth is what was recorded, as far as that goes; with ``config.simulate`` what the simulator does, to the end.
+    """
+    store, led = clips.stores[0], recorded_actions(clips, windows, config.frames)
+    key = EXECUTED if EXECUTED in store.keys else ACTION
+    actions = torch.as_tensor(np.asarray(store.array(key).take(led.steps), np.float32))
+    first, seen = clips.gather(windows).map(torch.as_tensor), torch.as_tensor(real_frames(clips, led.begins))
+    stream = Stream(model, len(windows), config.steps)
+    stream.begin(first.images, first.state, seeds=[config.seed + int(window) for window in windows])
+    truth = simulate(clips, led.begins, actions.numpy()) if config.simulate else None
+    known = led.recorded if truth is None else np.ones_like(led.recorded)
+    errors, stats, shows, shown = np.zeros((2, config.frames)), [], [], []
+    really, simulated = [], []
+    for t in track(range(config.frames), f"{len(windows)} rollouts", transient=True):
+        frames, there = stream.step(actions[:, t])[0], known[:, t]
+        if there.any():
+            after = next(truth) if truth else real_frames(clips, led.begins[there] + t + 1)
+            real = torch.as_tensor(after)
+            errors[:, t] = [squared(guess[there], real).mean(-1).sum() for guess in (frames, seen)]
+            if truth:
+                really.append(has(after))
+                simulated.append(after[:show].copy())
+        stats.append(image_stats(frames.numpy()))
+        shows.append(has(frames.numpy()))
+        shown.append(frames[:show].numpy())
+    each = (np.stack(values, axis=1) for values in (stats, shows, shown))
+    if truth is None:
+        return Rollouts(errors, known.sum(0), *each)
+    truth.close()
+    return Rollouts(errors, known.sum(0), *each, *(np.stack(values, axis=1) for values in (simulated, really)))
+
+
+def measure(parts: Sequence[Rollouts], references: Sequence[Clips], length: int, has: ShowsObject) -> dict[str, Any]:
+    """PSNR by steps ahead beside the first frame again, and the stats of frames beside those of ``references``' frames.
+
+    Under actions that are walked backwards the hand soon holds nothing, which demonstrations never show: what else can
+    be seen in the same place, recordings of other behaviour have. All of their frames count: the range of some hangs on
+    whether the odd one is among them.
+    """
+    errors, count = sum(part.errors for part in parts), np.asarray(sum(part.count for part in parts))
+    imagined, copied = psnr(errors / np.maximum(count, 1), CAP).round(2).tolist()
+    rows = [
+        {"steps_ahead": t + 1, "imagined": imagined[t], "copied": copied[t], "dreams": int(n)}
+        for t, n in enumerate(count)
+        if n
+    ]
+    some = [(clips, clips.time[n : n + READ]) for clips in references for n in range(0, len(clips.time), READ)]
+    recorded = (real_frames(*each) for each in track(some, "real frames", transient=True))
+    real, there = map(np.concatenate, zip(*((image_stats(f), has(f)) for f in recorded), strict=True))
+    stats, shows = np.concatenate([part.stats for part in parts]), np.concatenate([part.shows for part in parts])
+    really = [part.really for part in parts if part.really is not None]
+    persistence = None  # where most real frames do not show the object, as in other people's scenes, there is none
+    if there.mean() > 0.5:
+        persistence = object_persistence(shows, there, np.concatenate(really) if really else None)
+    about = {"dreams": len(stats), "length": length, "real_frames": len(real), "can": persistence, "frames": rows}
+    return about | {"vitals": within_range(stats, real, references[0].spec.cameras)}
