@@ -21,7 +21,7 @@ CAP = 138.0
 """Decibels at most where equal frames must give a number, as in plain JSON."""
 
 
-def psnr(error: np.ndarray | float, most: float = np.inf) -> np.ndarray:
+def psnr(error: np.ndarray | np.floating | float, most: float = np.inf) -> np.ndarray:
     """PSNR in decibels of mean squared errors in grey levels, at most ``most``; infinite where there is no error.
 
     Errors are averaged first, over moments and cameras alike, which is why no images come in.
