@@ -36,7 +36,9 @@ class EvaluateConfig:
     """Which checkpoint, on which starts, how, and where the report goes."""
 
     out: str = option("folder of the report; an interrupted evaluation is resumed")
-    checkpoint: str = option("shipped, the folder of a checkpoint, or lerobot:FOLDER for LeRobot's own", "shipped")
+    checkpoint: str = option(
+        "shipped, the folder of a checkpoint, lerobot:FOLDER for LeRobot's own, or python:FILE.py:NAME", "shipped"
+    )
     task: str = option(
         "lift_can, place_can, place_can_anywhere, gym:ID, metaworld:ID or robosuite:PickPlaceCan", "place_can"
     )

@@ -1,4 +1,4 @@
-"""Policies by name: a checkpoint of ours, or any policy that LeRobot loads, with what it must be shown."""
+"""Policies by name: a checkpoint of ours, any policy that LeRobot loads, or a Python file; and what each observes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.devices import choose_device
+from worldmodel.policies import python_policy
 from worldmodel.policies.model_policy import ModelPolicy
 from worldmodel.schema import LEROBOT, Policy
+
+PYTHON = "python:"
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,12 @@ class PolicyOptions:
 
 
 def load_policy(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
-    """The policy of a checkpoint (``shipped``, a model folder or a training run's) or of ``lerobot:FOLDER``.
+    """The policy of a checkpoint (``shipped``, a model or run folder), ``lerobot:FOLDER`` or ``python:FILE.py:NAME``.
 
     Raises UserError or CheckpointError, one line, where there is none, or it cannot do what is asked.
     """
+    if name.startswith(PYTHON):
+        return _from_python(name, task, options)
     return _from_lerobot(name, task, options) if name.startswith(LEROBOT) else _from_checkpoint(name, task, options)
 
 
@@ -96,3 +101,14 @@ def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
         raise UserError(f"execute={options.execute}: {name} gives {policy.horizon} actions at a time; use fewer")
     shown = (policy.cameras, policy.size, policy.device.type)
     return LoadedPolicy(policy, name, lerobot.sha256(folder), *shown, n_obs_steps=policy.looks)
+
+
+def _from_python(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
+    """Attributes ``cameras``, ``size``, ``history`` and ``n_obs_steps`` of the policy choose what it observes."""
+    policy, sha256 = python_policy.load(name.removeprefix(PYTHON), task)
+    if not 1 <= options.execute <= policy.horizon:
+        raise UserError(f"execute={options.execute}: {name} gives {policy.horizon} actions at a time; use fewer")
+    if options.steps is not None or options.instruction is not None:
+        raise UserError(f"{name}: a Python policy has neither steps= nor instruction=; leave them out")
+    chosen = {key: getattr(policy, key) for key in ("size", "history", "n_obs_steps") if hasattr(policy, key)}
+    return LoadedPolicy(policy, name, sha256, tuple(getattr(policy, "cameras", ())), **chosen)
