@@ -84,6 +84,7 @@ class Clip:
     future_valid: bool (B, F), False past the episode's end. All three are None where only actions are asked for.
     more, more_future: observed and later arrays of further modalities, by key (see the modality's own file).
     features: a frozen encoder's features of the future frames' patches, float (B, F, C, N, E), or None.
+    pixels, future_pixels: images and future as training changed them, in model units, float32 in [-1, 1], or None.
     """
 
     images: Any
@@ -98,6 +99,8 @@ class Clip:
     more: Mapping[str, Any] = field(default_factory=dict)
     more_future: Mapping[str, Any] = field(default_factory=dict)
     features: Any = None
+    pixels: Any = None
+    future_pixels: Any = None
 
     def map(self, change: Callable[[Any], Any]) -> Clip:
         """The same clip with every array changed, for example moved to a device."""

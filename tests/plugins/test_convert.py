@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,24 @@ def test_it_acts_the_same_in_lerobot(native: Path, theirs: Path) -> None:
     here = ModelPolicy(checkpoint.load(native), task="lift_can", seed=7).act(ours)
     np.testing.assert_array_equal(there, here)
     assert torch.equal(policy.model.actions.slot, policy.ema.actions.slot), "training goes on from the average"
+
+
+def test_a_folder_of_an_older_version_still_loads(theirs: Path, tmp_path: Path) -> None:
+    from lerobot.policies import get_policy_class
+
+    shutil.copytree(theirs, tmp_path / "old")
+    config = json.loads((tmp_path / "old/config.json").read_text())
+    del config["model"]["modalities"]
+    config["model"]["audio"] = None
+    config["objective"] |= {"frames_floor": 0.05, "temperature": 0.5, "audio": 0.2}
+    config["noise"]["audio"] = config["noise"]["frames"]
+    (tmp_path / "old/config.json").write_text(json.dumps(config))
+    old, new = (get_policy_class("worldmodel").from_pretrained(path) for path in (tmp_path / "old", theirs))
+    assert (old.config.model, old.config.objective, old.config.noise) == (
+        new.config.model,
+        new.config.objective,
+        new.config.noise,
+    )
 
 
 def test_weights_that_lerobot_changed_are_not_said_to_be_ours(theirs: Path, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_streams_learn_frames_as_they_are(config: TrainConfig) -> None:
     """Under a colour that changes from clip to clip any colour is right, and a long dream would drift through them."""
     run = prepare(config)
     for mode, clip, _ in map(run.batches.draw, range(12)):
-        bytes_again = (clip.images + 1) * 127.5
+        bytes_again = (clip.pixels + 1) * 127.5
         whole = (bytes_again - bytes_again.round()).abs().max() < 1e-3
         assert whole == (mode == "stream")
 

@@ -209,10 +209,10 @@ def test_one_augmentation_for_all_frames_of_a_clip() -> None:
     clip = small_clip(batch=3)
     same = replace(clip, future=clip.images[:, None].repeat(1, 2, 1, 1, 1, 1))
     out = augment(same, AugmentConfig(shift=3), torch.Generator().manual_seed(0))
-    assert out.images.dtype == torch.float32 and out.images.abs().max() <= 1
-    assert torch.equal(out.future[:, 0], out.images) and torch.equal(out.future[:, 1], out.images)
+    assert out.pixels.dtype == torch.float32 and out.pixels.abs().max() <= 1
+    assert torch.equal(out.future_pixels[:, 0], out.pixels) and torch.equal(out.future_pixels[:, 1], out.pixels)
     plain = augment(same, AugmentConfig(0, 0, 0, 0), torch.Generator().manual_seed(0))
-    torch.testing.assert_close(plain.images, clip.images.float() / 127.5 - 1)
+    torch.testing.assert_close(plain.pixels, clip.images.float() / 127.5 - 1)
 
 
 def test_the_schedule_warms_up_rests_and_decays() -> None:

@@ -43,7 +43,7 @@ class ModelConfig:
     tasks: tuple[str, ...] = ("place_can", "lift_can")
     sampler: str = "flow"
     prefix: int = 0
-    modalities: dict[str, Any] = field(default_factory=dict)
+    modalities: dict[str, Any] = field(default_factory=dict, hash=False)
     words: tuple[str, ...] = ()
     window: int = 0
     warp: bool = False

@@ -84,8 +84,7 @@ class WorldModel(nn.Module):
 
         ``later``: patches of the frames ``given.at``, which are read with it where they are given (inverse dynamics).
         """
-        images = given.images if given.images.is_floating_point() else self.frames.encode(given.images)
-        last = self.frames.patches(images[:, None])
+        last = self.frames.patches(self.frames.seen(given)[:, None])
         device = last.device
         draw = clean_draw(last) if noise is None else noise
         streams = []

@@ -49,7 +49,8 @@ class NoiseConfig:
 class ObjectiveConfig:
     """Which losses, and how much of each.
 
-    kind: the arm: flow, dual, sra, self_flow, separated, dispersive, repa, frame, regression or mip.
+    kind: the arm: flow, dual, sra, self_flow, separated or mip, which have rows in eval/reports; or dispersive, repa,
+    frame or regression, which are experimental: tested, but without a row.
     frames, actions, body: weights of the modalities' means; further modalities have theirs among their own options.
     plain: weight of the mean absolute error of a stream's frames beside the squared one (see `stream_loss`).
     carried: weight of that of the warped last frame alone, before anything is painted over it.

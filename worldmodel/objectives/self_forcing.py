@@ -89,8 +89,7 @@ def foresee_each(
 
 def lay_out(model: WorldModel, clip: Clip) -> tuple[Moments, Tensor, Tensor]:
     """A clip's moments but the last, all of them real; and patches (B, T, M, P) and states of those after each."""
-    pixels = torch.cat([clip.images[:, None], clip.future], dim=1)
-    pixels = pixels if pixels.is_floating_point() else model.frames.encode(pixels)
+    pixels = torch.cat([model.frames.seen(clip)[:, None], model.frames.later(clip)], dim=1)
     times = pixels.shape[1] - 1
     patches = model.frames.patches(pixels).unflatten(1, (times + 1, -1))
     state = torch.cat([clip.state[:, None], clip.more_future[STATE]], dim=1)

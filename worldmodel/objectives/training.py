@@ -49,7 +49,7 @@ def loss(
 
 def without_absent(clip: Clip, mode: str) -> Clip:
     """The clip without its later frames where the mode leaves frames out: nothing of them may leak."""
-    return replace(clip, future=None, at=None) if MODES[mode].frames == "absent" else clip
+    return replace(clip, future=None, future_pixels=None, at=None) if MODES[mode].frames == "absent" else clip
 
 
 def later(model: WorldModel, clip: Clip, noise: dict[str, NoiseDraw]) -> Tensor | None:
@@ -84,7 +84,7 @@ def training_loss(
 
     ``noise`` holds a draw for every modality that takes part, and for the observed frames (``observed``) where they are
     noised; in policy mode its batch may be a multiple of the clip's: several noise samples per observation.
-    ``clip.images`` and ``clip.future`` are bytes or, after augmentation, floats in model units. ``teacher`` is the
+    ``teacher`` is the
     moving average of the model; arms with one need it.
     """
     clip = without_absent(clip, mode)

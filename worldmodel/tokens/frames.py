@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -65,6 +65,15 @@ class Frames(nn.Module):
         """Model units to bytes, rounded and clamped; the inverse of ``encode``."""
         return ((values.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
+    def seen(self, given: Any) -> Float[Tensor, "B C H W 3"]:
+        """What is observed, in model units: as training changed it, or as it was recorded."""
+        changed = getattr(given, "pixels", None)
+        return self.encode(given.images) if changed is None else changed
+
+    def later(self, clip: Clip) -> Float[Tensor, "B F C H W 3"]:
+        """A clip's later frames in model units, likewise."""
+        return self.encode(clip.future) if clip.future_pixels is None else clip.future_pixels
+
     def patches(self, values: Float[Tensor, "B F C H W 3"]) -> Float[Tensor, "B N P"]:
         """Cut frames into patches; N = F * C * rows * columns, P = patch * patch * 3."""
         p = self.patch
@@ -82,7 +91,7 @@ class Frames(nn.Module):
 
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B N P"]:
         """Patches of the frames that were really seen."""
-        return self.patches(clip.future if clip.future.is_floating_point() else self.encode(clip.future))
+        return self.patches(self.later(clip))
 
     def valid(self, clip: Clip) -> Bool[Tensor, "B N"]:
         """Frames before the episode's end."""

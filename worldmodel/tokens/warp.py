@@ -1,4 +1,7 @@
-"""What moves is carried along: each pixel of the next frame may be fetched from elsewhere in the last one."""
+"""What moves is carried along: each pixel of the next frame may be fetched from elsewhere in the last one.
+
+Experimental: models trained with it lost small things that move, and the shipped one has none.
+"""
 
 from __future__ import annotations
 

@@ -12,18 +12,18 @@ from worldmodel.train.config import AugmentConfig
 
 
 def augment(clip: Clip, config: AugmentConfig, generator: torch.Generator) -> Clip:
-    """Shift and recolour a clip's frames; returns them as floats in [-1, 1], the model's own units."""
+    """Shift and recolour a clip's frames; what comes out is its ``pixels`` and ``future_pixels``, in model units."""
     batch, device = len(clip.images), clip.images.device
     shift = torch.randint(-config.shift, config.shift + 1, (batch, 2), generator=generator).to(device)
     gain = 1 + config.gain * (2 * torch.rand(batch, 3, generator=generator) - 1)
     gain = gain * (1 + config.brightness * (2 * torch.rand(batch, 1, generator=generator) - 1))
     offset = config.offset * (2 * torch.rand(batch, 3, generator=generator) - 1)
     gain, offset = gain.to(device), offset.to(device)
-    images = _recolour(_shifted(clip.images, shift), gain, offset)
+    pixels = _recolour(_shifted(clip.images, shift), gain, offset)
     if clip.future is None:
-        return replace(clip, images=images)
+        return replace(clip, pixels=pixels)
     future = _shifted(clip.future.flatten(1, 2), shift).unflatten(1, clip.future.shape[1:3])
-    return replace(clip, images=images, future=_recolour(future, gain, offset))
+    return replace(clip, pixels=pixels, future_pixels=_recolour(future, gain, offset))
 
 
 def _shifted(frames: Tensor, shift: Tensor) -> Tensor:

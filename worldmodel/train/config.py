@@ -96,7 +96,7 @@ class TrainConfig(OldTrainKeys):
     inputs: str = option("pixels, or state for a control that reads the simulator's own state", "pixels")
     patch: int = option("side of a patch in pixels, 8 or 16", 16)
     size: int = option("side of the frames; others are cropped to their middle square and resized; 0 as recorded", 0)
-    modalities: dict[str, Any] = field(default_factory=dict, metadata={"help": MODALITIES})
+    modalities: dict[str, Any] = field(default_factory=dict, hash=False, metadata={"help": MODALITIES})
     language: bool = option("read the instruction as a sentence (envs/instructions.yaml), not as a number", False)
     warp: bool = option("imagine frames by warping the last one to where things move, and painting over that", False)
     future: int = option("future frames per clip in the modes that have them", 2)

@@ -13,7 +13,7 @@ from worldmodel.schema import Clip
 def draw_batch(clip: Clip, path: Path, cameras: tuple[str, ...], rows: int = 6) -> None:
     """Observed frames, future frames where there are some, and the action chunk of the first clips of a batch.
 
-    ``clip`` is augmented: its frames are floats in [-1, 1]. The chunk is plotted in physical units; steps that the loss
+    ``clip`` is augmented. The chunk is plotted in physical units; steps that the loss
     leaves out are hollow.
     """
     rows = min(rows, len(clip.state))
@@ -21,7 +21,7 @@ def draw_batch(clip: Clip, path: Path, cameras: tuple[str, ...], rows: int = 6) 
     columns = len(cameras) * (1 + moments) + 2
     figure, axes = panels(rows, columns, (1.5 * columns, 1.55 * rows))
     for row in range(rows):
-        frames = [clip.images[row]] + [clip.future[row, f] for f in range(moments)]
+        frames = [clip.pixels[row]] + [clip.future_pixels[row, f] for f in range(moments)]
         titles = ["observed"] + [f"+{int(clip.at[row, f])}" for f in range(moments)]
 
         shown = list(zip(frames, titles, strict=True))

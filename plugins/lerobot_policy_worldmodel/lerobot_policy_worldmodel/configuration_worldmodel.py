@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
+import draccus
+from draccus.parsers.decoding import decode_dataclass
 from lerobot.configs import NormalizationMode
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_policy_worldmodel.optim import WorldModelOptimizerConfig, WorldModelSchedulerConfig
+from worldmodel import legacy
 from worldmodel.model import ModelConfig
 from worldmodel.objectives import NoiseConfig, ObjectiveConfig, StreamConfig
 from worldmodel.schema import ACTION, STATE
 from worldmodel.train.config import AugmentConfig, ModesConfig, OptimiserConfig, TrainConfig
+
+
+def _read(name: str, kind: type, values: Mapping[str, Any], path: Sequence[str] = ()) -> Any:
+    """One section of a ``config.json``, of this or an older version."""
+    return decode_dataclass(kind, legacy.section(name, values), path)
+
+
+draccus.decode.register(ModelConfig, partial(_read, "model", ModelConfig))
+draccus.decode.register(ObjectiveConfig, partial(_read, "objective", ObjectiveConfig))
+draccus.decode.register(NoiseConfig, partial(_read, "noise", NoiseConfig))
 
 
 @PreTrainedConfig.register_subclass("worldmodel")
