@@ -22,7 +22,6 @@ from worldmodel.tokens.stream import join
 from worldmodel.tokens.task import SENTENCE
 
 if TYPE_CHECKING:
-    from worldmodel.tokens.body import Body
     from worldmodel.tokens.signal import Signal
 
 
@@ -44,7 +43,11 @@ class WorldModel(nn.Module):
         self.backbone = Backbone(config.backbone)
         for name, options in config.modalities.items():
             self.add_module(name, listed.config_of(name, options).build(config.horizon, width, config.rate))
-        self.body = _body(config) if config.window else None
+        self.body: Body | None = None
+        if config.window:
+            from worldmodel.tokens.body import Body  # here, as below: few models have it
+
+            self.body = Body(config.state_dim, width)
         # Last, so that models with and without them start from the same weights
         self.projector = (
             nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) if projector else None
@@ -258,16 +261,9 @@ def _instruction(config: ModelConfig) -> Any:
     """What says what is to be done: the words of a sentence, or the number of a task."""
     if not config.words:
         return Instruction(config.tasks, config.backbone.width)
-    from worldmodel.tokens.language import Language  # here, as below: few models have it
+    from worldmodel.tokens.language import Language
 
     return Language(config.words, len(config.tasks), config.backbone.width)
-
-
-def _body(config: ModelConfig) -> Body:
-    """The robot's next state, which streams want."""
-    from worldmodel.tokens.body import Body
-
-    return Body(config.state_dim, config.backbone.width)
 
 
 def _mlp(width: int, hidden: int, out: int) -> nn.Module:

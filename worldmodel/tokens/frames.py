@@ -66,7 +66,7 @@ class Frames(nn.Module):
         return ((values.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
     def seen(self, given: Any) -> Float[Tensor, "B C H W 3"]:
-        """What is observed, in model units: as training changed it, or as it was recorded."""
+        """Observed frames in model units: as training changed them, or as they were recorded."""
         changed = getattr(given, "pixels", None)
         return self.encode(given.images) if changed is None else changed
 

@@ -64,28 +64,21 @@ class Modality(Protocol):
 
     def fit(self, clip: Clip) -> None:
         """Set the ranges from a sample of recordings (see `worldmodel.data.clips.Clips.sample`)."""
-        ...
 
     def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
         """(B, N, d) of the values for a batch that asks for frames at ``moments`` times."""
-        ...
 
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B N d"]:
         """What really followed the observation, as it is to be predicted (``wanted``) or as it is given."""
-        ...
 
     def valid(self, clip: Clip) -> Bool[Tensor, "B N"]:
         """Which tokens have a truth: False past the episode's end."""
-        ...
 
     def tokens(self, values: Float[Tensor, "B N d"]) -> Float[Tensor, "B N D"]:
         """Embed (noisy) values."""
-        ...
 
     def when(self, at: Int[Tensor, "B F"] | None, rate: float, device: torch.device) -> Float[Tensor, "... N 3"]:
         """Places of the tokens; frames are asked for ``at`` these control steps, each 1 / ``rate`` seconds long."""
-        ...
 
     def read(self, features: Float[Tensor, "B N D"], last: Float[Tensor, "B M P"]) -> Float[Tensor, "B N d"]:
         """The clean values that features predict; ``last`` are the observed frames' patches."""
-        ...
