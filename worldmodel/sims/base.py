@@ -130,6 +130,7 @@ class Simulator:
     """One simulator of one task. A subclass is made with a `SimulatorSpec` and sets ``info``.
 
     ``success``: whether the task is solved now; ``over``: whether the env ended the episode, by its time limit say.
+    ``env``: what it wraps, if anything; that is asked for the fingerprint and closed.
     """
 
     starts: ClassVar[str] = STATE
@@ -146,6 +147,7 @@ class Simulator:
     """What of the fingerprint belongs to frozen starts."""
 
     info: EnvInfo
+    env: Any = None
     success: bool = False
     over: bool = False
 
@@ -177,7 +179,7 @@ class Simulator:
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for results to be comparable: "scene_sha256", "cameras", "size", "mujoco" and versions."""
-        raise NotImplementedError
+        return dict(self.env.fingerprint())
 
     @property
     def solved(self) -> bool:
@@ -206,3 +208,5 @@ class Simulator:
 
     def close(self) -> None:
         """Free what it holds; safe to call twice."""
+        if self.env is not None:
+            self.env.close()

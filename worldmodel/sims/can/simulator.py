@@ -88,10 +88,6 @@ class CanSimulator(Simulator):
         pictures = {image_key(name): self.env.draw(name) for name in self.info.cameras} if draw else {}
         return {**pictures, **self._seen}
 
-    def fingerprint(self) -> dict[str, Any]:
-        """The env's own, with the backend that really drew."""
-        return self.env.fingerprint()
-
     @property
     def solved(self) -> bool:
         """Whether the condition holds already: success wants it held for some steps."""
@@ -108,10 +104,6 @@ class CanSimulator(Simulator):
     def stats(self) -> dict[str, Any]:
         """What became of the can."""
         return self._stats.summary()
-
-    def close(self) -> None:
-        """Frees the renderer."""
-        self.env.close()
 
 
 def _cameras(spec: SimulatorSpec) -> tuple[str, ...]:

@@ -66,6 +66,7 @@ class GymSimulator(Simulator):
     def reset(self, start: InitialState) -> None:
         """The start of a seed. ValueError where it is not the one that was frozen."""
         self._seen, _ = self.env.reset(seed=start.seed)
+        self.success, self.over = self.env.success, self.env.over
         if not len(start.state):
             return
         now = self.env.start_digest()
@@ -79,6 +80,7 @@ class GymSimulator(Simulator):
     def step(self, action: np.ndarray, draw: bool = False) -> None:
         """One control step; ValueError for an action that is none."""
         self.env.advance(action)
+        self.success, self.over = self.env.success, self.env.over
         self._seen = None
 
     def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
@@ -87,20 +89,6 @@ class GymSimulator(Simulator):
             return self.env.numbers()
         self._seen = self.env.observe() if self._seen is None else self._seen
         return dict(self._seen)
-
-    def fingerprint(self) -> dict[str, Any]:
-        """The env's own."""
-        return self.env.fingerprint()
-
-    @property
-    def success(self) -> bool:  # type: ignore[override]  # read from the env
-        """Whether the rule for success holds."""
-        return self.env.success
-
-    @property
-    def over(self) -> bool:  # type: ignore[override]
-        """Whether the env ended the episode, or its time limit did."""
-        return self.env.over
 
     def start_state(self) -> np.ndarray:
         """Two SHA-256, byte by byte, of the numbers and of the pictures that the episode begins with, float64 (64,)."""
@@ -114,7 +102,3 @@ class GymSimulator(Simulator):
         """Rewards, and whether the first pictures were those that were frozen."""
         rewards = {"return": round(self.env.total, 4), "best_reward": round(self.env.best, 4)}
         return {**rewards, "same_pictures": self._same_pictures}
-
-    def close(self) -> None:
-        """Ends the env."""
-        self.env.close()

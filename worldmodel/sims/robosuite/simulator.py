@@ -58,11 +58,13 @@ class RobosuiteSimulator(Simulator):
             self._seen, _ = self.env.reset(options={"state": start.state})
         else:
             self._seen, _ = self.env.reset(seed=start.seed)
+        self.success, self.over = self.env.success, self.env.over
         self._stats = ObjectStats(*self._places()) if self.task in EXPERTS else None
 
     def step(self, action: np.ndarray, draw: bool = False) -> None:
         """One control step; ValueError for an action that is none."""
         self.env.advance(action, draw=draw)
+        self.success, self.over = self.env.success, self.env.over
         self._seen = None
         if self._stats is not None:
             self._stats.update(*self._places())
@@ -71,20 +73,6 @@ class RobosuiteSimulator(Simulator):
         """Drawn now, unless the last step was."""
         self._seen = self.env.observe() if self._seen is None else self._seen
         return dict(self._seen)
-
-    def fingerprint(self) -> dict[str, Any]:
-        """The env's own."""
-        return self.env.fingerprint()
-
-    @property
-    def success(self) -> bool:  # type: ignore[override]  # read from the env
-        """robosuite's own test."""
-        return self.env.success
-
-    @property
-    def over(self) -> bool:  # type: ignore[override]
-        """Whether the time limit ended the episode."""
-        return self.env.over
 
     def get_state(self) -> np.ndarray:
         """Everything that decides the future, float64 (S,)."""
@@ -97,10 +85,6 @@ class RobosuiteSimulator(Simulator):
     def stats(self) -> dict[str, Any]:
         """What became of the can, where the task is about one."""
         return self._stats.summary() if self._stats is not None else {}
-
-    def close(self) -> None:
-        """Ends the simulator."""
-        self.env.close()
 
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
         """Where the hand and the can are, metres."""
