@@ -6,32 +6,32 @@
 from typing import Any
 
 from worldmodel import cli
-from worldmodel.settings import Key, describe
+from worldmodel.settings import Option, describe
 
 
 def reference() -> str:
     """Every command with what it does, its examples and a table of its options, defaults being those in force."""
-    rows = "\n".join(f"| [`worldmodel {c.name}`](#{_anchor(c.name)}) | {c.does} |" for c in cli.VERBS)
-    return "\n\n".join([f"| command | what it does |\n| --- | --- |\n{rows}", *map(section, cli.VERBS)])
+    rows = "\n".join(f"| [`worldmodel {c.name}`](#{_anchor(c.name)}) | {c.does} |" for c in cli.COMMANDS)
+    return "\n\n".join([f"| command | what it does |\n| --- | --- |\n{rows}", *map(section, cli.COMMANDS)])
 
 
 def section(command: Any) -> str:
-    """One command of `worldmodel.cli.VERBS` as a section of its own."""
+    """One command of `worldmodel.cli.COMMANDS` as a section of its own."""
     schema = cli.schema_of(command)
-    keys, groups = describe(command.name.replace(" ", "_"), schema)
+    options, groups = describe(command.name.replace(" ", "_"), schema)
     parts = [f"## worldmodel {command.name} {{ #{_anchor(command.name)} }}", command.does]
     if command.bare:
         parts.append(f"A word without `=` sets `{command.bare}`.")
     parts.append("```\n" + "\n".join(command.examples) + "\n```")
     parts += [f"`{name}=` takes one of {_listed(choices)}." for name, choices in groups.items()]
-    rows = "\n".join(map(_row, keys))
+    rows = "\n".join(map(_row, options))
     return "\n\n".join([*parts, f"| option | default | type | meaning |\n| --- | --- | --- | --- |\n{rows}"])
 
 
-def _row(key: Key) -> str:
-    value = "required" if key.value == "???" else f"`{_spelled(key.value)}`"
-    meaning = key.help.replace("``", "`").replace("|", "\\|")
-    return f"| `{key.name}` | {value} | `{key.type}` | {meaning} |"
+def _row(option: Option) -> str:
+    value = "required" if option.value == "???" else f"`{_spelled(option.value)}`"
+    meaning = option.help.replace("``", "`").replace("|", "\\|")
+    return f"| `{option.name}` | {value} | `{option.type}` | {meaning} |"
 
 
 def _spelled(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The command line: verbs are found, explained and run; mistakes are one line on stderr with a code."""
+"""The command line: commands are found, explained and run; mistakes are one line on stderr with a code."""
 
 from __future__ import annotations
 
@@ -35,35 +35,35 @@ def toy(config: ToyConfig) -> int:
 
 
 @pytest.fixture
-def verb(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A verb `toy` whose module exists only here."""
-    module = types.ModuleType("toy_verb")
+def command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command `toy` whose module exists only here."""
+    module = types.ModuleType("toy_command")
     module.__dict__.update(ToyConfig=ToyConfig, toy=toy, quiet=print)
-    monkeypatch.setitem(sys.modules, "toy_verb", module)
-    toys = [cli.Verb(name, "toy_verb", call, "ToyConfig", "Plays.", (), "store") for name, call in TOYS.items()]
-    monkeypatch.setattr(cli, "VERBS", (*cli.VERBS, *toys))
+    monkeypatch.setitem(sys.modules, "toy_command", module)
+    toys = [cli.Command(name, "toy_command", call, "ToyConfig", "Plays.", (), "store") for name, call in TOYS.items()]
+    monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, *toys))
 
 
 TOYS = {"toy": "toy", "toy quiet": "quiet"}
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
-def test_the_overview_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_overview_names_every_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words) == 0
     shown = capsys.readouterr().out
-    assert all(f"  {verb.name}" in shown and verb.does in shown for verb in cli.VERBS)
+    assert all(f"  {command.name}" in shown and command.does in shown for command in cli.COMMANDS)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["evalute"], "evalute: no such verb; did you mean 'evaluate'?"),
+        (["evalute"], "evalute: no such command; did you mean 'evaluate'?"),
         (["data", "verfy", "x"], "did you mean 'data verify'?"),
-        (["doctor", "jsn=true"], "`doctor` has no key 'jsn'; did you mean 'json'?"),
+        (["doctor", "jsn=true"], "`doctor` has no option 'jsn'; did you mean 'json'?"),
         (["doctor", "json=perhaps"], "json=perhaps: expected bool"),
         (["doctor", "timeout=0"], "timeout=0.0: expected seconds above 0"),
-        (["doctor", "--json"], "options are written key=value"),
-        (["doctor", "json"], "options are written key=value"),
+        (["doctor", "--json"], "options are written name=value"),
+        (["doctor", "json"], "options are written name=value"),
         (["--jsn"], "no such option"),
     ],
 )
@@ -73,8 +73,8 @@ def test_bad_input_is_one_line_and_code_2(words: list[str], message: str, capsys
     assert out == "" and message in err and err.count("\n") == 1
 
 
-@pytest.mark.usefixtures("verb")
-def test_errors_of_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("command")
+def test_errors_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     for count, code, message in ((0, 130, "interrupted"), (1, 2, "one line"), (2, 2, "No space left on device")):
         assert cli.main(["toy", f"count={count}"]) == code
         err = capsys.readouterr().err
@@ -83,13 +83,13 @@ def test_errors_of_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["toy", "count=4"])
 
 
-@pytest.mark.usefixtures("verb")
-def test_a_bare_word_fills_its_key_and_two_word_verbs_win(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("command")
+def test_a_bare_word_fills_its_key_and_two_word_commands_win(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["toy", "quiet", "some/where", "count=1"]) == 0
     assert "store='some/where'" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("verb")
+@pytest.mark.usefixtures("command")
 def test_old_names_of_commands_keep_working(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,15 +110,15 @@ def test_help_comes_before_anything_heavy_is_imported() -> None:
     assert time.perf_counter() - start < 5  # 0.05 s on an idle machine
 
 
-@pytest.mark.parametrize("verb", cli.VERBS, ids=lambda verb: verb.name)
-def test_every_verb_is_there_and_explains_itself(verb: cli.Verb) -> None:
-    module = importlib.import_module(verb.module)
-    schema: Any = cli.schema_of(verb)
-    assert callable(getattr(module, verb.call))
-    keys, _ = describe(verb.name.replace(" ", "_"), schema)
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+def test_every_command_is_there_and_explains_itself(command: cli.Command) -> None:
+    module = importlib.import_module(command.module)
+    schema: Any = cli.schema_of(command)
+    assert callable(getattr(module, command.call))
+    keys, _ = describe(command.name.replace(" ", "_"), schema)
     assert not [key.name for key in keys if not key.help], "keys without a meaning"
-    text = cli.explain(verb, schema, [])
-    assert verb.does in text and all(f"  {key.name}=" in text for key in keys) and verb.examples[0] in text
+    text = cli.explain(command, schema, [])
+    assert command.does in text and all(f"  {key.name}=" in text for key in keys) and command.examples[0] in text
 
 
 def test_commands_of_research_need_a_checkout(
@@ -130,6 +130,6 @@ def test_commands_of_research_need_a_checkout(
     assert "study selfflow: belongs to the folder research/ of a checkout" in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("example", [line for verb in cli.VERBS for line in verb.examples])
+@pytest.mark.parametrize("example", [line for command in cli.COMMANDS for line in command.examples])
 def test_examples_are_valid_command_lines(example: str) -> None:
     assert cli.main([*shlex.split(example)[1:], "--help"]) == 0

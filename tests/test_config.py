@@ -105,9 +105,9 @@ def test_text_is_taken_as_it_stands(text: str) -> None:
         ("fast=perhaps", "fast=perhaps: expected bool"),
         ("net.kind=fance", "net.kind=fance: expected plain|fancy; did you mean 'fancy'?"),
         ("times=3", "expected tuple[int, ...]"),
-        ("steps", "options are written key=value"),
-        ("--steps=1", "options are written key=value"),
-        ("+steps=1", "options are written key=value"),
+        ("steps", "options are written name=value"),
+        ("--steps=1", "options are written name=value"),
+        ("+steps=1", "options are written name=value"),
     ],
 )
 def test_mistakes_take_one_line(override: str, message: str) -> None:
@@ -177,7 +177,7 @@ def test_old_names_keep_working_and_give_the_new_one(
     ]
     load("run", RunConfig, ["data=x", "updates=8"])
     assert capsys.readouterr().err == "", "said once"
-    with pytest.raises(UserError, match="`other` has no key 'updates'"):
+    with pytest.raises(UserError, match="`other` has no option 'updates'"):
         load("other", NetConfig, ["updates=7"])
 
 

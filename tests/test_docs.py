@@ -70,26 +70,26 @@ def test_commands_are_valid(command: str) -> None:
     if program == "make":
         assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE), f"no target {words[0]}"
     else:
-        verb, rest = cli.find_verb([word for word in words if not word.startswith(("-", "$"))])
-        overrides = [f"{verb.bare}={word}" if "=" not in word else word for word in rest]
-        describe(verb.name.replace(" ", "_"), cli.schema_of(verb), overrides)
+        command, rest = cli.find_command([word for word in words if not word.startswith(("-", "$"))])
+        overrides = [f"{command.bare}={word}" if "=" not in word else word for word in rest]
+        describe(command.name.replace(" ", "_"), cli.schema_of(command), overrides)
 
 
 def test_the_command_reference_has_every_command_and_every_option() -> None:
     sections = reference().split("\n## ")[1:]
     assert "<!-- commands -->" in (ROOT / "docs" / "reference" / "commands.md").read_text()
-    assert len(sections) == len(cli.VERBS)
-    for verb, section in zip(cli.VERBS, sections, strict=True):
-        assert section.startswith(f"worldmodel {verb.name} ")
-        keys, groups = describe(verb.name.replace(" ", "_"), cli.schema_of(verb))
+    assert len(sections) == len(cli.COMMANDS)
+    for command, section in zip(cli.COMMANDS, sections, strict=True):
+        assert section.startswith(f"worldmodel {command.name} ")
+        keys, groups = describe(command.name.replace(" ", "_"), cli.schema_of(command))
         for name in [*(key.name for key in keys), *(f"{group}=" for group in groups)]:
-            assert f"`{name}`" in section, f"{verb.name}: {name}"
+            assert f"`{name}`" in section, f"{command.name}: {name}"
 
 
 def test_every_command_is_used_in_the_documentation() -> None:
     used = "\n".join(piece for path in DOCUMENTS for piece in code(path))
-    for verb in cli.VERBS:
-        assert f"worldmodel {verb.name}" in used, verb.name
+    for command in cli.COMMANDS:
+        assert f"worldmodel {command.name}" in used, command.name
 
 
 def test_the_readme_is_short_and_begins_with_the_two_commands() -> None:

@@ -1,4 +1,4 @@
-"""The console command: ``worldmodel VERB key=value ...``. Verbs import their modules only when they are asked for."""
+"""The console command: ``worldmodel COMMAND option=value ...``. A command's module is imported only when it runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 @dataclass(frozen=True)
-class Verb:
-    """One verb: ``module`` holds the function ``call``, which takes the frozen dataclass ``schema``.
+class Command:
+    """One command: ``module`` holds the function ``call``, which takes the frozen dataclass ``schema``.
 
     ``schema`` is a name in ``module``, or "module:name" of a file that loads neither torch nor a simulator.
     """
@@ -30,104 +30,104 @@ class Verb:
     schema: str
     does: str
     examples: tuple[str, ...] = ()
-    bare: str = ""  # the key that a bare argument (one without '=') fills
+    bare: str = ""  # the option that an argument without '=' sets
 
 
-VERBS = (
-    Verb(
+COMMANDS = (
+    Command(
         "demo", "worldmodel.demo", "demo", "DemoConfig",
         "Roll a checkpoint out closed loop and write a page with its videos and what it imagined.",
         ("worldmodel demo", "worldmodel demo task=lift_can episodes=3 out=outputs/demo"),
     ),
-    Verb(
+    Command(
         "collect", "worldmodel.collect", "collect", "CollectConfig",
-        "Record episodes of the scripted expert, or of play, into an EpisodeStore. Run it again to resume.",
+        "Record episodes of the scripted expert, or scripted play, into an EpisodeStore. Run it again to resume.",
         ("worldmodel collect task=place_can episodes=200 seed=0 out=datasets/local/place_can",
          "worldmodel collect behaviour=mixed segmentation=true episodes=200 out=datasets/local/mixed",
          "worldmodel collect 'task=gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos' out=datasets/local/pusht"),
     ),
-    Verb(
+    Command(
         "encode", "research.encode", "encode", "EncodeConfig",
-        "Precompute a frozen encoder's features of a store's frames, for objective.kind=repa. Run it again to resume.",
+        "Compute a pretrained encoder's features of a store's frames, for objective.kind=repa. Run it again to resume.",
         ("worldmodel encode data=datasets/local/place_can encoder=dinov2_s out=datasets/local/place_can.dinov2_s",),
     ),
-    Verb(
+    Command(
         "train", "worldmodel.train", "train", "TrainConfig",
         "Train a world model on an EpisodeStore. Run it again to resume from the last checkpoint.",
         ("worldmodel train experiment=place_can data=datasets/local/place_can out=outputs/place_can",
          "worldmodel train data=lerobot:OWNER/NAME size=96 validation.every=0 out=outputs/theirs",
          "worldmodel train model=tiny data=datasets/local/place_can out=outputs/try"),
     ),
-    Verb(
+    Command(
         "starts", "worldmodel.evaluate.starts", "starts", "StartsConfig",
-        "Freeze start states (full simulator state and a hash) into one file.",
+        "Write fixed initial states (full simulator state and a hash) into one file.",
         ("worldmodel starts task=place_can episodes=200 seed=7 out=outputs/starts.npz",),
     ),
-    Verb(
+    Command(
         "evaluate", "worldmodel.evaluate.evaluate", "evaluate", "EvaluateConfig",
-        "Score a checkpoint closed loop on frozen start states; write report.json, episodes.jsonl and index.html.",
+        "Evaluate a checkpoint closed loop on fixed initial states; write report.json, episodes.jsonl and index.html.",
         ("worldmodel evaluate checkpoint=shipped task=place_can episodes=200 starts=test out=outputs/test",
          "worldmodel evaluate checkpoint=outputs/place_can task=place_can perturb=light out=outputs/light",
          "worldmodel evaluate checkpoint=outputs/robosuite_can task=robosuite:PickPlaceCan batch=4 out=outputs/can"),
     ),
-    Verb(
+    Command(
         "probe", "research.probe", "probe", "ProbeConfig",
         "Linear probes of a checkpoint's frozen features, by layer and noise level: can, gripper, grasp, phase.",
         ("worldmodel probe checkpoint=shipped data=datasets/local/place_can out=outputs/probe",
          "worldmodel probe checkpoint=outputs/place_can data=datasets/local/place_can out=outputs/probe quick=true"),
     ),
-    Verb(
+    Command(
         "imagine", "worldmodel.imagine.command", "imagine", "ImagineConfig",
-        "Ask a checkpoint in one of its modes about recorded moments, or let it stream from them: pictures and errors.",
+        "Predict with a checkpoint in one of its modes from recorded frames, or roll it out: pictures and errors.",
         ("worldmodel imagine mode=forward data=datasets/local/place_can",
          "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6",
          "worldmodel imagine mode=stream checkpoint=outputs/everything data=datasets/local/place_can frames=1000"),
     ),
-    Verb(
+    Command(
         "play", "worldmodel.play", "play", "PlayConfig",
-        "Drive the gripper inside the imagination, beside MuJoCo under the same actions: a page on 127.0.0.1.",
+        "Drive the gripper in the imagined rollout, beside MuJoCo under the same actions: a page on 127.0.0.1.",
         ("worldmodel play", "worldmodel play task=lift_can data=datasets/local/lift_can port=0"),
     ),
-    Verb(
+    Command(
         "score", "worldmodel.imagine.score", "score", "ScoreConfig",
         "Compare a checkpoint's imagined frames and actions with recordings, open loop: figures, and a page.",
         ("worldmodel score checkpoint=shipped data=datasets/local/mixed out=outputs/score",
          "worldmodel score checkpoint=outputs/theirs data=lerobot:OWNER/NAME holdout=0.02 out=outputs/theirs"),
     ),
-    Verb(
+    Command(
         "data info", "worldmodel.data.inspect", "info", "InspectConfig",
-        "Say what an EpisodeStore holds and where it came from.",
+        "Show what an EpisodeStore holds and where it came from.",
         ("worldmodel data info datasets/local/place_can", "worldmodel data info lerobot:OWNER/NAME"), "store",
     ),
-    Verb(
+    Command(
         "data verify", "worldmodel.data.inspect", "verify", "InspectConfig",
         "Check every checksum of an EpisodeStore; name the episode and array that is damaged.",
         ("worldmodel data verify datasets/local/place_can",), "store",
     ),
-    Verb(
+    Command(
         "data health", "worldmodel.quality.health", "health", "HealthConfig",
-        "Examine an EpisodeStore: idle, repeated and dark frames, jumps, camera timing, train/test leakage.",
+        "Check an EpisodeStore's quality: idle, repeated and dark frames, jumps, camera timing, train/test leakage.",
         ("worldmodel data health datasets/local/place_can out=outputs/health",
          "worldmodel data health datasets/local/place_can against=datasets/local/held_out"), "store",
     ),
-    Verb(
+    Command(
         "data view", "worldmodel.quality.view", "view", "ViewConfig",
         "Show episodes of an EpisodeStore: one HTML file with strips and plots, and a recording for the Rerun viewer.",
         ("worldmodel data view datasets/local/place_can out=outputs/view",
          "worldmodel data view datasets/local/place_can episodes=0,7 rerun=true"), "store",
     ),
-    Verb(
+    Command(
         "data card", "worldmodel.quality.card", "card", "CardConfig",
         "Write the card of an EpisodeStore: licence, source, consent, how it was collected, and its health.",
         ("worldmodel data card datasets/local/place_can",
          "worldmodel data card datasets/local/mine licence=CC-BY-4.0 source=... consent=..."), "store",
     ),
-    Verb(
+    Command(
         "lineage", "worldmodel.quality.lineage", "lineage", "LineageConfig",
-        "Say which data, which code and which simulator made a checkpoint's weights, and what nobody knows.",
+        "Show which data, code and simulator made a checkpoint's weights, and what is unknown.",
         ("worldmodel lineage checkpoint=shipped", "worldmodel lineage checkpoint=outputs/place_can json=true"),
     ),
-    Verb(
+    Command(
         "data convert", "worldmodel.data.formats.convert", "convert", "ConvertConfig",
         "Convert robomimic HDF5 files and LeRobot datasets to stores and back.",
         ("worldmodel data convert can.hdf5 out=datasets/local/can",
@@ -135,31 +135,31 @@ VERBS = (
          "worldmodel data convert datasets/local/can out=can_lerobot to=lerobot frames=video",
          "worldmodel data convert lerobot:OWNER/NAME out=datasets/local/theirs"), "source",
     ),
-    Verb(
+    Command(
         "policy convert", "worldmodel.policies.convert", "convert", "ConvertPolicyConfig",
         "Convert checkpoints to LeRobot's policy folders and back, tensors bit for bit.",
         ("worldmodel policy convert shipped out=outputs/shipped_lerobot",
          "worldmodel policy convert outputs/lerobot_train out=outputs/from_lerobot"), "source",
     ),
-    Verb(
+    Command(
         "env install", "worldmodel.sims.remote.install", "install", "InstallConfig",
-        "Make a pinned environment of its own for a simulator whose needs clash with ours: robosuite, metaworld.",
+        "Make a pinned environment of its own for a simulator with conflicting requirements: robosuite, metaworld.",
         ("worldmodel env install robosuite", "worldmodel env install metaworld"), "name",
     ),
-    Verb(
+    Command(
         "doctor", "worldmodel.doctor", "doctor", "DoctorConfig",
-        "Look at this machine: versions, rendering, cores, memory, and what will be slow and why.",
+        "Check this machine: versions, rendering, cores, memory, and what will be slow and why.",
         ("worldmodel doctor", "worldmodel doctor json=true"),
     ),
-    Verb(
+    Command(
         "study selfflow", "research.study", "selfflow", "StudyConfig",
         "Compare training objectives over seeds and data sizes; write rows and a report. Run it again to resume.",
         ("worldmodel study selfflow study=smoke data=datasets/local/place_can",
          "worldmodel study selfflow plan=place_can report_only=true"),
     ),
-    Verb(
+    Command(
         "bench", "worldmodel.bench", "bench", "BenchConfig",
-        "Measure acting, training and simulation on this machine; write bench.json.",
+        "Measure the speed of acting, training and simulation on this machine; write bench.json.",
         ("worldmodel bench out=outputs/bench",),
     ),
 )  # fmt: skip
@@ -191,34 +191,36 @@ def _run(words: list[str]) -> int:
             print(overview())
             return 0
         return _complain(f"{flags[0]}: no such option; try `worldmodel --help`", BAD_INPUT)
-    verb, rest = find_verb(rest)
+    command, rest = find_command(rest)
     if unknown := [flag for flag in flags if flag not in ("-h", "--help")]:
-        return _complain(f"{unknown[0]}: options are written key=value; try `worldmodel {verb.name} --help`", BAD_INPUT)
-    overrides = [f"{verb.bare}={word}" if verb.bare and "=" not in word else word for word in rest]
-    schema = schema_of(verb)
+        return _complain(
+            f"{unknown[0]}: options are written name=value; try `worldmodel {command.name} --help`", BAD_INPUT
+        )
+    overrides = [f"{command.bare}={word}" if command.bare and "=" not in word else word for word in rest]
+    schema = schema_of(command)
     if "task" in schema.__dataclass_fields__:  # env=gym:ID says the same
         overrides = [f"task={word.removeprefix('env=')}" if word.startswith("env=") else word for word in overrides]
     if flags:
-        print(explain(verb, schema, overrides))
+        print(explain(command, schema, overrides))
         return 0
-    config = importlib.import_module("worldmodel.settings").load(verb.name.replace(" ", "_"), schema, overrides)
-    call: Callable[[Any], int | None] = getattr(module_of(verb, verb.module), verb.call)
+    config = importlib.import_module("worldmodel.settings").load(command.name.replace(" ", "_"), schema, overrides)
+    call: Callable[[Any], int | None] = getattr(module_of(command, command.module), command.call)
     return int(call(config) or 0)
 
 
-def schema_of(verb: Verb) -> Any:
-    """The dataclass of a verb's keys."""
-    module, _, name = verb.schema.rpartition(":")
-    return getattr(module_of(verb, module or verb.module), name)
+def schema_of(command: Command) -> Any:
+    """The dataclass of a command's options."""
+    module, _, name = command.schema.rpartition(":")
+    return getattr(module_of(command, module or command.module), name)
 
 
-def module_of(verb: Verb, name: str) -> Any:
-    """A module of a verb. Those of ``research/`` are in a checkout only: UserError where the folder is not there."""
+def module_of(command: Command, name: str) -> Any:
+    """A command's module; UserError for one of ``research/`` outside a checkout."""
     root = Path(__file__).resolve().parents[1]
     if name.startswith("research."):
         if not (root / "research" / "__init__.py").is_file():
             raise UserError(
-                f"{verb.name}: belongs to the folder research/ of a checkout, which is not installed; "
+                f"{command.name}: belongs to the folder research/ of a checkout, which is not installed; "
                 "clone the repository and run it there"
             )
         if str(root) not in sys.path:
@@ -227,40 +229,39 @@ def module_of(verb: Verb, name: str) -> Any:
 
 
 def overview() -> str:
-    """What ``worldmodel`` alone prints: every verb with what it does."""
-    rows = "\n".join(f"  {verb.name:12} {verb.does}" for verb in VERBS)
+    """What ``worldmodel`` alone prints: all commands."""
+    rows = "\n".join(f"  {command.name:12} {command.does}" for command in COMMANDS)
     return (
-        f"worldmodel VERB [key=value ...]\n\n{rows}\n\n"
-        "`worldmodel VERB --help` lists the keys of a verb, with examples."
+        f"worldmodel COMMAND [option=value ...]\n\n{rows}\n\n"
+        "`worldmodel COMMAND --help` lists the options of a command, with examples."
     )
 
 
-def explain(verb: Verb, schema: type, overrides: list[str]) -> str:
-    """What ``worldmodel VERB --help`` prints: the verb, its keys with the values in force, and examples."""
+def explain(command: Command, schema: type, overrides: list[str]) -> str:
+    """What ``worldmodel COMMAND --help`` prints: its options with the values in force, and examples."""
     describe = importlib.import_module("worldmodel.settings").describe
-    keys, groups = describe(verb.name.replace(" ", "_"), schema, overrides)
-    width = max((len(f"{key.name}={_shown(key.value)}") for key in keys if len(key.name) < 30), default=0)
-    lines = [f"worldmodel {verb.name} {f'{verb.bare.upper()} ' if verb.bare else ''}[key=value ...]", "", verb.does]
-    lines += ["", "keys (value in force, type, meaning; ... where you must give one):"]
-    lines += [
-        f"  {f'{key.name}={_shown(key.value)}':{min(width, 44)}}  {key.type}: {key.help.replace('``', '')}"
-        for key in keys
-    ]
+    options, groups = describe(command.name.replace(" ", "_"), schema, overrides)
+    rows = [(f"{one.name}={_shown(one.value)}", f"{one.type}: {one.help.replace('``', '')}") for one in options]
+    width = min(44, max((len(f"{one.name}={_shown(one.value)}") for one in options if len(one.name) < 30), default=0))
+    bare = f"{command.bare.upper()} " if command.bare else ""
+    lines = [f"worldmodel {command.name} {bare}[option=value ...]", "", command.does, ""]
+    lines += ["options (value in force, type, meaning; ... where one is required):"]
+    lines += [f"  {assigned:{width}}  {meaning}" for assigned, meaning in rows]
     if groups:
-        lines += ["", "groups of keys, chosen by name:"]
+        lines += ["", "groups of options, chosen by name:"]
         lines += [f"  {name}={'|'.join(choices)}" for name, choices in groups.items()]
-    return "\n".join([*lines, "", "examples:", textwrap.indent("\n".join(verb.examples), "  ")])
+    return "\n".join([*lines, "", "examples:", textwrap.indent("\n".join(command.examples), "  ")])
 
 
-def find_verb(words: list[str]) -> tuple[Verb, list[str]]:
-    """The verb that a command line names (by one word or two), and the words after it. Raises UserError."""
-    named = {verb.name: verb for verb in VERBS}
+def find_command(words: list[str]) -> tuple[Command, list[str]]:
+    """The command that a command line names (one word or two), and the words after it. Raises UserError."""
+    named = {command.name: command for command in COMMANDS}
     for count in (2, 1):
         if (name := legacy.command(" ".join(words[:count]))) in named:
             return named[name], words[count:]
-    families = {verb.name.split()[0] for verb in VERBS if " " in verb.name}
+    families = {command.name.split()[0] for command in COMMANDS if " " in command.name}
     name = " ".join(words[:2]) if words[0] in families else words[0]
-    raise UserError(f"{name}: no such verb; {closest(name, named)}")
+    raise UserError(f"{name}: no such command; {closest(name, named)}")
 
 
 def _is_users(error: Exception) -> bool:

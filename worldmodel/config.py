@@ -1,6 +1,6 @@
-"""Configuration records: the fields of a frozen dataclass say what they mean, and mistakes end in one line.
+"""Helpers of the frozen dataclasses that hold configuration, and the errors that users see.
 
-`worldmodel.settings` fills them from YAML and the command line. This half loads nothing, so that any room can use it.
+`worldmodel.settings` fills them from YAML and the command line. This file imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MISSING: Any = "???"
 
 
 class UserError(Exception):
-    """The user asked for something that cannot be done. The message is one line and says what to do instead."""
+    """Bad input. The message is one line and says what to do instead."""
 
 
 def option(help: str, default: Any = MISSING) -> Any:
@@ -31,7 +31,7 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 
 def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested dictionaries as dotted keys with their values."""
+    """Nested dictionaries as dotted names with their values."""
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, f"{prefix}{name}.")

@@ -1,8 +1,8 @@
-"""Values from YAML and the command line, poured into the frozen dataclasses that say what keys there are.
+"""Fills the frozen dataclasses that declare a command's options, from YAML and the command line.
 
-``configs/<verb>.yaml`` holds values only (never class names or expressions) and may choose from groups, which are
+``configs/<command>.yaml`` holds values only (never class names or expressions) and may choose from groups, which are
 folders beside it: ``defaults: [{model: tiny}, _self_, {optional experiment: null}]``. Hydra composes the files,
-the schema gives every key its type, and the command line has the last word.
+the schema gives every option its type, and the command line has the last word.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from worldmodel.config import MISSING, UserError, closest, leaves
 
 
 @dataclasses.dataclass(frozen=True)
-class Key:
-    """One key that a verb understands: dotted name, type, value in force ("???" where one must be given), meaning."""
+class Option:
+    """One option of a command: dotted name, type, value in force ("???" where one is required), meaning."""
 
     name: str
     type: str
@@ -36,64 +36,64 @@ class Key:
     help: str
 
 
-def load[Schema](verb: str, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
-    """Build ``schema`` from its defaults, then ``configs/<verb>.yaml``, then ``overrides`` ("key=value").
+def load[Schema](command: str, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
+    """Build ``schema`` from its defaults, then ``configs/<command>.yaml``, then ``overrides`` ("name=value").
 
-    Raises UserError (one line) for an unknown key or group choice, a value of the wrong type, or a missing value;
+    Raises UserError (one line) for an unknown option or group choice, a value of the wrong type, or a missing value;
     whatever the schema's own ``__post_init__`` raises passes through.
     """
-    node = _compose(verb, schema, overrides)
+    node = _compose(command, schema, overrides)
     if missing := sorted(OmegaConf.missing_keys(node)):
-        helps = {key.name: key.help for key in _keys(schema, node)}
+        helps = {option.name: option.help for option in _options(schema, node)}
         raise UserError("; ".join(f"{name} has no value: add {name}=... ({helps.get(name, '')})" for name in missing))
     return _build(schema, node)
 
 
-def describe(verb: str, schema: type, overrides: Sequence[str] = ()) -> tuple[list[Key], dict[str, list[str]]]:
-    """Every key of a verb with its type, value in force and meaning, and the choices of each group."""
-    choices = {group: _choices(group) for group in _groups(verb)}
-    return list(_keys(schema, _compose(verb, schema, overrides))), choices
+def describe(command: str, schema: type, overrides: Sequence[str] = ()) -> tuple[list[Option], dict[str, list[str]]]:
+    """Every option of a command, and the choices of each group."""
+    choices = {group: _choices(group) for group in _groups(command)}
+    return list(_options(schema, _compose(command, schema, overrides))), choices
 
 
-def _compose(verb: str, schema: type, overrides: Sequence[str]) -> Any:
-    groups = _groups(verb)
-    known = {key.name: key.type for key in _keys(schema, None)}
+def _compose(command: str, schema: type, overrides: Sequence[str]) -> Any:
+    groups = _groups(command)
+    known = {option.name: option.type for option in _options(schema, None)}
     sections = {name.rsplit(".", n)[0] for name in known for n in range(1, name.count(".") + 1)}
     choices, values = [], []
-    for text in (legacy.override(verb, text) for text in overrides):
+    for text in (legacy.override(command, text) for text in overrides):
         name, value = _split(text, known)
         if name in groups and isinstance(value, str):
             if value not in _choices(name):
                 raise UserError(f"{text}: no such {name}; {closest(value, _choices(name))}")
             choices.append(f"{name}={value}")
-        elif name in sections or any((name + ".").startswith(key + ".") for key in known):
+        elif name in sections or any((name + ".").startswith(option + ".") for option in known):
             values.append((name, value, text))
         else:
-            raise UserError(f"{text}: `{verb}` has no key '{name}'; {closest(name, [*known, *groups])}")
+            raise UserError(f"{text}: `{command}` has no option '{name}'; {closest(name, [*known, *groups])}")
     node = OmegaConf.merge(OmegaConf.structured(_typed(schema)), _defaults(schema))
-    for name, value in leaves(legacy.saved(verb, _from_files(verb, choices))):
-        _put(node, name, value, f"configs for `{verb}`: {name}={value}")
+    for name, value in leaves(legacy.saved(command, _from_files(command, choices))):
+        _put(node, name, value, f"configs for `{command}`: {name}={value}")
     for name, value, text in values:
         _put(node, name, value, text)
     return node
 
 
-def _from_files(verb: str, choices: list[str]) -> Any:
-    if not asset("configs").joinpath(f"{verb}.yaml").is_file():
+def _from_files(command: str, choices: list[str]) -> Any:
+    if not asset("configs").joinpath(f"{command}.yaml").is_file():
         return {}
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(asset("configs").resolve()), version_base="1.3"):
-            return OmegaConf.to_container(compose(verb, overrides=choices))
+            return OmegaConf.to_container(compose(command, overrides=choices))
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"configs for `{verb}`: {_one_line(error)}") from error
+        raise UserError(f"configs for `{command}`: {_one_line(error)}") from error
 
 
 def _split(text: str, known: Mapping[str, str]) -> tuple[str, Any]:
-    """Name and value of one "key=value". Text and paths are taken as they stand; the rest has Hydra's grammar."""
+    """Name and value of one "name=value". Text and paths are taken as they stand; the rest has Hydra's grammar."""
     name, equals, raw = text.partition("=")
     if not equals or not name or name.startswith(("-", "+", "~")):
-        raise UserError(f"{text}: options are written key=value; see --help")
+        raise UserError(f"{text}: options are written name=value; see --help")
     if known.get(name, "").split(" | ")[0] in ("str", "Path"):
         return name, None if raw == "null" else raw
     try:
@@ -107,31 +107,31 @@ def _put(node: Any, name: str, value: Any, text: str) -> None:
     try:
         OmegaConf.update(node, name, value, merge=True, force_add=False)
     except OmegaConfBaseException as error:
-        expected = next((key.type for key in _keys(OmegaConf.get_type(node), None) if key.name == name), "")
+        expected = next((o.type for o in _options(OmegaConf.get_type(node), None) if o.name == name), "")
         raise UserError(f"{text}: {f'expected {expected}' if expected else _one_line(error)}") from error
 
 
-def _keys(schema: Any, node: Any, prefix: str = "") -> Iterator[Key]:
-    hints, told = get_type_hints(schema), _told(schema)
+def _options(schema: Any, node: Any, prefix: str = "") -> Iterator[Option]:
+    hints, documented = get_type_hints(schema), _documented(schema)
     for field in dataclasses.fields(schema):
         kind, name = hints[field.name], prefix + field.name
         inside = None if node is None else OmegaConf.select(node, field.name, throw_on_missing=False)
         if dataclasses.is_dataclass(kind):
-            yield from _keys(kind, inside, name + ".")
+            yield from _options(kind, inside, name + ".")
         else:
             plain = OmegaConf.to_container(inside) if OmegaConf.is_config(inside) else inside
             plain = MISSING if node is not None and OmegaConf.is_missing(node, field.name) else plain
-            yield Key(name, _spelled(kind), plain, field.metadata.get("help") or told.get(field.name, ""))
+            yield Option(name, _spelled(kind), plain, field.metadata.get("help") or documented.get(field.name, ""))
 
 
-def _told(schema: Any) -> dict[str, str]:
+def _documented(schema: Any) -> dict[str, str]:
     """Meanings that the schema's docstring gives, as in "width: of a token. depth, heads: of the network"."""
     text, names = " ".join((schema.__doc__ or "").split()), {field.name for field in dataclasses.fields(schema)}
     found = re.finditer(r"(?:^|(?<=[.;:)] ))(\w+(?:, \w+)*): ", text)
     marks = [mark for mark in found if names.issuperset(mark[1].split(", "))]
     ends = [mark.start() for mark in marks[1:]] + [None]
     meanings = [text[mark.end() : end].strip(" .;") for mark, end in zip(marks, ends, strict=False)]
-    return {name: said for mark, said in zip(marks, meanings, strict=True) for name in mark[1].split(", ")}
+    return {name: meaning for mark, meaning in zip(marks, meanings, strict=True) for name in mark[1].split(", ")}
 
 
 def _spelled(kind: Any) -> str:
@@ -161,7 +161,7 @@ def _plain(kind: Any) -> Any:
 
 
 def _defaults(schema: Any) -> dict[str, Any]:
-    """What the schema says where nobody says anything, nested; required values are left out."""
+    """The schema's default values, nested; required ones are left out."""
     hints, values = get_type_hints(schema), {}
     for field in dataclasses.fields(schema):
         value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
@@ -192,8 +192,8 @@ def _build(schema: Any, node: Any, prefix: str = "") -> Any:
     return schema(**values)
 
 
-def _groups(verb: str) -> list[str]:
-    path = asset("configs") / f"{verb}.yaml"
+def _groups(command: str) -> list[str]:
+    path = asset("configs") / f"{command}.yaml"
     entries = (yaml.safe_load(path.read_text()) or {}).get("defaults", []) if path.is_file() else []
     return [next(iter(entry)).removeprefix("optional ") for entry in entries if isinstance(entry, dict)]
 

@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from research.encode.verb import EncodeConfig, encode
+    from research.encode.command import EncodeConfig, encode
 
 __all__ = ["EncodeConfig", "encode"]
 
 
 def __getattr__(name: str) -> Any:
-    """The verb, loaded when asked for."""
+    """The command, loaded when asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from research.encode import verb
+    from research.encode import command
 
-    return getattr(verb, name)
+    return getattr(command, name)

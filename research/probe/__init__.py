@@ -1,5 +1,5 @@
 """``worldmodel probe``: what a frozen model's features say about the scene, by layer and noise level."""
 
-from research.probe.verb import ProbeConfig, measure, probe
+from research.probe.command import ProbeConfig, measure, probe
 
 __all__ = ["ProbeConfig", "measure", "probe"]

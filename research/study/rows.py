@@ -125,7 +125,7 @@ def missing(study: Study, cell: Cell, row: Row) -> list[str]:
 
 def _probe(plan: StudyConfig) -> list[str]:
     """Probing, where it is asked for and this version can."""
-    return ["probe"] if plan.probe and _can("research.probe.verb") else []
+    return ["probe"] if plan.probe and _can("research.probe.command") else []
 
 
 def _can(module: str) -> bool:

@@ -111,7 +111,7 @@ def test_streams_are_timed_by_size_steps_and_threads(tmp_path: Path, monkeypatch
     monkeypatch.setattr(streaming, "STEPS", (1, 4))
     monkeypatch.setattr(streaming, "WARM", 1)
     timed = streaming.stream_speed
-    monkeypatch.setattr("worldmodel.bench.verb.stream_speed", lambda threads: timed(threads, frames=3))
+    monkeypatch.setattr("worldmodel.bench.command.stream_speed", lambda threads: timed(threads, frames=3))
     assert bench(BenchConfig(out=str(tmp_path), parts=("streaming",), threads=1)) == 0
     rows = json.loads((tmp_path / "bench.json").read_text())["streaming"]["rows"]
     assert [(row["size"], row["threads"], row["steps"]) for row in rows if row["device"] == "cpu"] == [

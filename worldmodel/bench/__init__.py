@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from worldmodel.bench.verb import BenchConfig, bench
+    from worldmodel.bench.command import BenchConfig, bench
 
 __all__ = ["BenchConfig", "bench"]
 
 
 def __getattr__(name: str) -> Any:
-    """The verb, loaded when asked for: simulators are spawned from this package, and need no torch."""
+    """The command, loaded when asked for: simulators are spawned from this package, and need no torch."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worldmodel.bench import verb
+    from worldmodel.bench import command
 
-    return getattr(verb, name)
+    return getattr(command, name)

@@ -1,4 +1,4 @@
-"""The verb ``data card``: whose data it is, how it was made and how healthy it is, in the store's own folder."""
+"""``worldmodel data card``: whose data it is, how it was made and how healthy it is, in the store's own folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb ``data health``: every check of a store in one table, with what was seen and what to do about it."""
+"""``worldmodel data health``: every check of a store in one table, with what was seen and what to do about it."""
 
 from __future__ import annotations
 

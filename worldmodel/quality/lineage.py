@@ -1,4 +1,4 @@
-"""The verb ``lineage``: which data, which code and which simulator made weights, and what nobody knows."""
+"""``worldmodel lineage``: which data, which code and which simulator made weights, and what nobody knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb ``data view``: a page with strips and plots of chosen episodes, and the same episodes for Rerun."""
+"""``worldmodel data view``: a page with strips and plots of chosen episodes, and the same episodes for Rerun."""
 
 from __future__ import annotations
 

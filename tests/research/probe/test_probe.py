@@ -10,10 +10,10 @@ import torch
 from small import CONFIG, small_model, small_store
 
 from research.probe import ProbeConfig, measure
+from research.probe.command import choose_episodes, pixel_clips, trained_on_noisy_observations
 from research.probe.features import Pooling, Reading, collect_features, tokens_of, untrained
 from research.probe.linear import ridge, score_probe
 from research.probe.targets import Moments, Target, before_first, held, moments, split, targets
-from research.probe.verb import choose_episodes, pixel_clips, trained_on_noisy_observations
 from worldmodel import checkpoint, cli
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore

@@ -1,4 +1,4 @@
-"""The verb ``data convert``: from any known layout of recorded experience to any other, by way of our own store."""
+"""``worldmodel data convert``: from any known layout of recorded experience to any other, by way of our own store."""
 
 from __future__ import annotations
 

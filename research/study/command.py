@@ -1,4 +1,4 @@
-"""The verb ``study selfflow``: run what is missing of a plan's cells, several at once, and write the report."""
+"""``worldmodel study selfflow``: run what is missing of a plan's cells, several at once, and write the report."""
 
 from __future__ import annotations
 

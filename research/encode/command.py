@@ -1,4 +1,4 @@
-"""The verb ``encode``: features of every frame of a store, episode by episode, into a sealed store beside it."""
+"""``worldmodel encode``: features of every frame of a store, episode by episode, into a sealed store beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb ``bench``: every figure that the README promises about speed, measured here and now."""
+"""``worldmodel bench``: every figure that the README promises about speed, measured here and now."""
 
 from __future__ import annotations
 

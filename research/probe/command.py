@@ -1,4 +1,4 @@
-"""The verb ``probe``: linear probes of a checkpoint, by layer and noise level, beside their baselines."""
+"""``worldmodel probe``: linear probes of a checkpoint, by layer and noise level, beside their baselines."""
 
 from __future__ import annotations
 
