@@ -13,7 +13,7 @@ from small import small_store
 need_lerobot()
 
 from worldmodel.data import EpisodeStore, StoreError, verify  # noqa: E402
-from worldmodel.data.card import origin, pass_on  # noqa: E402
+from worldmodel.data.card import origin, write_declared  # noqa: E402
 from worldmodel.data.clips import Clips, ClipSpec  # noqa: E402
 from worldmodel.data.formats.lerobot_convert import from_store, to_store  # noqa: E402
 from worldmodel.data.formats.lerobot_data import Recording  # noqa: E402
@@ -261,10 +261,10 @@ def test_encoding_video_leaves_scheduling_as_it_was(tmp_path: Path) -> None:
 
 def test_what_people_said_of_a_store_comes_back(tmp_path: Path) -> None:
     store = small_store(tmp_path / "store")
-    pass_on({"licence": "CC-BY-4.0", "consent": "signed"}, store.path, store.fingerprint)
+    write_declared({"licence": "CC-BY-4.0", "consent": "signed"}, store.path, store.fingerprint)
     from_store(str(store.path), tmp_path / "lerobot")
     again = to_store(f"lerobot:{tmp_path / 'lerobot'}", tmp_path / "again")
     for kept in (open_source(f"lerobot:{tmp_path / 'lerobot'}"), again):
-        assert origin(kept)["card"]["consent"] == {"value": "signed", "said": "person"}
-        assert origin(kept)["card"]["licence"] == {"value": "CC-BY-4.0", "said": "person"}
+        assert origin(kept)["card"]["consent"] == {"value": "signed", "by": "person"}
+        assert origin(kept)["card"]["licence"] == {"value": "CC-BY-4.0", "by": "person"}
     assert verify(again.path) == []

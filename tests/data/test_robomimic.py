@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from worldmodel.data import EpisodeStore, StoreError, verify
-from worldmodel.data.card import origin, pass_on
+from worldmodel.data.card import origin, write_declared
 from worldmodel.data.formats.conventions import (
     matrix_from_axis_angle,
     matrix_from_six,
@@ -210,12 +210,12 @@ def test_what_people_said_of_a_store_comes_back(tmp_path, foreign):
             writer.append(Episode({ACTION: np.zeros((4, 2), np.float32)}, "push", 1, True))
             writer.seal()
     before = EpisodeStore.open(path)
-    pass_on({"licence": "CC-BY-4.0", "consent": "signed"}, path, before.fingerprint)
+    write_declared({"licence": "CC-BY-4.0", "consent": "signed"}, path, before.fingerprint)
     file = go(path, tmp_path / "out.hdf5", to="robomimic")
     store = EpisodeStore.open(go(file, tmp_path / "store2"))
     card = origin(store)["card"]
     assert [card[name] for name in ("licence", "consent")] == [
-        {"value": "CC-BY-4.0", "said": "person"}, {"value": "signed", "said": "person"},
+        {"value": "CC-BY-4.0", "by": "person"}, {"value": "signed", "by": "person"},
     ]  # fmt: skip
     assert store.fingerprint == before.fingerprint and verify(store.path) == []
     assert store.meta["provenance"].get("robomimic") == before.meta["provenance"].get("robomimic")

@@ -9,7 +9,7 @@ from torch import zeros
 
 from worldmodel.collect.behaviour import BEHAVIOURS
 from worldmodel.data import EpisodeStore, StoreError, verify
-from worldmodel.data.card import ACTORS, answers, carried, origin
+from worldmodel.data.card import ACTORS, answers, declared, origin, read_card
 from worldmodel.quality.card import CardConfig, card
 from worldmodel.quality.lineage import LineageConfig, lineage, trace
 from worldmodel.revision import revision
@@ -50,14 +50,14 @@ def test_a_card_leaves_the_sealed_content_alone(store_of, capsys):
     sealed = (store.path / "zarr.json").read_bytes()
     assert card(CardConfig(str(store.path))) == 0
     said = capsys.readouterr().out
-    assert "licence: unknown: under which licence may it be used" in said and "Say consent=..." in said
+    assert "licence: unknown: under which licence may it be used" in said and "Add consent=..." in said
     assert card(CardConfig(str(store.path), licence="CC-BY-4.0", consent="yes, signed by both operators")) == 0
     assert card(CardConfig(str(store.path), source="our arm in the cellar", limits="one | light", health=False)) == 0
-    assert "licence: CC-BY-4.0 (said by person)" in capsys.readouterr().out, "what was said before is kept"
+    assert "licence: CC-BY-4.0 (by person)" in capsys.readouterr().out, "what was said before is kept"
     assert (store.path / "zarr.json").read_bytes() == sealed
     assert verify(store.path) == [] and EpisodeStore.open(store.path).fingerprint == store.fingerprint
     record = json.loads((store.path / "card.json").read_text())
-    assert record["asked"]["consent"] == "yes, signed by both operators"
+    assert record["declared"]["consent"] == "yes, signed by both operators"
     assert record["counts"]["episodes"] == 3 and record["cameras"] == ["scene"]
     assert record["health"]["verdict"] == "ok" and len(record["health"]["checks"]) == 10
     text = (store.path / "README.md").read_text()
@@ -70,14 +70,14 @@ def test_a_card_of_simulated_data_knows_its_answers(store_of, capsys):
     store = store_of(SIMULATED)
     card(CardConfig(str(store.path), health=False, json=True))
     answers = json.loads(capsys.readouterr().out)["answers"]
-    assert answers["licence"] == {"value": "Apache-2.0", "said": "provenance"}
+    assert answers["licence"] == {"value": "Apache-2.0", "by": "provenance"}
     assert answers["consent"]["value"].startswith("not needed: simulated")
     assert "scripted expert: push" in answers["source"]["value"]
-    assert "Not examined yet" in (store.path / "README.md").read_text()
+    assert "Not checked yet" in (store.path / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("recipe", "words"), [
-    ({}, "scripted expert: push"), ({"behaviour": "noisy"}, "scripted expert pushed about, failures kept: push"),
+    ({}, "scripted expert: push"), ({"behaviour": "noisy"}, "scripted expert, perturbed, failures kept: push"),
     ({"behaviour": "play"}, "scripted play and failures: push"), ({"behaviour": "random"}, "random actions: push"),
     ({"behaviour": "mixed"}, "scripted play, scripted expert and random actions, failures kept: push"),
     ({"expert": "random"}, "random actions: push"), ({"expert": "runs/a"}, "learned policy runs/a: push"),
@@ -96,7 +96,7 @@ def test_what_an_older_version_kept_is_read_again(store_of, checkpoint_of, capsy
     folder = str(checkpoint_of(made))
     kept = trace(folder)["data"][0]["card"]
     assert kept["source"]["value"].startswith("simulation, random actions: push")
-    assert kept["consent"] == {"value": "signed", "said": "person"}
+    assert kept["consent"] == {"value": "signed", "by": "person"}
     lineage(LineageConfig(folder))
     line = "source: simulation, random actions: push (worldmodel collect) (by provenance)"
     assert line in capsys.readouterr().out, "no line is broken in a pipe"
@@ -108,20 +108,20 @@ def test_every_behaviour_has_its_words():
 
 def test_unknown_is_no_answer(store_of, checkpoint_of, capsys):
     store = store_of(SIMULATED | {"licence": "unknown"})
-    assert carried(store.path, store.fingerprint, {"licence": "unknown"})["licence"] == {
+    assert answers(declared(store), {"licence": "unknown"})["licence"] == {
         "value": None,
-        "said": "nobody",
+        "by": "unspecified",
     }
-    line = "data 1: nobody said its licence; `worldmodel data card STORE licence=...` keeps it for the next training"
+    line = "data 1: its licence is unspecified; `worldmodel data card STORE licence=...` sets it for the next training"
     made = made_from(store)
     assert line in trace(str(checkpoint_of(made)))["missing"]
     made["data"][0]["card"]["licence"] = {"value": "unknown", "said": "provenance"}  # as an older version kept it
     record = trace(str(checkpoint_of(made)))
-    assert line in record["missing"] and record["data"][0]["card"]["licence"] == {"value": None, "said": "nobody"}
+    assert line in record["missing"] and record["data"][0]["card"]["licence"] == {"value": None, "by": "unspecified"}
     card(CardConfig(str(store.path), health=False))
     assert "licence: unknown: under which licence" in capsys.readouterr().out
     card(CardConfig(str(store.path), licence="CC-BY-4.0", health=False))
-    assert carried(store.path, store.fingerprint, {"licence": "unknown"})["licence"]["value"] == "CC-BY-4.0"
+    assert answers(declared(store), {"licence": "unknown"})["licence"]["value"] == "CC-BY-4.0"
 
 
 @pytest.mark.parametrize(("facts", "words"), [
@@ -143,11 +143,20 @@ def test_the_tree_names_other_peoples_simulators(store_of, checkpoint_of, capsys
 def test_a_card_speaks_of_one_content_only(store_of):
     store = store_of({})
     card(CardConfig(str(store.path), licence="MIT", health=False))
-    assert carried(store.path, store.fingerprint, {})["licence"] == {"value": "MIT", "said": "person"}
-    assert carried(store.path, "another", {})["licence"] == {"value": None, "said": "nobody"}
+    assert answers(declared(store), {})["licence"] == {"value": "MIT", "by": "person"}
+    assert read_card(store.path, "another") == {} and answers({}, {})["licence"] == {"value": None, "by": "unspecified"}
     (store.path / "card.json").write_text("{")
     with pytest.raises(StoreError, match=r"card.json is damaged; remove it"):
-        carried(store.path, store.fingerprint, {})
+        declared(store)
+
+
+def test_a_card_of_an_older_version_is_read(store_of):
+    store = store_of({})
+    old = {"format": 1, "fingerprint": store.fingerprint, "asked": {"licence": "MIT"}}
+    (store.path / "card.json").write_text(json.dumps(old))
+    assert declared(store) == {"licence": "MIT"}
+    card(CardConfig(str(store.path), consent="signed", health=False))
+    assert declared(store) == {"licence": "MIT", "consent": "signed"}
 
 
 @pytest.fixture
@@ -197,7 +206,7 @@ def test_missing_links_are_named(store_of, checkpoint_of, capsys):
     missing = trace(str(folder))["missing"]
     for words in (
         "weights: they are not those", "training: its command", "code: the commit that trained",
-        "data 1: nobody said its licence", "data 1: nobody said its source", "data 1: nobody said its consent",
+        "data 1: its licence is unspecified", "data 1: its source is unspecified", "data 1: its consent is unspecified",
         "data 1: the commit that collected it", "data 1: no simulator recorded",
     ):  # fmt: skip
         assert any(line.startswith(words) for line in missing), words
@@ -256,6 +265,6 @@ def test_training_carries_the_card(tmp_path):
     size = BackboneConfig(width=32, depth=2, heads=2)
     config = TrainConfig(data=str(tmp_path / "data"), out=str(tmp_path / "run"), steps=1, batch=2, backbone=size)
     made = json.loads(json.dumps(prepare(config).made))
-    assert made["data"][0]["card"]["consent"] == {"value": "signed", "said": "person"}
+    assert made["data"][0]["card"]["consent"] == {"value": "signed", "by": "person"}
     assert made["data"][0]["fingerprint"] == EpisodeStore.open(tmp_path / "data").fingerprint
     assert made["code"] == revision()

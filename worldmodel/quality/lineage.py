@@ -1,4 +1,4 @@
-"""``worldmodel lineage``: which data, which code and which simulator made weights, and what nobody knows."""
+"""``worldmodel lineage``: which data, which code and which simulator made the weights, and what is unknown."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from rich.tree import Tree
 from worldmodel import model_card as checkpoints
 from worldmodel.config import option
 from worldmodel.data import EpisodeStore, StoreError
-from worldmodel.data.card import NOBODY, UNKNOWN, answered_again, answers, carried
+from worldmodel.data.card import UNKNOWN, UNSPECIFIED, answers, declared, updated
 from worldmodel.data.source import LEROBOT
 
+UNCHANGED = "here, unchanged"
 NONE = "none"
 """What an env that does not use MuJoCo says of it."""
 WIDE = 400
@@ -90,18 +91,17 @@ def _stores(made: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str | 
 
 def _data(entry: Mapping[str, Any], path: str | None) -> dict[str, Any]:
     provenance, fingerprint = entry.get("provenance") or {}, str(entry.get("fingerprint") or "")
-    here = _here(path, fingerprint)
-    card = entry.get("card")
-    if card is None:  # trained before cards were carried: what the store beside us says now, if it is the same
-        card = carried(path, fingerprint, provenance) if here == "here, unchanged" else answers({}, provenance)
+    here, card = _here(path, fingerprint), entry.get("card")
+    if card is None:  # trained before checkpoints carried cards: the store's own, where it is here and the same
+        card = answers(declared(EpisodeStore.open(path)) if path and here == UNCHANGED else {}, provenance)
     environment = provenance.get("environment") or {}
-    told = environment if isinstance(environment, dict) else {}
-    simulators = [{"task": task, **facts} for task, facts in told.items() if isinstance(facts, dict)]
+    envs = environment if isinstance(environment, dict) else {}
+    simulators = [{"task": task, **facts} for task, facts in envs.items() if isinstance(facts, dict)]
     return {
         "path": path,
         "here": here,
         "fingerprint": fingerprint or None,
-        "card": answered_again(card, provenance),
+        "card": updated(card, provenance),
         "command": provenance.get("command"),
         "created": provenance.get("created"),
         "code": provenance.get("code") or {"version": provenance.get("version"), "commit": None, "modified": None},
@@ -120,7 +120,7 @@ def _here(path: str | None, fingerprint: str) -> str:
         found = EpisodeStore.open(path, check=False).fingerprint
     except (StoreError, OSError):
         return "not on this machine"
-    return "here, unchanged" if found == fingerprint else "another store lies there now"
+    return UNCHANGED if found == fingerprint else "another store lies there now"
 
 
 def _missing(record: Mapping[str, Any]) -> Iterator[str]:
@@ -146,8 +146,8 @@ def _missing_of(data: Mapping[str, Any]) -> Iterator[str]:
     if data["fingerprint"] is None:
         yield "no fingerprint"
     for field, answer in data["card"].items():
-        if answer["said"] == NOBODY:
-            yield f"nobody said its {field}; `worldmodel data card STORE {field}=...` keeps it for the next training"
+        if answer["by"] == UNSPECIFIED:
+            yield f"its {field} is unspecified; `worldmodel data card STORE {field}=...` sets it for the next training"
     if data["code"].get("commit") is None:
         yield "the commit that collected it was not recorded"
     if not data["simulators"]:
@@ -178,7 +178,7 @@ def _tell(record: Mapping[str, Any], tree: Tree) -> None:
     for data in record["data"]:
         branch = tree.add(f"data {escape(_or(data['path']))}: {_or(data['fingerprint'])[:12]}, {data['here']}")
         for name, answer in data["card"].items():
-            branch.add(f"{name}: {escape(_or(answer['value']))} (by {answer['said']})")
+            branch.add(f"{name}: {escape(_or(answer['value']))} (by {answer['by']})")
         branch.add(f"collected by {escape(_or(data['command']))}, {_or(data['created'])}")
         branch.add(f"code {escape(_code(data['code']))}")
         for simulator in data["simulators"]:

@@ -1,6 +1,6 @@
 """Between stores and LeRobot data sets, without loss either way (frames kept as video: within the codec's error).
 
-What people said of the data goes along, in a ``card.json`` beside LeRobot's ``meta``.
+What people declared of the data is copied, in a ``card.json`` beside LeRobot's ``meta``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worldmodel.data.card import asked_of, pass_on
+from worldmodel.data.card import declared, write_declared
 from worldmodel.data.formats.lerobot_data import H264, REGULAR, DatasetPlan, DatasetWriter, Kept, encoder_of
 from worldmodel.data.formats.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
 from worldmodel.data.layout import BLOCK_STEPS, KEPT, SUMS, StoreError, hashes
@@ -39,7 +39,7 @@ def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStor
             f"{source}: a store has no place for {', '.join(store.left_out)} (depth, language annotations or frames "
             f"that are not RGB); add without={','.join([*without, *store.left_out])} to leave it out"
         )
-    asked = asked_of(store)
+    declarations = declared(store)
     made = {"from": "lerobot", "source": source, "fingerprint": store.fingerprint, "without": list(without)}
     with _writer(out, {**store.meta["provenance"], "converted": made}, store) as writer, _bar("to store") as progress:
         bar = progress.add_task("", total=store.episodes, completed=len(writer.records))
@@ -51,9 +51,9 @@ def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStor
         store.recording.keep(out / KEPT)
         write_file(out / KEPT / SUMS, json.dumps(hashes(out / KEPT), indent=1))
         writer.seal()
-    made_of = EpisodeStore.open(out)
-    pass_on(asked, out, made_of.fingerprint)
-    return made_of
+    converted = EpisodeStore.open(out)
+    write_declared(declarations, out, converted.fingerprint)
+    return converted
 
 
 def from_store(
@@ -78,7 +78,7 @@ def from_store(
         raise StoreError(f"{path} has no array {unknown[0]!r}; it has {', '.join(store.keys)}")
     if out.exists():
         raise StoreError(f"{out} already exists; choose another folder or remove it")
-    asked, plan = asked_of(store), plan_for(store, frames, without)
+    declarations, plan = declared(store), plan_for(store, frames, without)
     plan = plan if encoder is None else replace(plan, encoder=encoder)
     with atomic_folder(out) as partial:
         writer = DatasetWriter(partial, plan)
@@ -86,7 +86,7 @@ def from_store(
             for number in progress.track(range(store.episodes)):
                 _add(writer, store, store.episode(number), plan)
         writer.finish((SIDECAR, _sidecar(store, without)))
-        pass_on(asked, partial, fingerprint_of(partial))  # beside meta: what lies in there names the content
+        write_declared(declarations, partial, fingerprint_of(partial))  # outside meta, which the fingerprint covers
 
 
 def plan_for(store: EpisodeStore, frames: str, without: Sequence[str]) -> DatasetPlan:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from worldmodel.data.card import asked_of
+from worldmodel.data.card import declared
 from worldmodel.data.formats.conventions import (
     OscPose,
     deltas_by,
@@ -32,8 +32,8 @@ from worldmodel.schema import ACTION, EXECUTED, IMAGES, STATE, Episode
 ACTIONS, REWARDS, DONES, MODEL = "actions", "rewards", "dones", "model_file"
 OURS = "worldmodel"
 """Attribute of files made from our own stores: JSON with what robomimic has no place for."""
-SAID = "worldmodel_card"
-"""Attribute of files made from any store with a card, and there only: JSON with what people said of it."""
+CARD_ATTRIBUTE = "worldmodel_card"
+"""Attribute of files made from a store with a card: JSON with what people declared of it."""
 NAMED = {REWARDS: "next.reward", DONES: "next.done"}
 POSITION = "robot0_eef_pos"
 """Observation of where the controlled site is, in the world's frame, metres; absolute targets are positions of it."""
@@ -90,7 +90,7 @@ class Reader:
         self.head, self.absolute = head, absolute
         self.ours: dict[str, Any] = json.loads(head.attrs[OURS]) if OURS in head.attrs else {}
         self.keys: dict[str, str] = self.ours.get("keys") or keys_of(first)
-        self.said: dict[str, Any] = json.loads(head.attrs[SAID]) if SAID in head.attrs else {}
+        self.declared: dict[str, Any] = json.loads(head.attrs.get(CARD_ATTRIBUTE, "{}"))
         self.parts = tuple(part for part in parts if f"obs/{part}" in first.arrays)
         env_args = head.attrs.get("env_args", "{}")
         self.env: dict[str, Any] = json.loads(env_args)
@@ -161,7 +161,7 @@ class Reader:
         """What the way back needs, as JSON."""
         if self.ours:
             return dict(self.ours["provenance"])
-        attributes = {name: to_json(value) for name, value in self.head.attrs.items() if name != SAID}
+        attributes = {name: to_json(value) for name, value in self.head.attrs.items() if name != CARD_ATTRIBUTE}
         mask = {name: to_json(names) for name, names in self.head.mask.items()}
         told = (self.env.get("env_kwargs") or {}).get("control_freq")
         rate = {"rate": told} if isinstance(told, int | float) and 0 < told < math.inf else {}
@@ -186,18 +186,18 @@ class Reader:
 
 def head_of(store: EpisodeStore) -> Head:
     """Attributes and filter keys of the file that a store becomes. StoreError where its card is damaged."""
-    asked = asked_of(store)
-    said = {SAID: json.dumps(asked)} if asked else {}
+    declarations = declared(store)
+    card = {CARD_ATTRIBUTE: json.dumps(declarations)} if declarations else {}
     kept = store.meta["provenance"].get("robomimic")
     if kept:
         attributes = {name: from_json(value) for name, value in kept["attrs"].items()}
-        return Head(attributes | said, {name: from_json(names) for name, names in kept["mask"].items()})
+        return Head(attributes | card, {name: from_json(names) for name, names in kept["mask"].items()})
     keys = {path_of(key): key for key in store.keys}
     env = {"env_name": store.tasks[0], "type": GYM, "env_kwargs": {}}
     ours = {"keys": keys, "provenance": store.meta["provenance"]}
     names = np.array([f"demo_{i}" for i in range(store.episodes)], dtype="S")
     mask = {"successful": names[store.success]} if not store.success.all() else {}
-    return Head({"total": store.steps, "env_args": json.dumps(env), OURS: json.dumps(ours), **said}, mask)
+    return Head({"total": store.steps, "env_args": json.dumps(env), OURS: json.dumps(ours), **card}, mask)
 
 
 def demos_of(store: EpisodeStore) -> Iterator[Demo]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 import worldmodel
-from worldmodel.data.card import pass_on
+from worldmodel.data.card import write_declared
 from worldmodel.data.formats import hdf5
 from worldmodel.data.formats.robomimic import Reader, demos_of, head_of
 from worldmodel.data.layout import StoreError
@@ -35,7 +35,7 @@ def to_store(source: Path, out: Path, actions: str, state: str) -> int:
         }
         writer = _writer(out, source, recipe, reader.provenance())
         if writer is None:
-            pass_on(reader.said, out, EpisodeStore.open(out).fingerprint)  # it may have stopped before that
+            write_declared(reader.declared, out, EpisodeStore.open(out).fingerprint)  # it may have stopped before that
             print(f"{out} is complete: {len(file.names)} episodes; nothing to do")
             return 0
         with writer:
@@ -54,7 +54,7 @@ def to_store(source: Path, out: Path, actions: str, state: str) -> int:
                 writer.note(relative=reader.relative(writer.read(ACTION), states))
             writer.seal()
     store = EpisodeStore.open(out)
-    pass_on(reader.said, out, store.fingerprint)
+    write_declared(reader.declared, out, store.fingerprint)
     print(f"{out}: {store.episodes} episodes, {store.steps} steps, {int(store.success.sum())} successful")
     print(f"fingerprint {store.fingerprint}")
     return 0
