@@ -12,9 +12,13 @@ from typing import Any, Literal
 
 from worldmodel.config import UserError, closest
 from worldmodel.objectives import ARMS as OBJECTIVES
+from worldmodel.tokens.listed import complete
 
 PREFIX = {"noise.actions.prefix": 8}
 """0 to 8 first actions of a chunk are given, equally often: longer delays are not learned."""
+
+
+HEARING: Mapping[str, Any] = {"modalities": complete({"audio": True})}
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class StudyArm:
     @property
     def hears(self) -> bool:
         """Whether it needs recordings with sound."""
-        return bool(self.changes.get("audio"))
+        return bool(self.changes.get("modalities"))
 
     @property
     def external(self) -> bool:
@@ -111,8 +115,8 @@ ARMS: dict[str, StudyArm] = {
         "self_flow", "joint", "Does the alignment crowd out the flow?", {"objective.align": 0.1}
     ),
     # Ears, on recordings with a microphone.
-    "action_only_heard": StudyArm("flow", "policy", "Does hearing contact help the policy?", {"audio": True}),
-    "flow_heard": StudyArm("flow", "joint", "Does it where sound is predicted as well?", {"audio": True}),
+    "action_only_heard": StudyArm("flow", "policy", "Does hearing contact help the policy?", HEARING),
+    "flow_heard": StudyArm("flow", "joint", "Does it where sound is predicted as well?", HEARING),
     # Chunks that continue actions under way, for delays.
     "action_only_prefix": StudyArm("flow", "policy", "Do chunks that continue others bridge delays?", PREFIX),
     "flow_prefix": StudyArm("flow", "joint", "Do they beside future frames?", PREFIX),

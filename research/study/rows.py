@@ -17,12 +17,14 @@ from typing import Any
 
 from research.study.arms import ARMS, find_arm
 from research.study.plan import Cell, Study, StudyConfig
+from worldmodel import legacy
 from worldmodel.config import UserError, leaves
 from worldmodel.files import write_file
+from worldmodel.tokens.listed import complete
 from worldmodel.train.config import TrainConfig
 
 FORMAT = 1
-CODE = ("backbone", "flow", "model", "tokens", "train", "data/clips.py", "schema.py")
+CODE = ("backbone", "flow", "model", "objectives", "tokens", "train", "data/clips.py", "schema.py")
 """What trains a cell. Rows keep its hash, and reports tell where rows of several versions stand side by side."""
 
 type Row = dict[str, Any]
@@ -80,7 +82,7 @@ def begin(study: Study, cell: Cell) -> Row:
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What settings differ in ("steps=200, now 400; ..."), or nothing; new keys stand at their default."""
-    default = _defaults()
+    default, before = _defaults(), _today(before)
     keys = [
         key
         for key in dict.fromkeys([*before, *now])
@@ -88,6 +90,16 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     ]
     said = [f"{key}={_short(before.get(key, default.get(key)))}, now {_short(now.get(key))}" for key in keys[:4]]
     return "; ".join([*said, *([f"and {len(keys) - 4} more"] if len(keys) > 4 else [])])
+
+
+def _today(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a row of any version, flat, by the names that they have now."""
+    nested = legacy.saved("train", settings)
+    if "objective" in nested:
+        nested["objective"] = legacy.section("objective", nested["objective"])
+    if "modalities" in nested:
+        nested["modalities"] = complete(nested["modalities"])
+    return dict(leaves(nested))
 
 
 def check_all(study: Study) -> None:

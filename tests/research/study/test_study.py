@@ -202,6 +202,16 @@ def test_every_arm_trains_what_the_table_says(config: StudyConfig, arm: str) -> 
         assert inside == value
 
 
+@pytest.mark.parametrize("arm", ["flow", "flow_heard"])
+def test_rows_of_older_versions_differ_in_nothing(config: StudyConfig, arm: str) -> None:
+    now = Study(config, GROUND).settings(Cell(arm, 10, 1))
+    heard = {name: value for name, value in now.items() if name.startswith("modalities")}
+    old = {name: value for name, value in now.items() if name not in heard} | {"objective.frames_floor": 0.05}
+    old |= {"audio": arm == "flow_heard", "objective.audio": 0.2, "noise.audio.mean": 0.0, "noise.audio.masked": 0.5}
+    assert rows.difference(old, now) == ""
+    assert "modalities.audio" in rows.difference(old | {"audio": arm == "flow"}, now)
+
+
 def test_a_matched_arm_sees_as_many_policy_batches(config: StudyConfig) -> None:
     plan = replace(config, steps=1000, modes=ModesConfig(policy=0.7, joint=0.05, forward=0.15, inverse=0, video=0.1))
     study = Study(plan, GROUND)
