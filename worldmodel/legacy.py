@@ -22,11 +22,6 @@ RENAMED: dict[str, dict[str, str]] = {
     "model": {"audio": "modalities.audio"},
 }
 
-GONE: dict[str, tuple[str, ...]] = {
-    "objective": ("frames_floor", "actions_floor", "audio_floor", "body_floor", "temperature"),
-}
-"""Keys of each section of training that are understood in what was saved, and no longer do anything."""
-
 _announced: set[str] = set()
 
 
@@ -84,12 +79,6 @@ def saved(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
             inside = inside.get(section, inside)
         inside[last] = kept
     return out
-
-
-def section(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """One section of a saved config of training (``model``: of a model's shape), without keys that have gone."""
-    now = saved("model", values) if name == "model" else saved("train", {name: values}).get(name, {})
-    return {key: value for key, value in now.items() if key not in GONE.get(name, ())}
 
 
 def announce(old: str, new: str) -> None:

@@ -99,7 +99,7 @@ def given(batch: Batch, model: WorldModel, fallback: str | None) -> Given:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class StepTable:
     """What a whole data set tells of each of its T steps and LeRobot's batches leave out, looked up by ``index``.
 
     ends: where its episodes end, int64 (E,). executed: the actions that were carried out, float32 (T, A), None where
@@ -113,7 +113,7 @@ class Recorded:
     demonstrated: np.ndarray
 
     @classmethod
-    def of(cls, store: EpisodeStore, clips: Clips) -> Recorded:
+    def of(cls, store: EpisodeStore, clips: Clips) -> StepTable:
         """Of all steps of a data set; ``clips`` are all its windows."""
         executed = store.array(EXECUTED)[:].astype(np.float32) if EXECUTED in store.keys else None
         return cls(store.ends, executed, tolerance(store), clips.demonstrated)
@@ -127,7 +127,7 @@ class Recorded:
         return chunk
 
 
-def clip(batch: Batch, model: WorldModel, plan: BatchPlan, steps: Sequence[int], recorded: Recorded | None) -> Clip:
+def clip(batch: Batch, model: WorldModel, plan: BatchPlan, steps: Sequence[int], recorded: StepTable | None) -> Clip:
     """The arrays that ``plan`` asks for, out of a batch with the frames and states of the observation and ``steps``.
 
     The actions that teach, and which of them do, are decided by `worldmodel.data.clips.labels`, as for our own stores.
