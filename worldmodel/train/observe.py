@@ -36,8 +36,9 @@ class Observers:
             draw_batch(clip, self.run.out / "first_batch.png", self.learner.model.config.cameras)
 
     def after_step(self, batch: Batch) -> None:
-        """Where a line of the log is due, write it. ValueError, one line, where a loss is no number any more."""
+        """Move the bar, and write a line of the log where one is due. ValueError where a loss is no number any more."""
         config, step = self.run.config, self.learner.step
+        self.progress.update(self.bar, completed=step)
         if step % config.log.every == 0:
             measured = diagnose(self.learner, self.plain, batch, config.objective)
             row = self.log.flush(step, {"rate": self.learner.optimiser.fraction(step)} | measured)
@@ -59,12 +60,11 @@ class Observers:
         plot(self.log.rows, self.run.out / "metrics.png")
 
     def between_steps(self) -> None:
-        """Move the bar, and validate in closed loop where that is due."""
+        """Validate in closed loop where that is due."""
         step, every = self.learner.step, self.run.validation.every
         if every and step % every == 0:
             self.log.write({"step": step} | closed_loop(self.run.out, step, self.run.validation))
             plot(self.log.rows, self.run.out / "metrics.png")
-        self.progress.update(self.bar, completed=step)
 
 
 @contextmanager
