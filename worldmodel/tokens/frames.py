@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
+from worldmodel.tokens.noise_law import FRAMES
 
 
 class Frames(nn.Module):

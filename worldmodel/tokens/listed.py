@@ -26,8 +26,9 @@ def config_of(name: str, values: Mapping[str, Any]) -> SignalConfig:
 
 
 def complete(modalities: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The same modalities with all options, as JSON. True stands for all defaults; False and None turn one off."""
-    chosen = {
-        name: {} if values is True else values for name, values in modalities.items() if values not in (False, None)
-    }
-    return {name: asdict(config_of(name, values or {})) for name, values in chosen.items()}
+    """The same modalities with all their options, in JSON's types.
+
+    True stands for a modality with all defaults; False and None turn one off.
+    """
+    chosen = {name: value for name, value in modalities.items() if value is not None and value is not False}
+    return {name: asdict(config_of(name, {} if value is True else value)) for name, value in chosen.items()}

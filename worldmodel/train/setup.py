@@ -18,7 +18,6 @@ from worldmodel.data.store import EpisodeStore
 from worldmodel.model import ModelConfig
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.tokens.listed import complete
-from worldmodel.tokens.sentences import vocabulary
 from worldmodel.train.config import TrainConfig, ValidationConfig
 from worldmodel.train.log import Log, say
 from worldmodel.train.state import CARD, Learner, build, saved
@@ -73,7 +72,8 @@ def prepare(config: TrainConfig) -> Run:
     spared = any(round(config.holdout * store.episodes) for store in stores)  # a handful of episodes spares none
     held_out = Clips(stores, spec, config.holdout, split="held out", features=features) if spared else None
     made = provenance(config, stores, features, device)
-    learner = build(shape, config, features[0].row(features[0].keys[0])[-1] if features else 0, device)
+    channels = features[0].row(features[0].keys[0])[-1] if features else 0
+    learner = build(shape, config, channels, device)
     out = Path(config.out)
     if states := saved(out / "states"):
         _same_run(config, states[-1])
@@ -104,6 +104,11 @@ def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[Episo
     states = (STATE,) if pixels else (STATE, ENVIRONMENT_STATE)
     if pixels and not cameras:
         raise ValueError(f"{first.path} has no camera frames (arrays: {', '.join(first.keys)}); collect with cameras")
+    words: tuple[str, ...] = ()
+    if config.language:
+        from worldmodel.tokens.sentences import vocabulary  # here: few models read
+
+        words = vocabulary(tasks)
     return replace(
         base,
         cameras=cameras,
@@ -115,7 +120,7 @@ def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[Episo
         state_dim=sum(first.row(key)[0] for key in states),
         tasks=tasks,
         modalities=config.modalities,
-        words=vocabulary(tasks) if config.language else (),
+        words=words,
         **duties(config),
     )
 
@@ -139,7 +144,7 @@ def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfi
     """Where the objective imitates a frozen encoder: its features of each store's frames."""
     if not config.objective.arm.external or not config.features:
         return []
-    from worldmodel.data.features import open_features
+    from worldmodel.data.features import open_features  # here: few runs have them
 
     return open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
 

@@ -16,8 +16,7 @@ from worldmodel.data.computed import fit
 from worldmodel.data.store import EpisodeStore
 from worldmodel.model import Given, ModelConfig, WorldModel
 from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, image_key
-from worldmodel.tokens.language import SENTENCE, Language
-from worldmodel.tokens.task import index_of
+from worldmodel.tokens.task import SENTENCE, index_of
 from worldmodel.train.draws import IMITATES, BatchPlan
 
 type Batch = Mapping[str, Any]
@@ -77,9 +76,10 @@ def told(batch: Batch, model: WorldModel, fallback: str | None) -> tuple[Int[Ten
     tasks, rows = model.config.tasks, len(next(value for value in batch.values() if isinstance(value, Tensor)))
     said = batch.get("task") or [""] * rows
     texts = [text or fallback or "" for text in ([said] * rows if isinstance(said, str) else said)]
-    if isinstance(model.instruction, Language):
-        usual = model.instruction.usual.cpu().numpy()
-        words = [usual[tasks.index(t)] if t in tasks else model.instruction.encode(t or tasks[0]) for t in texts]
+    if model.config.words:
+        language: Any = model.instruction
+        usual = language.usual.cpu().numpy()
+        words = [usual[tasks.index(t)] if t in tasks else language.encode(t or tasks[0]) for t in texts]
         numbers = [tasks.index(text) if text in tasks else 0 for text in texts]
         return torch.tensor(numbers), {SENTENCE: torch.as_tensor(np.stack(words))}
     if len(tasks) == 1:
