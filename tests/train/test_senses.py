@@ -28,7 +28,7 @@ from worldmodel.tokens.audio import AudioConfig
 from worldmodel.tokens.listed import complete
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
-from worldmodel.train.loop import prepare
+from worldmodel.train.setup import prepare
 from worldmodel.train.state import saved
 
 RECORDED = (AudioConfig().recorded(16),)

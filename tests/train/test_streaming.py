@@ -22,7 +22,7 @@ from worldmodel.settings import load
 from worldmodel.tokens.noise_law import SELF_NOISE_LEVEL
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, OptimiserConfig, StreamConfig, ValidationConfig
-from worldmodel.train.loop import prepare
+from worldmodel.train.setup import prepare
 from worldmodel.train.state import saved
 
 

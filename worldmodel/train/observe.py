@@ -66,6 +66,15 @@ class Observers:
             self.log.write({"step": step} | closed_loop(self.run.out, step, self.run.validation))
             plot(self.log.rows, self.run.out / "metrics.png")
 
+    def stopped(self) -> None:
+        """Say where a run that was interrupted goes on."""
+        say(f"stopped after step {self.learner.step}, saved; the same command goes on from there")
+
+    def finished(self) -> None:
+        """Say where everything is."""
+        out = self.run.out
+        say(f"trained {self.learner.step} steps; averaged weights in {out / 'model'}, log and plot in {out}/metrics.*")
+
 
 @contextmanager
 def observers(run: Run, plain: Loss) -> Iterator[Observers]:
