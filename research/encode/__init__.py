@@ -2,14 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+from research.encode.config import EncodeConfig
+
 if TYPE_CHECKING:
-    from research.encode.command import EncodeConfig, encode
+    from research.encode.command import encode
 
 __all__ = ["EncodeConfig", "encode"]
 
 
 def __getattr__(name: str) -> Any:
-    """The command, loaded when asked for."""
+    """What computes, loaded when asked for: who reads the keys needs no torch."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from research.encode import command
