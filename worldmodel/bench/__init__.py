@@ -2,16 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
+from worldmodel.bench.config import BenchConfig
+
 if TYPE_CHECKING:
-    from worldmodel.bench.command import BenchConfig, bench
+    from worldmodel.bench.command import bench
 
 __all__ = ["BenchConfig", "bench"]
 
 
 def __getattr__(name: str) -> Any:
-    """The command, loaded when asked for: simulators are spawned from this package, and need no torch."""
-    if name not in __all__:
+    """The verb, loaded when asked for: simulators are spawned from this package, and need no torch."""
+    if name != "bench":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worldmodel.bench import command
+    from worldmodel.bench.command import bench
 
-    return getattr(command, name)
+    return bench
