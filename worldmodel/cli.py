@@ -77,7 +77,7 @@ COMMANDS = (
          "worldmodel probe checkpoint=outputs/place_can data=datasets/local/place_can out=outputs/probe quick=true"),
     ),
     Command(
-        "imagine", "worldmodel.imagine.command", "imagine", "ImagineConfig",
+        "imagine", "worldmodel.imagine.command", "imagine", "worldmodel.imagine.config:ImagineConfig",
         "Predict with a checkpoint in one of its modes from recorded frames, or roll it out: pictures and errors.",
         ("worldmodel imagine mode=forward data=datasets/local/place_can",
          "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6",
