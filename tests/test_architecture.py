@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
-    "assets config files legacy schema",
+    "assets config files lazy legacy schema",
     "processes",
     "data devices model_card revision report settings",
     "sims tokens",

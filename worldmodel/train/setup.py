@@ -13,15 +13,21 @@ import torch
 from worldmodel import checkpoint, legacy
 from worldmodel.config import leaves
 from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.data.features import open_features
 from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
+from worldmodel.devices import choose_device
 from worldmodel.model import ModelConfig
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.tokens.listed import complete
+from worldmodel.tokens.sentences import vocabulary
 from worldmodel.train.config import TrainConfig, ValidationConfig
 from worldmodel.train.log import Log, say
+from worldmodel.train.provenance import provenance
 from worldmodel.train.state import CARD, Learner, build, saved
 from worldmodel.train.step import Batches
+from worldmodel.train.trackers import tracker
+from worldmodel.train.validate import fitting
 
 MAY_CHANGE = ("out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "resident", "log", "validation")
 """Keys that a run may change when it is resumed: how long, where and how fast, not what is learned."""
@@ -51,13 +57,9 @@ class Run:
 
 def prepare(config: TrainConfig) -> Run:
     """Open the data, build or restore the learner and check that everything fits, before anything is written."""
-    from worldmodel.train.provenance import provenance  # here: only a run needs them
-    from worldmodel.train.trackers import tracker
-    from worldmodel.train.validate import fitting
-
     torch.set_float32_matmul_precision("high")
     stores = open_sources(config.data, config.size)
-    device = _device(config.device)
+    device = torch.device(choose_device(config.device))
     base = ModelConfig(backbone=config.backbone, patch=config.patch, warp=config.warp)
     shape = shape_of_data(base, config, stores)
     validation = fitting(config.validation, shape.tasks)
@@ -104,11 +106,6 @@ def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[Episo
     states = (STATE,) if pixels else (STATE, ENVIRONMENT_STATE)
     if pixels and not cameras:
         raise ValueError(f"{first.path} has no camera frames (arrays: {', '.join(first.keys)}); collect with cameras")
-    words: tuple[str, ...] = ()
-    if config.language:
-        from worldmodel.tokens.sentences import vocabulary  # here: few models read
-
-        words = vocabulary(tasks)
     return replace(
         base,
         cameras=cameras,
@@ -120,7 +117,7 @@ def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[Episo
         state_dim=sum(first.row(key)[0] for key in states),
         tasks=tasks,
         modalities=config.modalities,
-        words=words,
+        words=vocabulary(tasks) if config.language else (),
         **duties(config),
     )
 
@@ -144,15 +141,7 @@ def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfi
     """Where the objective imitates a frozen encoder: its features of each store's frames."""
     if not config.objective.arm.external or not config.features:
         return []
-    from worldmodel.data.features import open_features  # here: few runs have them
-
     return open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda: no GPU that torch can use here; expected device=cpu or device=auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _same_run(config: TrainConfig, state: Path) -> None:
