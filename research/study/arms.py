@@ -41,13 +41,15 @@ class StudyArm:
     @property
     def hears(self) -> bool:
         """Whether it needs recordings with sound."""
-        return bool(self.changes.get("audio"))
+        return "audio" in self.changes.get("modalities", {})
 
     @property
     def external(self) -> bool:
         """Whether it needs a frozen encoder's features."""
         return OBJECTIVES[self.kind].external
 
+
+HEARING = {"modalities": {"audio": True}}
 
 ARMS: dict[str, StudyArm] = {
     # Controls that see no future frames.
@@ -111,8 +113,8 @@ ARMS: dict[str, StudyArm] = {
         "self_flow", "joint", "Does the alignment crowd out the flow?", {"objective.align": 0.1}
     ),
     # Ears, on recordings with a microphone.
-    "action_only_heard": StudyArm("flow", "policy", "Does hearing contact help the policy?", {"audio": True}),
-    "flow_heard": StudyArm("flow", "joint", "Does it where sound is predicted as well?", {"audio": True}),
+    "action_only_heard": StudyArm("flow", "policy", "Does hearing contact help the policy?", HEARING),
+    "flow_heard": StudyArm("flow", "joint", "Does it where sound is predicted as well?", HEARING),
     # Chunks that continue actions under way, for delays.
     "action_only_prefix": StudyArm("flow", "policy", "Do chunks that continue others bridge delays?", PREFIX),
     "flow_prefix": StudyArm("flow", "joint", "Do they beside future frames?", PREFIX),

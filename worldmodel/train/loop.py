@@ -40,10 +40,10 @@ def train(config: TrainConfig) -> None:
                 run.save()
                 watching.after_save()
             if stopping:
-                watching.stopped()
+                watching.end(stopped=True)
                 raise KeyboardInterrupt
             watching.between_steps()
-    watching.finished()
+    watching.end(stopped=False)
 
 
 @contextmanager

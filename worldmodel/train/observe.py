@@ -27,8 +27,8 @@ class Observers:
     def __init__(self, run: Run, plain: Loss, progress: Progress) -> None:
         self.run, self.plain, self.progress = run, plain, progress
         self.learner, self.log = run.learner, run.log
-        steps = run.config.steps
-        self.bar = progress.add_task("train", total=steps, completed=run.learner.step, note="compiling the first step")
+        begun, note = run.learner.step, "compiling the first step"
+        self.bar = progress.add_task("train", total=run.config.steps, completed=begun, note=note)
 
     def before_step(self, clip: Clip) -> None:
         """Draw the very first batch: what the model is really shown."""
@@ -66,14 +66,11 @@ class Observers:
             self.log.write({"step": step} | closed_loop(self.run.out, step, self.run.validation))
             plot(self.log.rows, self.run.out / "metrics.png")
 
-    def stopped(self) -> None:
-        """Say where a run that was interrupted goes on."""
-        say(f"stopped after step {self.learner.step}, saved; the same command goes on from there")
-
-    def finished(self) -> None:
-        """Say where everything is."""
-        out = self.run.out
-        say(f"trained {self.learner.step} steps; averaged weights in {out / 'model'}, log and plot in {out}/metrics.*")
+    def end(self, stopped: bool) -> None:
+        """Say where everything is, or how a run that was stopped goes on."""
+        out, step = self.run.out, self.learner.step
+        whole = f"trained {step} steps; averaged weights in {out / 'model'}, log and plot in {out}/metrics.*"
+        say(f"stopped after step {step}, saved; the same command goes on from there" if stopped else whole)
 
 
 @contextmanager

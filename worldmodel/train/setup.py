@@ -13,7 +13,7 @@ import torch
 from worldmodel import checkpoint, legacy
 from worldmodel.config import leaves
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.data.features import open_features
+from worldmodel.data.features import channels_of, open_features
 from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.devices import choose_device
@@ -67,15 +67,15 @@ def prepare(config: TrainConfig) -> Run:
     features = _features(config, stores, shape)
     clips = Clips(stores, spec, config.holdout, most=config.demonstrations, features=features)
     if not clips.demonstrated.any() and config.modes.policy + config.modes.joint > 0:
+        known = {info["behaviour"] for store in stores for info in store.meta["info"] or () if "behaviour" in info}
         raise ValueError(
-            f"{config.data} holds no demonstrations, only {', '.join(behaviours(stores))}: add data collected with "
+            f"{config.data} holds no demonstrations, only {', '.join(sorted(known))}: add data collected with "
             "behaviour=expert, or set modes.policy=0 and modes.joint=0"
         )
     spared = any(round(config.holdout * store.episodes) for store in stores)  # a handful of episodes spares none
     held_out = Clips(stores, spec, config.holdout, split="held out", features=features) if spared else None
     made = provenance(config, stores, features, device)
-    channels = features[0].row(features[0].keys[0])[-1] if features else 0
-    learner = build(shape, config, channels, device)
+    learner = build(shape, config, channels_of(features[0]) if features else 0, device)
     out = Path(config.out)
     if states := saved(out / "states"):
         _same_run(config, states[-1])
@@ -130,11 +130,6 @@ def duties(config: TrainConfig) -> dict[str, Any]:
         "window": config.stream.window if config.modes.stream > 0 else 0,
         "shift": config.stream.shift,
     }
-
-
-def behaviours(stores: list[EpisodeStore]) -> list[str]:
-    """Who acted in the recordings, where these say so."""
-    return sorted({info["behaviour"] for store in stores for info in store.meta["info"] or () if "behaviour" in info})
 
 
 def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfig) -> list[EpisodeStore]:
