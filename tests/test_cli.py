@@ -110,7 +110,6 @@ def test_help_comes_before_anything_heavy_is_imported() -> None:
     assert time.perf_counter() - start < 5  # 0.05 s on an idle machine
 
 
-
 @pytest.mark.parametrize("words", [["--help"], ["no_such_key=1"]], ids=["help", "typo"])
 def test_keys_are_explained_without_torch_or_a_simulator(words: list[str]) -> None:
     """One process asks every command in turn; a name that is loaded stays loaded, so the first culprit is named."""
