@@ -17,7 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
-    "assets config files legacy schema",
+    "assets config files lazy schema",
+    "legacy",
     "processes",
     "data devices model_card revision report settings",
     "sims tokens",

@@ -110,6 +110,22 @@ def test_help_comes_before_anything_heavy_is_imported() -> None:
     assert time.perf_counter() - start < 5  # 0.05 s on an idle machine
 
 
+@pytest.mark.parametrize("words", [["--help"], ["no_such_key=1"]], ids=["help", "typo"])
+def test_keys_are_explained_without_torch_or_a_simulator(words: list[str]) -> None:
+    """One process asks every command in turn; a name that is loaded stays loaded, so the first culprit is named."""
+    code = (
+        "import contextlib, io, sys\n"
+        "from worldmodel import cli\n"
+        "for command in cli.COMMANDS:\n"
+        "    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
+        f"        cli.main([*command.name.split(), *{words!r}])\n"
+        "    loaded = sorted({'torch', 'mujoco', 'lerobot', 'matplotlib'} & set(sys.modules))\n"
+        "    assert not loaded, f'{command.name} loads {loaded}'\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 @pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
 def test_every_command_is_there_and_explains_itself(command: cli.Command) -> None:
     module = importlib.import_module(command.module)

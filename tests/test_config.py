@@ -139,23 +139,6 @@ def test_describe_shows_values_in_force() -> None:
     assert groups == {"net": ["large", "small"], "experiment": ["big"]}
 
 
-def test_meanings_may_stand_in_the_docstring() -> None:
-    @dataclass(frozen=True)
-    class Told:
-        """A record. width, depth: of the net (small: 8); ratio: of A: B, see there. kind: ``a``
-        or ``b``.
-        """
-
-        width: int = 1
-        depth: int = 2
-        ratio: float = 0.5
-        kind: str = "a"
-
-    told = {key.name: key.help for key in describe("told", Told)[0]}
-    assert told == {"width": "of the net (small: 8)", "depth": "of the net (small: 8)", "ratio": "of A: B, see there",
-                    "kind": "``a`` or ``b``"}  # fmt: skip
-
-
 def test_closest_lists_what_is_known_when_nothing_is_near() -> None:
     assert closest("zzz", ["alpha", "beta"]) == "known: alpha, beta"
 

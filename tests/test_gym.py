@@ -14,7 +14,8 @@ from worldmodel.collect.demonstrate import demonstrate
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, verify
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate, run, settle
+from worldmodel.evaluate.config import EvaluateConfig
+from worldmodel.evaluate.evaluate import evaluate, run, settle
 from worldmodel.evaluate.frozen import Starts, StartsError
 from worldmodel.evaluate.starts import FIRST_SEED, StartsConfig, freeze, starts
 from worldmodel.policies.load import LoadedPolicy

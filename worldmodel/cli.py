@@ -64,7 +64,7 @@ COMMANDS = (
         ("worldmodel starts task=place_can episodes=200 seed=7 out=outputs/starts.npz",),
     ),
     Command(
-        "evaluate", "worldmodel.evaluate.evaluate", "evaluate", "EvaluateConfig",
+        "evaluate", "worldmodel.evaluate.evaluate", "evaluate", "worldmodel.evaluate.config:EvaluateConfig",
         "Evaluate a checkpoint closed loop on fixed initial states; write report.json, episodes.jsonl and index.html.",
         ("worldmodel evaluate checkpoint=shipped task=place_can episodes=200 starts=test out=outputs/test",
          "worldmodel evaluate checkpoint=outputs/place_can task=place_can perturb=light out=outputs/light",
@@ -77,7 +77,7 @@ COMMANDS = (
          "worldmodel probe checkpoint=outputs/place_can data=datasets/local/place_can out=outputs/probe quick=true"),
     ),
     Command(
-        "imagine", "worldmodel.imagine.command", "imagine", "ImagineConfig",
+        "imagine", "worldmodel.imagine.command", "imagine", "worldmodel.imagine.config:ImagineConfig",
         "Predict with a checkpoint in one of its modes from recorded frames, or roll it out: pictures and errors.",
         ("worldmodel imagine mode=forward data=datasets/local/place_can",
          "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6",

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from typing import Any
 
+from worldmodel.config import leaves
+
 COMMANDS: dict[str, str] = {}
 RENAMED: dict[str, dict[str, str]] = {
     "train": {
@@ -21,11 +23,6 @@ RENAMED: dict[str, dict[str, str]] = {
     },
     "model": {"audio": "modalities.audio"},
 }
-
-GONE: dict[str, tuple[str, ...]] = {
-    "objective": ("frames_floor", "actions_floor", "audio_floor", "body_floor", "temperature"),
-}
-"""Keys of each section of training that are understood in what was saved, and no longer do anything."""
 
 _announced: set[str] = set()
 
@@ -70,7 +67,7 @@ def saved(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """A config as an older version has saved it, nested, with today's keys. Keys that have gone stay as they are."""
     table = RENAMED.get(command, {})
     out: dict[str, Any] = {}
-    for old, value in _leaves(values):
+    for old, value in leaves(values):
         new, kept = renamed(command, old), value
         if (whole := table.get(f"{old}={value}")) is not None:
             new, _, kept = whole.partition("=")
@@ -86,22 +83,8 @@ def saved(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def section(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """One section of a saved config of training (``model``: of a model's shape), without keys that have gone."""
-    now = saved("model", values) if name == "model" else saved("train", {name: values}).get(name, {})
-    return {key: value for key, value in now.items() if key not in GONE.get(name, ())}
-
-
 def announce(old: str, new: str) -> None:
     """One line on stderr for each old name, once in a process."""
     if old not in _announced:
         _announced.add(old)
         print(f"worldmodel: {old} is now {new}; the old name works until the next release", file=sys.stderr)
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        inside = isinstance(value, Mapping) and value
-        found += _leaves(value, f"{prefix}{name}.") if inside else [(f"{prefix}{name}", value)]
-    return found

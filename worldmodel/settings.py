@@ -8,7 +8,6 @@ the schema gives every option its type, and the command line has the last word.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -112,7 +111,7 @@ def _put(node: Any, name: str, value: Any, text: str) -> None:
 
 
 def _options(schema: Any, node: Any, prefix: str = "") -> Iterator[Option]:
-    hints, documented = get_type_hints(schema), _documented(schema)
+    hints = get_type_hints(schema)
     for field in dataclasses.fields(schema):
         kind, name = hints[field.name], prefix + field.name
         inside = None if node is None else OmegaConf.select(node, field.name, throw_on_missing=False)
@@ -121,17 +120,7 @@ def _options(schema: Any, node: Any, prefix: str = "") -> Iterator[Option]:
         else:
             plain = OmegaConf.to_container(inside) if OmegaConf.is_config(inside) else inside
             plain = MISSING if node is not None and OmegaConf.is_missing(node, field.name) else plain
-            yield Option(name, _spelled(kind), plain, field.metadata.get("help") or documented.get(field.name, ""))
-
-
-def _documented(schema: Any) -> dict[str, str]:
-    """Meanings that the schema's docstring gives, as in "width: of a token. depth, heads: of the network"."""
-    text, names = " ".join((schema.__doc__ or "").split()), {field.name for field in dataclasses.fields(schema)}
-    found = re.finditer(r"(?:^|(?<=[.;:)] ))(\w+(?:, \w+)*): ", text)
-    marks = [mark for mark in found if names.issuperset(mark[1].split(", "))]
-    ends = [mark.start() for mark in marks[1:]] + [None]
-    meanings = [text[mark.end() : end].strip(" .;") for mark, end in zip(marks, ends, strict=False)]
-    return {name: meaning for mark, meaning in zip(marks, meanings, strict=True) for name in mark[1].split(", ")}
+            yield Option(name, _spelled(kind), plain, field.metadata.get("help", ""))
 
 
 def _spelled(kind: Any) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 import time
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import worldmodel
+from research.encode.config import ENCODERS, EncodeConfig
 from research.encode.encoder import Encoder
-from research.encode.encoders import ENCODERS
-from worldmodel.config import UserError, closest, option
+from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter
 from worldmodel.data.features import channels_of
 from worldmodel.data.layout import feature_key
@@ -25,39 +23,6 @@ from worldmodel.schema import Episode, cameras_of, image_key
 
 INTERRUPTED = 130
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class EncodeConfig:
-    """Whose frames, by which encoder, and where the features go."""
-
-    data: str = option("whose frames are encoded: folder of an EpisodeStore, or lerobot:PATH_OR_REPO_ID")
-    out: str = option("folder of the features; an interrupted one is resumed")
-    encoder: str = option("dinov2_s, dinov2_b, dinov3_s, dinov3_b, or tiny_random (nothing learned)", "dinov2_s")
-    weights: str | None = option("local .safetensors or .pth file with the encoder's weights; null fetches them", None)
-    patch: int = option("side of the model's own patches in pixels, as in `worldmodel train`", 16)
-    size: int = option("side of the frames, as in `worldmodel train`; 0 as recorded", 0)
-    detail: int = option("encoder patches per patch of the model, along a side; their features are averaged", 2)
-    batch: int = option("frames per pass", 64)
-    device: str = option("auto, cpu or cuda", "auto")
-    dtype: str = option("float32, or bfloat16 where that is much faster", "float32")
-
-    def __post_init__(self) -> None:
-        for name in ("patch", "detail", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
-        if self.encoder not in ENCODERS:
-            raise ValueError(f"encoder={self.encoder}: no such encoder; {closest(self.encoder, ENCODERS)}")
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise ValueError(f"device={self.device}: expected auto, cpu or cuda")
-        if self.dtype not in DTYPES:
-            raise ValueError(f"dtype={self.dtype}: expected float32 or bfloat16")
-
-    def command(self) -> str:
-        """The command line that says the same, without what is left at its default."""
-        defaults = {f.name: f.default for f in fields(self)}
-        words = [f"{key}={value}" for key, value in asdict(self).items() if value != defaults[key]]
-        return " ".join(["worldmodel encode", *map(shlex.quote, words)])
 
 
 def encode(config: EncodeConfig) -> int:

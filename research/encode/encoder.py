@@ -10,7 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from research.encode.encoders import ENCODERS, digest_of, load_network
+from research.encode.config import ENCODERS
+from research.encode.encoders import digest_of, load_network
 
 
 class Encoder:

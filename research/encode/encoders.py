@@ -5,43 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from research.encode.config import ENCODERS, Source
 from worldmodel.config import UserError, closest
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where an encoder comes from.
-
-    model: timm's name of the network with its weights. patch: side of its patches in pixels. licence: of the weights.
-    changes: arguments of the network that differ from timm's. random: weights drawn from a fixed seed, none fetched.
-    """
-
-    model: str
-    patch: int
-    licence: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    random: bool = False
-
-
-DINO2, DINO3 = "Apache-2.0", "DINOv3 License"
-TINY = {"embed_dim": 24, "depth": 2, "num_heads": 2}
-ENCODERS: dict[str, Source] = {
-    "dinov2_s": Source("vit_small_patch14_dinov2.lvd142m", 14, DINO2),
-    "dinov2_b": Source("vit_base_patch14_dinov2.lvd142m", 14, DINO2),
-    "dinov3_s": Source("vit_small_patch16_dinov3.lvd1689m", 16, DINO3),
-    "dinov3_b": Source("vit_base_patch16_dinov3.lvd1689m", 16, DINO3),
-    "tiny_random": Source("vit_small_patch14_dinov2.lvd142m", 14, "none: random", TINY, random=True),
-    "tiny_random_dinov3": Source("vit_small_patch16_dinov3.lvd1689m", 16, "none: random", TINY, random=True),
-}
-"""What ``encoder=`` may name. The random ones are for tests and as a control: nothing learned, same code."""
 
 RANDOM_SEED = 0
 

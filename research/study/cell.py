@@ -132,7 +132,8 @@ def examine(
     study: Study, model: Path, episodes: int, perturb: str = "none", steps: int | None = None, delay: int = 0
 ) -> str:
     """Evaluate closed loop; a character per start, "1" where it was solved. KeyboardInterrupt where stopped."""
-    from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate
+    from worldmodel.evaluate.config import EvaluateConfig
+    from worldmodel.evaluate.evaluate import evaluate
 
     plan, folder = study.plan, model.parents[1]
     way = f"{steps}-steps" if steps is not None else f"delay-{delay}" if delay else perturb

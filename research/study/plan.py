@@ -12,8 +12,6 @@ from typing import Any
 from research.study.arms import find_arm
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError, leaves, option
-from worldmodel.evaluate.evaluate import check_delay
-from worldmodel.model import ModelConfig
 from worldmodel.objectives import NoiseConfig, ObjectiveConfig
 from worldmodel.train.config import (
     AugmentConfig,
@@ -127,6 +125,11 @@ def check_delays(delays: tuple[int, ...], execute: int) -> None:
     """Raises ValueError or UserError, one line, for delays that no rollout can have, or that is none."""
     if 0 in delays:
         raise ValueError("delays: 0 is what the last checkpoint is evaluated with anyway; leave it out")
+    if not delays:
+        return
+    from worldmodel.evaluate.evaluate import check_delay  # here: keys are read without torch
+    from worldmodel.model import ModelConfig
+
     for delay in delays:
         check_delay(delay, execute, ModelConfig.horizon)
 

@@ -11,8 +11,9 @@ import pytest
 from arcade import EXECUTE, FINGERPRINT, CountingPolicy, counting, length_of, starts_of, succeeds
 
 from worldmodel.config import UserError
+from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.frozen import digest
-from worldmodel.evaluate.run import EvalRun, EvaluateConfig, run
+from worldmodel.evaluate.run import EvalRun, run
 from worldmodel.evaluate.timing import crowded, time_single
 from worldmodel.policies.load import LoadedPolicy
 from worldmodel.processes import Pool

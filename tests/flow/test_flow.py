@@ -10,6 +10,7 @@ from worldmodel.flow.path import step, velocity_error
 from worldmodel.flow.sampler import grid
 from worldmodel.objectives import ARMS, NoiseLaw, ObjectiveConfig, draw_noise
 from worldmodel.objectives.losses import alignment, flow_loss
+from worldmodel.objectives.noise import draw_levels
 
 
 def test_noise_zero_is_clean_and_one_is_noise() -> None:
@@ -60,7 +61,7 @@ def test_the_teacher_is_never_noisier_and_shares_the_noise_sample() -> None:
 
 
 def test_noise_laws_stay_in_range_and_hold_their_shares() -> None:
-    levels = NoiseLaw(pure=0.25, high=0.2).levels(20_000, torch.Generator().manual_seed(1))
+    levels = draw_levels(NoiseLaw(pure=0.25, high=0.2), 20_000, torch.Generator().manual_seed(1))
     assert levels.min() > 0 and levels.max() == 1
     assert (levels == 1).float().mean().item() == pytest.approx(0.25, abs=0.015)
     assert ((levels >= 0.95) & (levels < 1)).float().mean().item() == pytest.approx(0.15 + 0.01, abs=0.02)

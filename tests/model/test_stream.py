@@ -9,7 +9,6 @@ import pytest
 import torch
 from small import CONFIG, dreaming_model, small_model
 
-from worldmodel.flow.modes import DOUBT
 from worldmodel.flow.noise import NoiseDraw
 from worldmodel.flow.sampler import grid
 from worldmodel.model import WorldModel
@@ -18,6 +17,7 @@ from worldmodel.objectives import ObjectiveConfig, loss
 from worldmodel.objectives.self_forcing import foresee_each, lay_out, rehearse
 from worldmodel.objectives.stream_noise import stream_noise
 from worldmodel.schema import STATE, Clip
+from worldmodel.tokens.noise_law import SELF_NOISE_LEVEL
 from worldmodel.train import TrainConfig
 from worldmodel.train.config import StreamConfig
 
@@ -250,7 +250,7 @@ def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
     moments, _, _ = lay_out(model, clip)
     found = rehearse(model, moments, frames, body, grid(steps))
     assert torch.equal(found.frames[:, :1], moments.frames[:, :1]) and not found.state.requires_grad
-    assert found.levels.tolist() == [[0.0, pytest.approx(DOUBT), pytest.approx(DOUBT)]] * 2
+    assert found.levels.tolist() == [[0.0, pytest.approx(SELF_NOISE_LEVEL), pytest.approx(SELF_NOISE_LEVEL)]] * 2
     stream = Stream(model, 2, steps)
     stream.begin(clip.images, clip.state)
     drawn = iter({"body": body[:, n : n + 1], "frames": frames[:, 8 * n : 8 * n + 8]} for n in range(own))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from small import small_model, small_store
 
+from worldmodel import legacy
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES, STREAM
@@ -252,6 +254,21 @@ def test_saved_and_loaded_it_is_the_same(lesson: Any, tmp_path: Path) -> None:
         torch.manual_seed(3)
         assert torch.equal(one.predict_action_chunk(seen)[:, : one.config.execute].transpose(0, 1), chunks[-1])
     assert torch.equal(*chunks), "and nothing was scaled on the way"
+
+
+def test_what_an_older_version_saved_is_read(lesson: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, policy, _, _ = lesson
+    policy.config.save_pretrained(tmp_path)
+    old = json.loads((tmp_path / "config.json").read_text())
+    old["optimiser"]["step_size"] = old["optimiser"].pop("rate") / 2
+    old["model"]["frequency"] = old["model"].pop("rate")
+    old["objective"]["gone"] = 1.0
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    table = {"train": {"optimiser.step_size": "optimiser.rate"}, "model": {"frequency": "rate"}}
+    monkeypatch.setattr(legacy, "RENAMED", table)
+    found = PreTrainedConfig.from_pretrained(tmp_path)
+    optimiser = replace(policy.config.optimiser, rate=policy.config.optimiser.rate / 2)
+    assert asdict(found) == asdict(policy.config) | {"optimiser": asdict(optimiser)}
 
 
 def test_frames_of_another_size_are_fitted_as_our_own_training_does(lesson: Any) -> None:

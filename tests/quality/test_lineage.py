@@ -258,7 +258,7 @@ def test_training_carries_the_card(tmp_path):
 
     from worldmodel.backbone import BackboneConfig
     from worldmodel.train import TrainConfig
-    from worldmodel.train.loop import prepare
+    from worldmodel.train.setup import prepare
 
     small_store(tmp_path / "data")
     card(CardConfig(str(tmp_path / "data"), consent="signed", health=False))

@@ -12,7 +12,8 @@ import pytest
 from worldmodel.config import UserError
 from worldmodel.data.formats.conventions import matrix_from_xyzw, six_from_matrix
 from worldmodel.evaluate import starts
-from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate, other_versions, settle
+from worldmodel.evaluate.config import EvaluateConfig
+from worldmodel.evaluate.evaluate import evaluate, other_versions, settle
 from worldmodel.evaluate.frozen import Starts, StartsError, find
 from worldmodel.policies.load import LoadedPolicy
 from worldmodel.processes import Pool

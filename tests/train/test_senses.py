@@ -13,7 +13,8 @@ from small import small_store
 from worldmodel import checkpoint, legacy
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate
+from worldmodel.evaluate.config import EvaluateConfig
+from worldmodel.evaluate.evaluate import evaluate
 from worldmodel.model import Want
 from worldmodel.objectives import ObjectiveConfig
 from worldmodel.policies import ModelPolicy
@@ -28,7 +29,7 @@ from worldmodel.tokens.audio import AudioConfig
 from worldmodel.tokens.listed import complete
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
-from worldmodel.train.loop import prepare
+from worldmodel.train.setup import prepare
 from worldmodel.train.state import saved
 
 RECORDED = (AudioConfig().recorded(16),)

@@ -14,15 +14,15 @@ from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
-from worldmodel.flow.modes import DOUBT
 from worldmodel.model.stream import Stream
 from worldmodel.objectives import loss
 from worldmodel.objectives.self_forcing import DRIFT, lay_out, stray
 from worldmodel.schema import STATE
 from worldmodel.settings import load
+from worldmodel.tokens.noise_law import SELF_NOISE_LEVEL
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, OptimiserConfig, StreamConfig, ValidationConfig
-from worldmodel.train.loop import prepare
+from worldmodel.train.setup import prepare
 from worldmodel.train.state import saved
 
 
@@ -158,7 +158,7 @@ def test_smooth_errors_are_looked_back_on_and_not_asked_for(config: TrainConfig)
     assert torch.equal(astray.frames[~off], moments.frames[~off]) and torch.equal(
         astray.levels[~off], moments.levels[~off]
     )
-    assert (astray.levels[off] == DOUBT).all() and torch.equal(lay_out(model, clip)[1], truth)
+    assert (astray.levels[off] == SELF_NOISE_LEVEL).all() and torch.equal(lay_out(model, clip)[1], truth)
     error = model.frames.assemble((astray.frames - moments.frames)[:, :1].flatten(1, 2), 1)[off]
     inside = model.frames.assemble(astray.frames[:, :1].flatten(1, 2), 1)[off].abs() < 1
     assert error[inside].std() > 0.01
@@ -179,5 +179,5 @@ def test_faded_frames_are_looked_back_on_and_not_asked_for(config: TrainConfig) 
     mixed = (1 - share) * moments.frames[faint] + share * moments.frames[~faint]  # a batch of two
     torch.testing.assert_close(faded.frames[faint], mixed)
     assert torch.equal(faded.frames[~faint], moments.frames[~faint])
-    assert (faded.levels[faint] == DOUBT).all() and (faded.levels[~faint] == 0).all()
+    assert (faded.levels[faint] == SELF_NOISE_LEVEL).all() and (faded.levels[~faint] == 0).all()
     assert torch.equal(lay_out(model, clip)[1], truth)

@@ -15,7 +15,7 @@ from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.objectives import ARMS, ObjectiveConfig
 from worldmodel.settings import load
-from worldmodel.train import TrainConfig, loop, train
+from worldmodel.train import TrainConfig, loop, setup, train
 from worldmodel.train.augment import augment
 from worldmodel.train.config import AugmentConfig, LogConfig, ModesConfig, OptimiserConfig, ValidationConfig
 from worldmodel.train.optimiser import Optimiser, average
@@ -91,7 +91,7 @@ def test_a_regression_is_known_to_its_checkpoint(config: TrainConfig) -> None:
 def test_a_run_begins_from_other_weights(config: TrainConfig, tmp_path: Path) -> None:
     train(replace(config, steps=2))
     fresh = replace(config, init=config.out, out=str(tmp_path / "next"), modes=ModesConfig(0.5, 0, 0, 0, 0, 0.5))
-    learner = loop.prepare(fresh).learner
+    learner = setup.prepare(fresh).learner
     before, after = checkpoint.load(config.out).state_dict(), learner.model.state_dict()
     parameters = dict(checkpoint.load(config.out).named_parameters())
     assert all(torch.equal(before[name], after[name]) for name in parameters) and learner.model.body is not None
@@ -99,13 +99,13 @@ def test_a_run_begins_from_other_weights(config: TrainConfig, tmp_path: Path) ->
     train(replace(fresh, steps=2))
     assert checkpoint.card(fresh.out)["made"]["init"]["sha256"] == checkpoint.card(config.out)["sha256"]
     with pytest.raises(checkpoint.CheckpointError, match=r"a model of another shape .*see model="):
-        loop.prepare(replace(fresh, backbone=BackboneConfig(width=64, depth=2, heads=2), out=str(tmp_path / "wide")))
+        setup.prepare(replace(fresh, backbone=BackboneConfig(width=64, depth=2, heads=2), out=str(tmp_path / "wide")))
 
 
 def test_policies_learn_from_demonstrations_alone(config: TrainConfig, tmp_path: Path) -> None:
     mixed = small_store(tmp_path / "mixed", (20, 20, 20, 20), behaviours=("play", "expert", "random", "expert"))
     asked = replace(config, data=str(mixed.path), batch=8, holdout=0.0, modes=ModesConfig(0.4, 0.2, 0.2, 0.2, 0))
-    batches = loop.prepare(asked).batches
+    batches = setup.prepare(asked).batches
     seen: dict[str, set[int]] = {}
     for mode, clip, _ in map(batches.draw, range(60)):
         seen.setdefault(mode, set()).update(int(count) // 20 for count in clip.state[:, 0])
@@ -118,7 +118,7 @@ def test_policies_learn_from_demonstrations_alone(config: TrainConfig, tmp_path:
 
 def test_inverse_dynamics_learns_from_the_next_frames_and_is_asked_no_more_than_they_tell(config: TrainConfig) -> None:
     asked = replace(config, batch=16, holdout=0.0, modes=ModesConfig(0, 0, 0.5, 0.5, 0))
-    drawn = list(map(loop.prepare(asked).batches.draw, range(12)))
+    drawn = list(map(setup.prepare(asked).batches.draw, range(12)))
     asked_beyond = set()
     for mode, clip, _ in drawn:
         assert clip.at is not None and (clip.at[:, 1:] > clip.at[:, :-1]).all() and clip.valid.any(-1).all()

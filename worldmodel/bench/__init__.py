@@ -1,17 +1,12 @@
 """``worldmodel bench``: how fast this machine acts, trains and simulates, and how well the model imagines."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from worldmodel import lazy
+from worldmodel.bench.config import BenchConfig
 
 if TYPE_CHECKING:
-    from worldmodel.bench.command import BenchConfig, bench
+    from worldmodel.bench.command import bench
 
 __all__ = ["BenchConfig", "bench"]
-
-
-def __getattr__(name: str) -> Any:
-    """The command, loaded when asked for: simulators are spawned from this package, and need no torch."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worldmodel.bench import command
-
-    return getattr(command, name)
+__getattr__ = lazy.names(__name__, command="bench")

@@ -11,8 +11,8 @@ import numpy as np
 
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig
-from worldmodel.train.loop import Run, prepare
 from worldmodel.train.optimiser import average
+from worldmodel.train.setup import Run, prepare
 from worldmodel.train.step import Loss, losses
 
 KINDS = ("flow", "dual", "sra", "self_flow", "separated", "dispersive", "frame")

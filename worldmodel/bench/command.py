@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ import torch
 
 import worldmodel
 from worldmodel.bench.arms import compare_arms
+from worldmodel.bench.config import BenchConfig
 from worldmodel.bench.loading import load_speed
 from worldmodel.bench.simulating import simulate
 from worldmodel.bench.streaming import stream_speed, table
 from worldmodel.bench.training import train_speed
 from worldmodel.collect import CollectConfig, collect
-from worldmodel.config import closest, option
 from worldmodel.data import EpisodeStore
 from worldmodel.evaluate.timing import time_single
 from worldmodel.files import write_json
@@ -30,31 +29,8 @@ from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.rollout.policy import BatchedPolicy
 from worldmodel.schema import AUDIO_HZ, CONTROL_HZ, STATE, image_key
 
-PARTS = ("act", "simulate", "collect", "load", "imagine", "streaming", "train", "arms")
 HELD_OUT = 2_000_000_000
 """First seed of the bench's own episodes: far above those that anyone trains on."""
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """What to measure, and where the figures go."""
-
-    out: str = option("folder for bench.json")
-    parts: tuple[str, ...] = option("what to measure, in this order", PARTS)
-    checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
-    task: str = option("place_can or lift_can", "place_can")
-    episodes: int = option("held-out episodes to record, for loading, imagining and training", 12)
-    seconds: float = option("how long the simulators are timed", 5.0)
-    threads: int = option("CPU cores for acting and training", 2)
-    steps: int = option("training steps that are timed", 120)
-
-    def __post_init__(self) -> None:
-        for part in self.parts:
-            if part not in PARTS:
-                raise ValueError(f"parts={part}: no such part; {closest(part, PARTS)}")
-        for name in ("episodes", "seconds", "threads", "steps"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected more than 0")
 
 
 def bench(config: BenchConfig) -> int:

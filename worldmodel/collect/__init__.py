@@ -1,17 +1,11 @@
 """``worldmodel collect``: the scripted expert's episodes, from spawned simulators into a sealed EpisodeStore."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from worldmodel import lazy
 
 if TYPE_CHECKING:
     from worldmodel.collect.verb import CollectConfig, collect
 
 __all__ = ["CollectConfig", "collect"]
-
-
-def __getattr__(name: str) -> Any:
-    """The verb, loaded when asked for: workers import this package too, and need neither Hydra nor a progress bar."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worldmodel.collect import verb
-
-    return getattr(verb, name)
+__getattr__ = lazy.names(__name__, verb="CollectConfig collect")

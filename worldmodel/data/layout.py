@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.files import write_file
-
 FORMAT = 1
 BLOCK_STEPS = 1024
 """Time steps per block file: 28 MB for a 96 px camera, 16 KB for an action."""
@@ -109,12 +107,6 @@ def axes_of(key: str, ndim: int) -> tuple[str, ...]:
 def block_path(array: Path, block: int, ndim: int) -> Path:
     """File of one block of an array with ``ndim`` axes."""
     return array.joinpath("c", str(block), *["0"] * (ndim - 1))
-
-
-def write_group(path: Path, attributes: Mapping[str, Any]) -> None:
-    """Write the group's metadata atomically."""
-    group = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
-    write_file(path / GROUP, json.dumps(group, indent=1))
 
 
 def seal_of(attributes: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from worldmodel.data import layout
 from worldmodel.data.blocks import BlockWriter
-from worldmodel.files import sync
+from worldmodel.files import sync, write_file
 
 
 def write_seal(path: Path, records: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
@@ -50,4 +51,10 @@ def write_seal(path: Path, records: Sequence[Mapping[str, Any]], facts: Mapping[
         **facts,
     }
     sync(path)
-    layout.write_group(path, {**attributes, "seal": layout.seal_of(attributes)})
+    write_group(path, {**attributes, "seal": layout.seal_of(attributes)})
+
+
+def write_group(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Write the group's metadata atomically."""
+    group = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+    write_file(path / layout.GROUP, json.dumps(group, indent=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from worldmodel.data.computed import FittedStore
 from worldmodel.data.store import EpisodeStore
 from worldmodel.schema import ACTION, LEROBOT, STATE, image_key
 
@@ -23,11 +24,7 @@ def open_source(name: str, size: int = 0) -> EpisodeStore:
         store: EpisodeStore = LeRobotStore(name.removeprefix(LEROBOT))
     else:
         store = EpisodeStore.open(name)
-    if not size:
-        return store
-    from worldmodel.data.computed import FittedStore  # Pillow, and a progress bar
-
-    return FittedStore(store, size)
+    return FittedStore(store, size) if size else store
 
 
 def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:

@@ -19,7 +19,7 @@ import numpy as np
 from worldmodel.data import layout
 from worldmodel.data.blocks import BlockReader, BlockWriter
 from worldmodel.data.layout import StoreError, checksum, explained
-from worldmodel.data.seal import write_seal
+from worldmodel.data.seal import write_group, write_seal
 from worldmodel.files import JsonLines, read_json_lines
 from worldmodel.schema import Episode
 
@@ -58,7 +58,7 @@ class StoreWriter:
         writer = cls(path, block, provenance)
         writer._journal.cut(0)  # what a crash in this very function left is half a line
         writer._record({"header": {"format": layout.FORMAT, "block": block, "provenance": writer.provenance}})
-        layout.write_group(path, {"format": layout.FORMAT, "sealed": False})
+        write_group(path, {"format": layout.FORMAT, "sealed": False})
         return writer
 
     @staticmethod
@@ -85,7 +85,7 @@ class StoreWriter:
         except (IndexError, KeyError, TypeError):
             raise StoreError(f"the journal of {path} lost its first line; remove {path} and collect again") from None
         if not (path / layout.GROUP).exists():
-            layout.write_group(path, {"format": layout.FORMAT, "sealed": False})
+            write_group(path, {"format": layout.FORMAT, "sealed": False})
         writer._replay(read_json_lines(path / layout.JOURNAL))  # once more, now that no other process can write
         return writer
 

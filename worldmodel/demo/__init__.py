@@ -1,5 +1,12 @@
 """The verb ``demo``: a robot at work, and beside each real frame the one its model had imagined for that moment."""
 
-from worldmodel.demo.verb import DemoConfig, demo
+from typing import TYPE_CHECKING
+
+from worldmodel import lazy
+from worldmodel.demo.config import DemoConfig
+
+if TYPE_CHECKING:
+    from worldmodel.demo.verb import demo
 
 __all__ = ["DemoConfig", "demo"]
+__getattr__ = lazy.names(__name__, verb="demo")

@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worldmodel import checkpoint
-from worldmodel.config import UserError, option
+from worldmodel.config import UserError
 from worldmodel.demo import page
+from worldmodel.demo.config import DemoConfig
 from worldmodel.demo.film import Film, Surprise
 from worldmodel.devices import use_threads
 from worldmodel.evaluate.evaluate import settle
 from worldmodel.evaluate.frozen import Starts, find
-from worldmodel.evaluate.run import INTERRUPTED, EvalRun, EvaluateConfig, machine
+from worldmodel.evaluate.run import INTERRUPTED, EvalRun, machine
 from worldmodel.evaluate.timing import crowded
 from worldmodel.files import write_file, write_json
 from worldmodel.policies.load import PolicyOptions, load_policy
@@ -35,28 +36,6 @@ from worldmodel.sims.make import check, slots_of
 
 WARM_UP = 3
 """Chunks asked for before the first episode: the first ones pay for allocations that no later one does."""
-
-
-@dataclass(frozen=True)
-class DemoConfig:
-    """What to show and where the page goes."""
-
-    episodes: int = option("how many episodes", 10)
-    task: str = option("place_can or lift_can", "place_can")
-    checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
-    out: str = option("folder of the page", "outputs/demo")
-    seed: int = option("0 takes the first test starts, another number draws others; also seeds the policy", 0)
-    execute: int = option("actions executed of each chunk before looking again", 8)
-    steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
-    device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
-    threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
-
-    def evaluation(self) -> EvaluateConfig:
-        """The same as an evaluation; raises ValueError for values out of range."""
-        shared = {name: getattr(self, name) for name in ("episodes", "task", "checkpoint", "out", "seed", "execute")}
-        return EvaluateConfig(
-            **shared, steps=self.steps, device=self.device, threads=self.threads, starts="test", workers=1, batch=1
-        )
 
 
 @dataclass(frozen=True)

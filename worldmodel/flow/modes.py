@@ -27,9 +27,6 @@ MODES = {
     "video": Mode(actions="absent", frames="wanted"),
 }
 
-DOUBT = 0.1
-"""The noise level at which a model is given the frames that it imagined itself; frames that were seen have level 0."""
-
 STREAM = "stream"
 """A sixth way to train, for models with a window: moment after moment instead of one observation and what follows it.
 

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from worldmodel.flow.modes import DOUBT
 from worldmodel.flow.sampler import grid, sample
 from worldmodel.model.moments import Moments, Sought, earlier, foresee, per_moment, read
 from worldmodel.model.world import WorldModel
+from worldmodel.tokens.noise_law import SELF_NOISE_LEVEL
 
 
 class Stream:
@@ -98,7 +98,7 @@ class Stream:
         assert model.body is not None
         self.images = model.frames.decode(model.frames.assemble(found["frames"], 1))[:, 0]
         self.state = model.body.decode(found["body"][:, 0], self.state)
-        self.doubt = torch.full_like(self.doubt, DOUBT)
+        self.doubt = torch.full_like(self.doubt, SELF_NOISE_LEVEL)
         return self.images, self.state
 
     @torch.no_grad()

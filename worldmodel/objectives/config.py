@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from worldmodel.flow.modes import DOUBT
+from worldmodel.config import option
 from worldmodel.objectives.arms import ARMS, Arm
-from worldmodel.tokens import Actions, Frames
-from worldmodel.tokens.modality import Modality, NoiseLaw
+from worldmodel.tokens.noise_law import ACTIONS, FRAMES, SELF_NOISE_LEVEL, NoiseLaw
+
+if TYPE_CHECKING:
+    from worldmodel.tokens.modality import Modality
 
 
 @dataclass(frozen=True)
 class ObservedLaw:
     """Noise put on observed frames while training; the model is told how much. Acting always sees them clean.
 
-    high: every sample's level is drawn from U[0, high] (0.2 in the Self-Flow paper's robot experiment, 0 for none).
-    masked: share of the observed frames' tokens that take a second level, from U[0, 1]; with a teacher, which sees them
-    all at the smaller level, what the student makes of them is aligned as well.
+    With a teacher, which sees all tokens at the smaller level, what the student makes of them is aligned as well.
     """
 
-    high: float = 0.0
-    masked: float = 0.0
+    high: float = option("each sample's level is drawn from U[0, high]; 0.2 in the Self-Flow paper's experiment", 0.0)
+    masked: float = option("share of the observed frames' tokens that take a second level, from U[0, 1]", 0.0)
 
     def __post_init__(self) -> None:
         if not (0 <= self.high <= 1 and 0 <= self.masked <= 0.5):
@@ -35,8 +36,8 @@ class NoiseConfig:
     stream: of the next moment's frames and state alike; often pure, since streams are sampled in one or two steps.
     """
 
-    frames: NoiseLaw = Frames.noise
-    actions: NoiseLaw = Actions.noise
+    frames: NoiseLaw = FRAMES
+    actions: NoiseLaw = ACTIONS
     observed: ObservedLaw = field(default_factory=ObservedLaw)
     stream: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=1.08, pure=0.25))
 
@@ -47,32 +48,25 @@ class NoiseConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Which losses, and how much of each.
+    """Which losses, and how much of each. Further modalities have the weight of theirs among their own options."""
 
-    kind: the arm: flow, dual, sra, self_flow, separated or mip, which have rows in eval/reports; or dispersive, repa,
-    frame or regression, which are experimental: tested, but without a row.
-    frames, actions, body: weights of the modalities' means; further modalities have theirs among their own options.
-    plain: weight of the mean absolute error of a stream's frames beside the squared one (see `stream_loss`).
-    carried: weight of that of the warped last frame alone, before anything is painted over it.
-    align: weight of the representation loss towards the teacher (gamma, 0.8). student, teacher: blocks where it is read
-    and where its target comes from, as shares of the depth. centre: subtract the batch mean of the teacher's features.
-    external: weight of REPA's loss (0.5). disperse: weight of the dispersive loss (0.5).
-    draws: noise samples per observation in policy mode, where the observation's share of the work is paid once.
-    """
-
-    kind: str = "flow"
-    frames: float = 1.0
-    actions: float = 1.0
-    align: float = 0.8
-    student: float = 0.3
-    teacher: float = 0.7
-    centre: bool = False
-    external: float = 0.5
-    disperse: float = 0.5
-    draws: int = 2
-    body: float = 0.1
-    plain: float = 0.0
-    carried: float = 0.0
+    kind: str = option(
+        "flow, dual, sra, self_flow, separated or mip, which have rows in eval/reports; or, experimental and without a "
+        "row: dispersive, repa, frame or regression",
+        "flow",
+    )
+    frames: float = option("weight of the frames' mean loss", 1.0)
+    actions: float = option("weight of the actions' mean loss", 1.0)
+    align: float = option("weight of the representation loss towards the teacher (gamma)", 0.8)
+    student: float = option("block where the representation is read, as a share of the depth", 0.3)
+    teacher: float = option("block where its target comes from, as a share of the depth", 0.7)
+    centre: bool = option("subtract the batch mean of the teacher's features", False)
+    external: float = option("weight of REPA's loss", 0.5)
+    disperse: float = option("weight of the dispersive loss", 0.5)
+    draws: int = option("noise samples per observation in policy mode, where it is read once", 2)
+    body: float = option("weight of the next state's mean loss, in stream mode", 0.1)
+    plain: float = option("weight of the mean absolute error of a stream's frames beside the squared one", 0.0)
+    carried: float = option("weight of the mean absolute error of the warped last frame alone", 0.0)
 
     def __post_init__(self) -> None:
         if self.kind not in ARMS:
@@ -109,35 +103,28 @@ class ObjectiveConfig:
 class StreamConfig:
     """How streaming is learned, where modes.stream is above 0.
 
-    window: moments that the model looks back on, the present one included. noise: the frames of each moment looked back
-    on take noise from U[0, noise], which the model is told. own: share of the stream steps in which the last moments
-    looked back on are the model's own, imagined without gradient; how many, 1 to window + lead - 1, is drawn as well.
-    lead: so many moments before those looked back on may be the model's own too, so that it learns to go on from where
-    a long dream of its own has led. drift: the frames looked back on are, every other time, all off by one smooth
-    error of this size at most (standard deviation, frames being in [-1, 1]), and the truth is not: so the model learns
-    to come back from where colours have wandered off to in a thousand steps, more than rollouts in training can show.
-    fade: likewise, they are mixed with another clip's by this share at most, so that what moves is faint there and must
-    be painted again from the robot's state and what was done. shift: of the noise levels that streams are sampled and
-    rehearsed in; below 1 they are finer where noise is low, which makes frames sharper.
+    With ``drift`` a model learns to come back from where colours have wandered off to in a thousand steps, which is
+    more than rollouts in training can show; with ``fade`` it paints what moves again from state and actions.
     """
 
-    window: int = 4
-    noise: float = 0.2
-    own: float = 0.5
-    lead: int = 0
-    drift: float = 0.0
-    fade: float = 0.0
-    shift: float = 1.0
+    window: int = option("moments that the model looks back on, the present one included", 4)
+    noise: float = option("frames looked back on take noise from U[0, noise], which the model is told", 0.2)
+    own: float = option("share of stream steps whose last moments looked back on are imagined, without gradient", 0.5)
+    lead: int = option("moments before those looked back on that may be imagined too", 0)
+    drift: float = option(
+        "every other clip's frames looked back on are off by a smooth error of at most this size", 0.0
+    )
+    fade: float = option("likewise, they are mixed with another clip's by this share at most", 0.0)
+    shift: float = option("of noise levels in sampling; below 1 they are finer where noise is low: sharper frames", 1.0)
 
     def __post_init__(self) -> None:
         if not 1 <= self.window <= 16:
             raise ValueError(f"stream.window={self.window}: expected 1 to 16 moments")
         if not 0 <= self.lead <= 16 - self.window:
             raise ValueError(f"stream.lead={self.lead}: expected 0 to {16 - self.window}, the chunk's 16 less window")
-        if not DOUBT <= self.noise <= 1:
-            raise ValueError(
-                f"stream.noise={self.noise}: expected {DOUBT} to 1; imagined frames are told to the model as {DOUBT}"
-            )
+        if not SELF_NOISE_LEVEL <= self.noise <= 1:
+            least = f"expected {SELF_NOISE_LEVEL} to 1; imagined frames are told to the model as {SELF_NOISE_LEVEL}"
+            raise ValueError(f"stream.noise={self.noise}: {least}")
         if not 0 <= self.own <= 1:
             raise ValueError(f"stream.own={self.own}: expected a share in [0, 1]")
         if not 0 <= self.drift <= 1:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from worldmodel.flow import NoiseDraw
 from worldmodel.flow.sampler import REFINE
 from worldmodel.objectives.arms import Arm
 from worldmodel.objectives.config import ObservedLaw
-from worldmodel.tokens.modality import NoiseLaw
+from worldmodel.tokens.noise_law import NoiseLaw
 
 NEARER = 0.2
 """SRA's teacher is up to this much closer to the data than its student."""
+
+
+def draw_levels(law: NoiseLaw, batch: int, generator: torch.Generator) -> Float[Tensor, " B"]:
+    """One level per sample, float32 in (0, 1]."""
+    uniform = torch.rand(batch, 3, generator=generator)
+    level = torch.sigmoid(law.mean + law.spread * torch.randn(batch, generator=generator))
+    level = torch.where(uniform[:, 0] < law.high, 0.95 + 0.05 * uniform[:, 1], level)
+    return torch.where(uniform[:, 2] < law.pure, 1.0, level).clamp(1e-3, 1.0)
 
 
 def draw_noise(
@@ -25,13 +35,13 @@ def draw_noise(
     """
     batch, tokens, _ = shape
     eps = torch.randn(shape, generator=generator)
-    levels, nearer = [law.levels(batch, generator)], None
+    levels, nearer = [draw_levels(law, batch, generator)], None
     which = torch.zeros(1, tokens, dtype=torch.int64)
     if arm.levels == "dual" and law.masked > 0:
-        levels.append(law.levels(batch, generator))
+        levels.append(draw_levels(law, batch, generator))
         which = (torch.rand(batch, tokens, generator=generator) < law.masked).long()
     if arm.levels == "frame" and moments > 1:
-        levels += [law.levels(batch, generator) for _ in range(moments - 1)]
+        levels += [draw_levels(law, batch, generator) for _ in range(moments - 1)]
         which = torch.arange(moments).repeat_interleave(tokens // moments)[None]
     if arm.teacher == "nearer" and law.masked > 0:
         nearer = (levels[0] - NEARER * torch.rand(batch, generator=generator)).clamp(min=0)[:, None]
@@ -43,7 +53,7 @@ def draw_moments(law: NoiseLaw, shape: tuple[int, int, int], generator: torch.Ge
     """Draw for ``moments`` in a row, a level for each; their tokens follow one another, so many for each."""
     batch, tokens, _ = shape
     eps = torch.randn(shape, generator=generator)
-    levels = law.levels(batch * moments, generator).view(batch, moments)
+    levels = draw_levels(law, batch * moments, generator).view(batch, moments)
     return NoiseDraw(eps, levels, torch.arange(moments).repeat_interleave(tokens // moments)[None])
 
 

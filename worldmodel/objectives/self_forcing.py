@@ -11,12 +11,12 @@ from torch.nn.functional import interpolate
 
 from worldmodel.backbone import Memory
 from worldmodel.flow import NoiseDraw, mix, sample
-from worldmodel.flow.modes import DOUBT
 from worldmodel.model import WorldModel
 from worldmodel.model.moments import Moments, Sought, foresee, look_back, per_moment, read
 from worldmodel.objectives.config import ObjectiveConfig
 from worldmodel.objectives.losses import absolute_loss, flow_loss
 from worldmodel.schema import STATE, Clip
+from worldmodel.tokens.noise_law import SELF_NOISE_LEVEL
 
 OWN = "own."
 """Before "frames" and "body": noise from which the model imagines the moments that then take real ones' places."""
@@ -111,7 +111,7 @@ def rehearse(model: WorldModel, moments: Moments, frames: Tensor, body: Tensor, 
     per, first, window = model.frames.per_time, times - own, model.config.window
     kept = window * per_moment(model)
     patches, state, told = moments.frames.clone(), moments.state.clone(), moments.levels.clone()
-    told[:, first:] = DOUBT
+    told[:, first:] = SELF_NOISE_LEVEL
     memory = read(model, _part(moments, max(0, first - window), first))
     for n, t in enumerate(range(first, times)):
         last, when = patches[:, t - 1], moments.when[t : t + 1]
@@ -141,7 +141,7 @@ def stray(model: WorldModel, moments: Moments, draw: NoiseDraw) -> Moments:
     smooth = interpolate(grid, size=(size, size), mode="bicubic", align_corners=False)
     error = smooth.unflatten(0, values.shape[:2]) + values[..., :1, None]
     patches = model.frames.patches(error.permute(0, 1, 3, 4, 2)[:, None])
-    told = torch.where((draw.levels > 0).any(1, keepdim=True), DOUBT, moments.levels)
+    told = torch.where((draw.levels > 0).any(1, keepdim=True), SELF_NOISE_LEVEL, moments.levels)
     faded = torch.lerp(moments.frames, moments.frames.roll(1, 0), shares)
     return replace(moments, frames=(faded + patches[:, None]).clamp(-1, 1), levels=told)
 

@@ -12,7 +12,7 @@ from worldmodel.model import WorldModel
 from worldmodel.objectives.config import StreamConfig
 from worldmodel.objectives.noise import draw_moments
 from worldmodel.objectives.self_forcing import COARSE, DRIFT, OWN
-from worldmodel.tokens.modality import NoiseLaw
+from worldmodel.tokens.noise_law import NoiseLaw
 
 STEPS = 4
 """Sampling steps in which the model imagines what it then looks back on, at most."""

@@ -1,10 +1,19 @@
 """Tokens: signals as rows of numbers that know when, where and how noisy they are."""
 
-from worldmodel.tokens.actions import Actions
-from worldmodel.tokens.frames import Frames
-from worldmodel.tokens.proprioception import Proprioception
-from worldmodel.tokens.scaling import Scaling
-from worldmodel.tokens.stream import TokenStream
-from worldmodel.tokens.task import Instruction
+from typing import TYPE_CHECKING
+
+from worldmodel import lazy
+
+if TYPE_CHECKING:
+    from worldmodel.tokens.actions import Actions
+    from worldmodel.tokens.frames import Frames
+    from worldmodel.tokens.proprioception import Proprioception
+    from worldmodel.tokens.scaling import Scaling
+    from worldmodel.tokens.stream import TokenStream
+    from worldmodel.tokens.task import Instruction
 
 __all__ = ["Actions", "Frames", "Instruction", "Proprioception", "Scaling", "TokenStream"]
+__getattr__ = lazy.names(
+    __name__, actions="Actions", frames="Frames", proprioception="Proprioception", scaling="Scaling",
+    stream="TokenStream", task="Instruction",
+)  # fmt: skip

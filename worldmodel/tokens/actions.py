@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
-from worldmodel.tokens.modality import NoiseLaw
+from worldmodel.tokens.noise_law import ACTIONS
 from worldmodel.tokens.scaling import Scaling
 
 
@@ -22,7 +22,7 @@ class Actions(nn.Module):
     """
 
     role: Literal["actions", "frames"] = "actions"
-    noise = NoiseLaw(mean=0.5, spread=1.5, pure=0.25)
+    noise = ACTIONS
     weight, floor = 1.0, 0.25
     optional = with_observation = False
 

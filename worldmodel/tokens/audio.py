@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel.schema import AUDIO, AUDIO_HZ, CONTROL_HZ, Clip
-from worldmodel.tokens.modality import NoiseLaw
+from worldmodel.tokens.noise_law import NoiseLaw
 from worldmodel.tokens.signal import Signal, SignalConfig
 
 SAMPLES = AUDIO_HZ // CONTROL_HZ

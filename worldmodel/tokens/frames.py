@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
-from worldmodel.tokens.modality import NoiseLaw
+from worldmodel.tokens.noise_law import FRAMES
 
 
 class Frames(nn.Module):
@@ -23,7 +23,7 @@ class Frames(nn.Module):
     """
 
     role: Literal["actions", "frames"] = "frames"
-    noise = NoiseLaw(mean=1.08, masked=0.1)
+    noise = FRAMES
     weight, floor = 1.0, 0.05
     optional, with_observation = False, True
 

@@ -5,7 +5,6 @@ A new modality beside frames and actions is one file (see `Signal`, which does m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -13,36 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldmodel.schema import Clip
-
-
-@dataclass(frozen=True)
-class NoiseLaw:
-    """Distribution of one modality's noise: logit-normal with extra mass at high noise.
-
-    mean, spread: of the logit. high: share of draws from U[0.95, 1] (the Self-Flow paper's low-SNR addition).
-    pure: share of draws at exactly 1, where every sampler starts. masked: share of tokens that take the second level.
-    prefix: of actions, up to so many first steps are given clean: those already under way while a chunk is computed.
-    """
-
-    mean: float = 0.0
-    spread: float = 1.0
-    high: float = 0.05
-    pure: float = 0.0
-    masked: float = 0.0
-    prefix: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.masked <= 0.5:
-            raise ValueError(f"masked={self.masked} must lie in [0, 0.5]: more would only exchange the two levels")
-        if self.prefix < 0:
-            raise ValueError(f"prefix={self.prefix}: expected a number of control steps, or 0")
-
-    def levels(self, batch: int, generator: torch.Generator) -> Float[Tensor, "B"]:
-        """One level per sample, float32 in (0, 1]."""
-        uniform = torch.rand(batch, 3, generator=generator)
-        level = torch.sigmoid(self.mean + self.spread * torch.randn(batch, generator=generator))
-        level = torch.where(uniform[:, 0] < self.high, 0.95 + 0.05 * uniform[:, 1], level)
-        return torch.where(uniform[:, 2] < self.pure, 1.0, level).clamp(1e-3, 1.0)
+from worldmodel.tokens.noise_law import NoiseLaw
 
 
 class Modality(Protocol):

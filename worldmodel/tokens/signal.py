@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip, Recorded
-from worldmodel.tokens.modality import NoiseLaw
+from worldmodel.tokens.noise_law import NoiseLaw
 from worldmodel.tokens.scaling import Scaling
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from worldmodel.files import write_file
+from worldmodel.files import read_json_lines, write_file
 
 type Track = Callable[[Mapping[str, float], int], None]
 
@@ -24,8 +24,7 @@ class Log:
 
     def __init__(self, folder: Path, step: int, track: Track | None = None) -> None:
         self.path, self.track = folder / "metrics.jsonl", track
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        self.rows = [row for row in map(_parse, lines) if row and row["step"] <= step]
+        self.rows = [row for row, _ in read_json_lines(self.path) if row["step"] <= step]
         write_file(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
         self.sums: dict[str, list[Any]] = {}
         self.clock, self.work, self.samples = time.perf_counter(), time.process_time(), 0
@@ -68,11 +67,3 @@ class Log:
 def say(text: str) -> None:
     """A line for the person watching."""
     Console(stderr=True).print(text, highlight=False)
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    """A row of the log; None for a line cut short by a crash."""
-    try:
-        return dict(json.loads(line))
-    except ValueError:
-        return None

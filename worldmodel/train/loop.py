@@ -9,17 +9,14 @@ from contextlib import closing, contextmanager
 
 from worldmodel.train.ahead import ahead_of, upcoming
 from worldmodel.train.config import TrainConfig
-from worldmodel.train.log import say
 from worldmodel.train.optimiser import average
-from worldmodel.train.setup import Run, prepare
 from worldmodel.train.step import losses
-
-__all__ = ["Run", "interruptible", "prepare", "train"]
 
 
 def train(config: TrainConfig) -> None:
     """Train a world model, or go on with one: the same command with the same ``out`` resumes exactly."""
-    from worldmodel.train.observe import observers  # here: progress, plots and validation are a run's alone
+    from worldmodel.train.observe import observers  # here: files, progress, plots and validation are a run's alone
+    from worldmodel.train.setup import prepare
 
     run = prepare(config)
     learner, batches = run.learner, run.batches
@@ -43,10 +40,10 @@ def train(config: TrainConfig) -> None:
                 run.save()
                 watching.after_save()
             if stopping:
-                say(f"stopped after step {learner.step}, saved; the same command goes on from there")
+                watching.end(stopped=True)
                 raise KeyboardInterrupt
             watching.between_steps()
-    say(f"trained {learner.step} steps; averaged weights in {run.out / 'model'}, log and plot in {run.out}/metrics.*")
+    watching.end(stopped=False)
 
 
 @contextmanager

@@ -27,8 +27,8 @@ class Observers:
     def __init__(self, run: Run, plain: Loss, progress: Progress) -> None:
         self.run, self.plain, self.progress = run, plain, progress
         self.learner, self.log = run.learner, run.log
-        steps = run.config.steps
-        self.bar = progress.add_task("train", total=steps, completed=run.learner.step, note="compiling the first step")
+        begun, note = run.learner.step, "compiling the first step"
+        self.bar = progress.add_task("train", total=run.config.steps, completed=begun, note=note)
 
     def before_step(self, clip: Clip) -> None:
         """Draw the very first batch: what the model is really shown."""
@@ -36,8 +36,9 @@ class Observers:
             draw_batch(clip, self.run.out / "first_batch.png", self.learner.model.config.cameras)
 
     def after_step(self, batch: Batch) -> None:
-        """Where a line of the log is due, write it. ValueError, one line, where a loss is no number any more."""
+        """Move the bar, and write a line of the log where one is due. ValueError where a loss is no number any more."""
         config, step = self.run.config, self.learner.step
+        self.progress.update(self.bar, completed=step)
         if step % config.log.every == 0:
             measured = diagnose(self.learner, self.plain, batch, config.objective)
             row = self.log.flush(step, {"rate": self.learner.optimiser.fraction(step)} | measured)
@@ -59,12 +60,17 @@ class Observers:
         plot(self.log.rows, self.run.out / "metrics.png")
 
     def between_steps(self) -> None:
-        """Move the bar, and validate in closed loop where that is due."""
+        """Validate in closed loop where that is due."""
         step, every = self.learner.step, self.run.validation.every
         if every and step % every == 0:
             self.log.write({"step": step} | closed_loop(self.run.out, step, self.run.validation))
             plot(self.log.rows, self.run.out / "metrics.png")
-        self.progress.update(self.bar, completed=step)
+
+    def end(self, stopped: bool) -> None:
+        """Say where everything is, or how a run that was stopped goes on."""
+        out, step = self.run.out, self.learner.step
+        whole = f"trained {step} steps; averaged weights in {out / 'model'}, log and plot in {out}/metrics.*"
+        say(f"stopped after step {step}, saved; the same command goes on from there" if stopped else whole)
 
 
 @contextmanager

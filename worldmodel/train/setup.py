@@ -13,16 +13,21 @@ import torch
 from worldmodel import checkpoint, legacy
 from worldmodel.config import leaves
 from worldmodel.data.clips import Clips, ClipSpec
+from worldmodel.data.features import channels_of, open_features
 from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
+from worldmodel.devices import choose_device
 from worldmodel.model import ModelConfig
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.tokens.listed import complete
 from worldmodel.tokens.sentences import vocabulary
 from worldmodel.train.config import TrainConfig, ValidationConfig
 from worldmodel.train.log import Log, say
+from worldmodel.train.provenance import provenance
 from worldmodel.train.state import CARD, Learner, build, saved
 from worldmodel.train.step import Batches
+from worldmodel.train.trackers import tracker
+from worldmodel.train.validate import fitting
 
 MAY_CHANGE = ("out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "resident", "log", "validation")
 """Keys that a run may change when it is resumed: how long, where and how fast, not what is learned."""
@@ -52,13 +57,9 @@ class Run:
 
 def prepare(config: TrainConfig) -> Run:
     """Open the data, build or restore the learner and check that everything fits, before anything is written."""
-    from worldmodel.train.provenance import provenance  # here: only a run needs them
-    from worldmodel.train.trackers import tracker
-    from worldmodel.train.validate import fitting
-
     torch.set_float32_matmul_precision("high")
     stores = open_sources(config.data, config.size)
-    device = _device(config.device)
+    device = torch.device(choose_device(config.device))
     base = ModelConfig(backbone=config.backbone, patch=config.patch, warp=config.warp)
     shape = shape_of_data(base, config, stores)
     validation = fitting(config.validation, shape.tasks)
@@ -66,14 +67,15 @@ def prepare(config: TrainConfig) -> Run:
     features = _features(config, stores, shape)
     clips = Clips(stores, spec, config.holdout, most=config.demonstrations, features=features)
     if not clips.demonstrated.any() and config.modes.policy + config.modes.joint > 0:
+        known = {info["behaviour"] for store in stores for info in store.meta["info"] or () if "behaviour" in info}
         raise ValueError(
-            f"{config.data} holds no demonstrations, only {', '.join(behaviours(stores))}: add data collected with "
+            f"{config.data} holds no demonstrations, only {', '.join(sorted(known))}: add data collected with "
             "behaviour=expert, or set modes.policy=0 and modes.joint=0"
         )
     spared = any(round(config.holdout * store.episodes) for store in stores)  # a handful of episodes spares none
     held_out = Clips(stores, spec, config.holdout, split="held out", features=features) if spared else None
     made = provenance(config, stores, features, device)
-    learner = build(shape, config, features[0].row(features[0].keys[0])[-1] if features else 0, device)
+    learner = build(shape, config, channels_of(features[0]) if features else 0, device)
     out = Path(config.out)
     if states := saved(out / "states"):
         _same_run(config, states[-1])
@@ -130,24 +132,11 @@ def duties(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def behaviours(stores: list[EpisodeStore]) -> list[str]:
-    """Who acted in the recordings, where these say so."""
-    return sorted({info["behaviour"] for store in stores for info in store.meta["info"] or () if "behaviour" in info})
-
-
 def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfig) -> list[EpisodeStore]:
     """Where the objective imitates a frozen encoder: its features of each store's frames."""
     if not config.objective.arm.external or not config.features:
         return []
-    from worldmodel.data.features import open_features
-
     return open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda: no GPU that torch can use here; expected device=cpu or device=auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _same_run(config: TrainConfig, state: Path) -> None:

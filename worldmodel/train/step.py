@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldmodel import objectives
 from worldmodel.backbone import fast_dtype
 from worldmodel.data.clips import Clips
 from worldmodel.flow import NoiseDraw
 from worldmodel.model import WorldModel
 from worldmodel.objectives import ObjectiveConfig
+from worldmodel.objectives.training import loss as loss_of
 from worldmodel.schema import Clip
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.draws import IMITATES, BatchPlan, Draws
@@ -56,7 +56,7 @@ class _Loss(nn.Module):
         self.model, self.teacher, self.objective = model, teacher, objective
 
     def forward(self, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> dict[str, Tensor]:
-        return objectives.loss(self.model, clip, mode, noise, self.objective, self.teacher)
+        return loss_of(self.model, clip, mode, noise, self.objective, self.teacher)
 
 
 def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple[Loss, Loss]:

@@ -16,8 +16,7 @@ from worldmodel.data.computed import fit
 from worldmodel.data.store import EpisodeStore
 from worldmodel.model import Given, ModelConfig, WorldModel
 from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, image_key
-from worldmodel.tokens.language import SENTENCE, Language
-from worldmodel.tokens.task import index_of
+from worldmodel.tokens.task import SENTENCE, index_of
 from worldmodel.train.draws import IMITATES, BatchPlan
 
 type Batch = Mapping[str, Any]
@@ -77,9 +76,10 @@ def told(batch: Batch, model: WorldModel, fallback: str | None) -> tuple[Int[Ten
     tasks, rows = model.config.tasks, len(next(value for value in batch.values() if isinstance(value, Tensor)))
     said = batch.get("task") or [""] * rows
     texts = [text or fallback or "" for text in ([said] * rows if isinstance(said, str) else said)]
-    if isinstance(model.instruction, Language):
-        usual = model.instruction.usual.cpu().numpy()
-        words = [usual[tasks.index(t)] if t in tasks else model.instruction.encode(t or tasks[0]) for t in texts]
+    if model.config.words:
+        language: Any = model.instruction
+        usual = language.usual.cpu().numpy()
+        words = [usual[tasks.index(t)] if t in tasks else language.encode(t or tasks[0]) for t in texts]
         numbers = [tasks.index(text) if text in tasks else 0 for text in texts]
         return torch.tensor(numbers), {SENTENCE: torch.as_tensor(np.stack(words))}
     if len(tasks) == 1:
@@ -99,7 +99,7 @@ def given(batch: Batch, model: WorldModel, fallback: str | None) -> Given:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class StepTable:
     """What a whole data set tells of each of its T steps and LeRobot's batches leave out, looked up by ``index``.
 
     ends: where its episodes end, int64 (E,). executed: the actions that were carried out, float32 (T, A), None where
@@ -113,7 +113,7 @@ class Recorded:
     demonstrated: np.ndarray
 
     @classmethod
-    def of(cls, store: EpisodeStore, clips: Clips) -> Recorded:
+    def of(cls, store: EpisodeStore, clips: Clips) -> StepTable:
         """Of all steps of a data set; ``clips`` are all its windows."""
         executed = store.array(EXECUTED)[:].astype(np.float32) if EXECUTED in store.keys else None
         return cls(store.ends, executed, tolerance(store), clips.demonstrated)
@@ -127,7 +127,7 @@ class Recorded:
         return chunk
 
 
-def clip(batch: Batch, model: WorldModel, plan: BatchPlan, steps: Sequence[int], recorded: Recorded | None) -> Clip:
+def clip(batch: Batch, model: WorldModel, plan: BatchPlan, steps: Sequence[int], recorded: StepTable | None) -> Clip:
     """The arrays that ``plan`` asks for, out of a batch with the frames and states of the observation and ``steps``.
 
     The actions that teach, and which of them do, are decided by `worldmodel.data.clips.labels`, as for our own stores.

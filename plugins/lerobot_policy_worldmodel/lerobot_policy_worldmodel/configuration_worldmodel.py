@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, get_type_hints
 
 import draccus
 from draccus.parsers.decoding import decode_dataclass
@@ -18,16 +17,6 @@ from worldmodel.model import ModelConfig
 from worldmodel.objectives import NoiseConfig, ObjectiveConfig, StreamConfig
 from worldmodel.schema import ACTION, STATE
 from worldmodel.train.config import AugmentConfig, ModesConfig, OptimiserConfig, TrainConfig
-
-
-def _read(name: str, kind: type, values: Mapping[str, Any], path: Sequence[str] = ()) -> Any:
-    """One section of a ``config.json``, of this or an older version."""
-    return decode_dataclass(kind, legacy.section(name, values), path)
-
-
-draccus.decode.register(ModelConfig, partial(_read, "model", ModelConfig))
-draccus.decode.register(ObjectiveConfig, partial(_read, "objective", ObjectiveConfig))
-draccus.decode.register(NoiseConfig, partial(_read, "noise", NoiseConfig))
 
 
 @PreTrainedConfig.register_subclass("worldmodel")
@@ -131,3 +120,20 @@ class WorldModelConfig(PreTrainedConfig):
         shared = ("seed", "compile", "modes", "stream", "objective", "noise", "augment", "optimiser")
         model = {name: getattr(self.model, name) for name in ("tasks", "patch", "warp")}
         return TrainConfig(data="", out="", **model, **{name: getattr(self, name) for name in shared})
+
+
+@draccus.decode.register(WorldModelConfig)
+def of_any_version(raw: Mapping[str, Any], path: Sequence[str] = ()) -> WorldModelConfig:
+    """A saved config of this version or an older one: keys by today's names, and without those that have gone."""
+    sections = {name for name, kind in get_type_hints(WorldModelConfig).items() if is_dataclass(kind)} & set(raw)
+    shape = legacy.saved("model", raw.get("model", {}))
+    training = legacy.saved("train", {name: raw[name] for name in sections - {"model"}})
+    found = _known(WorldModelConfig, {"model": shape} | training)
+    return decode_dataclass(WorldModelConfig, {**raw, **found}, path)
+
+
+def _known(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of nested values those that a dataclass, and the dataclasses in it, have a field for."""
+    hints = get_type_hints(kind)
+    kept = {name: value for name, value in values.items() if name in hints}
+    return {name: _known(hints[name], value) if is_dataclass(hints[name]) else value for name, value in kept.items()}

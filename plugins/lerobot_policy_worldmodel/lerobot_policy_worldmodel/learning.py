@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lerobot_policy_worldmodel.batches import Batch, Recorded, clip
+from lerobot_policy_worldmodel.batches import Batch, StepTable, clip
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from worldmodel.flow import NoiseDraw
 from worldmodel.model import WorldModel
@@ -17,7 +17,7 @@ class LeRobotDraws(Draws):
     """Batches that LeRobot loads. Mode, moments, noise and augmentation follow from the seed and the step's number."""
 
     def __init__(
-        self, policy: WorldModelConfig, model: WorldModel, teacher: WorldModel, recorded: Recorded | None
+        self, policy: WorldModelConfig, model: WorldModel, teacher: WorldModel, recorded: StepTable | None
     ) -> None:
         super().__init__(model, policy.training(), next(model.parameters()).device)
         self.steps, self.recorded = policy.later_steps, recorded

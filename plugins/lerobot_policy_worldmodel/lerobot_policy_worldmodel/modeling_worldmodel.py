@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lerobot_policy_worldmodel import fitting
-from lerobot_policy_worldmodel.batches import Batch, Recorded, given
+from lerobot_policy_worldmodel.batches import Batch, StepTable, given
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from lerobot_policy_worldmodel.learning import LeRobotDraws
 from worldmodel.backbone import fast_dtype
@@ -52,10 +52,10 @@ class WorldModelPolicy(PreTrainedPolicy):
         fitting.keep_features(config)
         torch.manual_seed(config.seed)
         self.model = WorldModel(config.model, config.objective.arm.teacher != "none")
-        recorded: Recorded | None = None
+        recorded: StepTable | None = None
         if store is not None:
             clips = fitting.windows(config.model, store)
-            recorded = Recorded.of(store, clips)
+            recorded = StepTable.of(store, clips)
             if fresh:
                 fit_ranges(self.model, clips, config.seed)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)

@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from research.encode import EncodeConfig, encode
+from research.encode.config import ENCODERS
 from research.encode.encoder import Encoder
-from research.encode.encoders import ENCODERS, digest_of, load_network
+from research.encode.encoders import digest_of, load_network
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.cli import main

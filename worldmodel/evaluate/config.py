@@ -1,0 +1,50 @@
+"""Keys of ``worldmodel evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worldmodel.config import option
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Which checkpoint, on which starts, how, and where the report goes."""
+
+    out: str = option("folder of the report; an interrupted evaluation is resumed")
+    checkpoint: str = option(
+        "shipped, the folder of a checkpoint, lerobot:FOLDER for LeRobot's own, or python:FILE.py:NAME", "shipped"
+    )
+    task: str = option(
+        "lift_can, place_can, place_can_anywhere, gym:ID, metaworld:ID or robosuite:PickPlaceCan", "place_can"
+    )
+    episodes: int = option("how many of the starts, from the first on", 200)
+    starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
+    perturb: str = option(
+        "change of the scene's look: none, light, camera, camera_far, colour, distractor or clutter", "none"
+    )
+    workers: int = option("simulator processes", 2)
+    batch: int = option("simulators in all, hence observations to a policy call", 16)
+    videos: int = option("episodes to film, failures first", 12)
+    execute: int = option("actions executed of each chunk before looking again", 8)
+    delay: int = option("control steps between looking and the new chunk being there (inference latency)", 0)
+    steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
+    seed: int = option("seed of the sampler's noise", 0)
+    size: int | None = option("edge of the camera images in pixels; null takes the checkpoint's own", None)
+    device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
+    threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
+    instruction: str | None = option("what a checkpoint that reads sentences is told; null takes the task's own", None)
+    against: str | None = option("folder of another evaluation on the same starts, for a paired comparison", None)
+    timeout: float = option("seconds after which a silent simulator is replaced", 60.0)
+
+    def __post_init__(self) -> None:
+        bounds = {"episodes": (1, 10**6), "workers": (1, 256), "batch": (1, 1024), "videos": (0, 10**6)}
+        bounds |= {"execute": (1, 1024), "delay": (0, 1024), "seed": (0, 2**62), "threads": (0, 1024)}
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name}={value}: expected {low} to {high}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps={self.steps}: expected at least 1 sampler step, or null")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout={self.timeout}: expected seconds above 0")

@@ -1,0 +1,33 @@
+"""How noisy a modality's tokens are while training: values alone, drawn in `worldmodel.objectives.noise`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worldmodel.config import option
+
+
+@dataclass(frozen=True)
+class NoiseLaw:
+    """Distribution of one modality's noise: logit-normal with extra mass at high noise."""
+
+    mean: float = option("mean of the logit", 0.0)
+    spread: float = option("standard deviation of the logit", 1.0)
+    high: float = option("share of draws from U[0.95, 1] (the Self-Flow paper's low-SNR addition)", 0.05)
+    pure: float = option("share of draws at exactly 1, where every sampler starts", 0.0)
+    masked: float = option("share of tokens that take the second level", 0.0)
+    prefix: int = option("of actions, up to so many first steps are given clean: those already committed", 0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.masked <= 0.5:
+            raise ValueError(f"masked={self.masked} must lie in [0, 0.5]: more would only exchange the two levels")
+        if self.prefix < 0:
+            raise ValueError(f"prefix={self.prefix}: expected a number of control steps, or 0")
+
+
+FRAMES = NoiseLaw(mean=1.08, masked=0.1)
+"""Of frames: drawn noisy."""
+ACTIONS = NoiseLaw(mean=0.5, spread=1.5, pure=0.25)
+"""Of actions: drawn broadly, so that few sampling steps suffice."""
+SELF_NOISE_LEVEL = 0.1
+"""The noise level at which a model is told the frames that it imagined itself; frames that were seen have level 0."""
