@@ -68,7 +68,7 @@ def test_the_truth_has_no_error_and_the_last_frame_is_its_own_yardstick(ground: 
     assert found["actions"]["median_error"] == [0, 0, 0, 0]
     assert all(row["imagined"] > 100 for row in found["frames"])
     copied = compare(clip, Prediction(None, clip.images[:, None].expand_as(clip.future)))
-    assert all(row["imagined"] == row["copied"] < 60 for row in copied["frames"])
+    assert all(row["imagined"] == row["copy_last_frame"] < 60 for row in copied["frames"])
 
 
 def test_what_was_done_is_read_from_a_frame_after_every_step(ground: tuple[str, str]) -> None:
