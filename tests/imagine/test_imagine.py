@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from small import CONFIG, small_model, small_store
 
-from worldmodel import checkpoint
+from worldmodel import checkpoint, legacy
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
@@ -118,3 +118,10 @@ def test_pairs_are_put_back_in_order(ground: tuple[str, str]) -> None:
     first = predict(model, replace(clip, at=clip.at[:, :2]), "video", 1, noise).frames
     assert frames is not None and first is not None
     assert (frames[:, :2].int() - first.int()).abs().max() <= 1
+
+
+def test_old_options_of_imagine_work_and_name_the_new_ones(capsys: pytest.CaptureFixture) -> None:
+    old = [f"{key}={value}" for key, value in (("mode", "stream"), ("frames", 7), ("real", "a,b"))]
+    assert [legacy.override("imagine", text) for text in old] == ["mode=rollout", "length=7", "references=a,b"]
+    said = capsys.readouterr().err
+    assert "mode=rollout" in said and "length" in said and "references" in said
