@@ -56,7 +56,7 @@ Wishes Hand Pilot Setting DreamTask experience spawned trust exam frozen verb
 
 WORDS_LEFT: dict[str, int] = {
     "ARCHITECTURE.md": 17,
-    "CHANGELOG.md": 11,
+    "CHANGELOG.md": 12,
     "README.md": 2,
     "checkpoints": 7,
     "datasets": 4,
