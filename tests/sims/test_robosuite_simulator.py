@@ -13,7 +13,7 @@ from worldmodel.config import UserError
 from worldmodel.data.formats.conventions import matrix_from_xyzw, six_from_matrix
 from worldmodel.evaluate import starts
 from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate, other_versions, settle
-from worldmodel.evaluate.frozen import Starts, StartsError, find
+from worldmodel.evaluate.initial_states import Starts, StartsError, find
 from worldmodel.policies.load import LoadedPolicy
 from worldmodel.processes import Pool
 from worldmodel.schema import STATE as BODY

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from worldmodel.collect.verb import CollectConfig, collect
+    from worldmodel.collect.command import CollectConfig, collect
 
 __all__ = ["CollectConfig", "collect"]
 
@@ -12,6 +12,6 @@ def __getattr__(name: str) -> Any:
     """The verb, loaded when asked for: workers import this package too, and need neither Hydra nor a progress bar."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worldmodel.collect import verb
+    from worldmodel.collect import command
 
-    return getattr(verb, name)
+    return getattr(command, name)

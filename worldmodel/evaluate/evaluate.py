@@ -8,7 +8,7 @@ from typing import Any
 
 from worldmodel.config import UserError
 from worldmodel.devices import use_threads
-from worldmodel.evaluate.frozen import Starts, StartsError, find
+from worldmodel.evaluate.initial_states import Starts, StartsError, find
 from worldmodel.evaluate.run import EvalRun, EvaluateConfig, run
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.sims.base import EnvInfo, SimulatorSpec

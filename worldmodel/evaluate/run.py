@@ -16,7 +16,7 @@ import worldmodel
 from worldmodel.config import UserError, option
 from worldmodel.devices import cores
 from worldmodel.evaluate import report
-from worldmodel.evaluate.frozen import SPLITS, Starts
+from worldmodel.evaluate.initial_states import SPLITS, Starts
 from worldmodel.evaluate.journal import EvalJournal
 from worldmodel.evaluate.timing import crowded, time_single
 from worldmodel.policies.load import LoadedPolicy

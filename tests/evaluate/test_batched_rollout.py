@@ -11,7 +11,7 @@ import pytest
 from arcade import EXECUTE, FINGERPRINT, CountingPolicy, counting, length_of, starts_of, succeeds
 
 from worldmodel.config import UserError
-from worldmodel.evaluate.frozen import digest
+from worldmodel.evaluate.initial_states import digest
 from worldmodel.evaluate.run import EvalRun, EvaluateConfig, run
 from worldmodel.evaluate.timing import crowded, time_single
 from worldmodel.policies.load import LoadedPolicy
