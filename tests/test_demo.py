@@ -15,10 +15,10 @@ from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError
 from worldmodel.demo import DemoConfig, demo
+from worldmodel.demo.command import choose, show
 from worldmodel.demo.film import Film, Surprise
-from worldmodel.demo.verb import choose, show
 from worldmodel.evaluate.evaluate import settle
-from worldmodel.evaluate.frozen import Starts, find
+from worldmodel.evaluate.initial_states import Starts, find
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.policies.load import LoadedPolicy
 from worldmodel.schema import image_key

@@ -16,15 +16,15 @@ from worldmodel.data import EpisodeStore, verify
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.evaluate import evaluate, run, settle
-from worldmodel.evaluate.frozen import Starts, StartsError
+from worldmodel.evaluate.initial_states import Starts, StartsError
 from worldmodel.evaluate.starts import FIRST_SEED, StartsConfig, freeze, starts
 from worldmodel.policies.load import LoadedPolicy
 from worldmodel.schema import ACTION, EXECUTED, STATE, image_key
 from worldmodel.sims.base import SEED, SimulatorSpec
-from worldmodel.sims.gymnasium.experts import Chance
+from worldmodel.sims.gymnasium.experts import RandomPolicy
 from worldmodel.sims.make import make, open_slot
 
-EYE = image_key("eyes.left")
+EYE = image_key("cameras.left")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_what_is_collected_is_what_happened(tmp_path: Path, capsys: pytest.Captu
             assert episode.arrays[STATE][step].tolist() == [seed, step, step % 3]
             for key in (ACTION, EXECUTED):
                 np.testing.assert_array_equal(episode.arrays[key][step], action_at(seed, step))
-    clips = Clips([store], ClipSpec(("eyes.left",), 4, (TASK,)))
+    clips = Clips([store], ClipSpec(("cameras.left",), 4, (TASK,)))
     clip = clips.gather(np.array([2, 7]), np.array([[1], [2]]))
     assert clip.state[:, 0].tolist() == [1, 2] and clip.future[0, 0, 0, 0, 0].tolist() == [1, 3, 7]
     assert collect(wanted) == 0 and "nothing to do" in capsys.readouterr().out
@@ -77,7 +77,7 @@ def test_a_policy_that_counts_passes(frozen: Path, tmp_path: Path) -> None:
     read = Starts.load(frozen)
     options = {"task": TASK, "episodes": 6, "batch": 2, "workers": 1, "videos": 1, "execute": 4}
     config = EvaluateConfig(out=str(tmp_path), starts=str(frozen), **options)
-    candidate = LoadedPolicy(Counter(), "counter", "0" * 64, ("eyes.left",), 16)
+    candidate = LoadedPolicy(Counter(), "counter", "0" * 64, ("cameras.left",), 16)
     assert run(settle(config, candidate, read, frozen)) == 0
     found = json.loads((tmp_path / "report.json").read_text())
     seeds = [seed % 1000 for seed in read.seeds]
@@ -98,7 +98,7 @@ def test_a_policy_that_counts_passes(frozen: Path, tmp_path: Path) -> None:
 def test_chance_and_a_policy_may_demonstrate() -> None:
     simulator = make(SimulatorSpec(TASK, size=16))
     chance: Any = simulator.expert(1, name="random")
-    assert chance.make is Chance
+    assert chance.make is RandomPolicy
 
     class Batched(Counter):
         def act(self, observations: object, seeds: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ Wishes Hand Pilot Setting DreamTask experience spawned trust exam frozen verb
 
 WORDS_LEFT: dict[str, int] = {
     "ARCHITECTURE.md": 17,
-    "CHANGELOG.md": 11,
+    "CHANGELOG.md": 12,
     "README.md": 2,
     "checkpoints": 7,
     "datasets": 4,
@@ -64,22 +64,22 @@ WORDS_LEFT: dict[str, int] = {
     "envs": 9,
     "eval": 62,
     "plugins": 19,
-    "research": 57,
+    "research": 53,
     "scripts": 2,
-    "worldmodel": 24,
+    "worldmodel": 5,
     "worldmodel/backbone": 2,
-    "worldmodel/bench": 9,
+    "worldmodel/bench": 7,
     "worldmodel/collect": 11,
-    "worldmodel/data": 35,
+    "worldmodel/data": 22,
     "worldmodel/demo": 13,
     "worldmodel/evaluate": 18,
     "worldmodel/flow": 5,
-    "worldmodel/imagine": 56,
+    "worldmodel/imagine": 45,
     "worldmodel/model": 47,
     "worldmodel/objectives": 39,
     "worldmodel/play": 69,
     "worldmodel/policies": 13,
-    "worldmodel/quality": 32,
+    "worldmodel/quality": 13,
     "worldmodel/report": 4,
     "worldmodel/rollout": 9,
     "worldmodel/sims": 46,
@@ -87,7 +87,7 @@ WORDS_LEFT: dict[str, int] = {
     "worldmodel/train": 19,
 }
 NAMES_LEFT = """
-Arm Asked Chance Decider Draws DreamTask Eyes Face Hand Learner Moments NoiseDraw NoiseLaw Pilot Seen Sought Stream
+Arm Asked Chance Decider Draws Eyes Face Hand Learner Moments NoiseDraw NoiseLaw Pilot Seen Sought Stream
 TokenStream Wishes examine foresee frozen look_back stray taught verb
 """
 

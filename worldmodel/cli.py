@@ -81,7 +81,7 @@ COMMANDS = (
         "Predict with a checkpoint in one of its modes from recorded frames, or roll it out: pictures and errors.",
         ("worldmodel imagine mode=forward data=datasets/local/place_can",
          "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6",
-         "worldmodel imagine mode=stream checkpoint=outputs/everything data=datasets/local/place_can frames=1000"),
+         "worldmodel imagine mode=rollout checkpoint=outputs/everything data=datasets/local/place_can length=1000"),
     ),
     Command(
         "play", "worldmodel.play", "play", "PlayConfig",

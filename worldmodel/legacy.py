@@ -21,6 +21,11 @@ RENAMED: dict[str, dict[str, str]] = {
         "noise.audio": "modalities.audio.noise",
         "objective.audio": "modalities.audio.weight",
     },
+    "imagine": {
+        "mode=stream": "mode=rollout",
+        "frames": "length",
+        "real": "references",
+    },
     "model": {"audio": "modalities.audio"},
 }
 

@@ -168,7 +168,7 @@ class Ground:
     def of(cls, plan: StudyConfig) -> Ground:
         """Open stores and starts. UserError, ValueError or OSError, one line, where the plan does not fit them."""
         from worldmodel.data import EpisodeStore
-        from worldmodel.evaluate.frozen import Starts, find
+        from worldmodel.evaluate.initial_states import Starts, find
         from worldmodel.sims.base import SimulatorSpec
         from worldmodel.sims.make import check
 

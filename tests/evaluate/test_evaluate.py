@@ -15,7 +15,7 @@ from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError
 from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.evaluate import evaluate, run, settle
-from worldmodel.evaluate.frozen import Starts, find
+from worldmodel.evaluate.initial_states import Starts, find
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 

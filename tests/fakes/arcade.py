@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.evaluate.frozen import Starts
+from worldmodel.evaluate.initial_states import Starts
 from worldmodel.rollout.policy import noise_seed
 from worldmodel.schema import STATE, image_key
 from worldmodel.sims.base import EnvInfo, InitialState, Simulator, SimulatorSpec

@@ -13,22 +13,22 @@ from typing import Any
 import uvicorn
 from websockets.sync.client import ClientConnection, connect
 
-from worldmodel.play.dreams import open_imagination
+from worldmodel.play.app import build, settings
+from worldmodel.play.command import bind
+from worldmodel.play.imagination import open_imagination
 from worldmodel.play.messages import unpack
-from worldmodel.play.places import Places
-from worldmodel.play.server import build, settings
-from worldmodel.play.table import Table
-from worldmodel.play.verb import bind
+from worldmodel.play.server import Server
+from worldmodel.play.start_points import StartPoints
 
 
 @contextmanager
 def serving(checkpoint: str, out: Path, data: str | None = None, seats: int = 4) -> Iterator[str]:
     """The address, host and port, of a server that runs until the block ends."""
     imagination = open_imagination(checkpoint, "place_can", 8, 2, "cpu")
-    table = Table(imagination, Places("place_can", data, imagination.candidate.cameras), out, seats)
+    shared = Server(imagination, StartPoints("place_can", data, imagination.candidate.cameras), out, seats)
     out.mkdir(exist_ok=True)
     ready = threading.Event()
-    server = uvicorn.Server(settings(build(table, ready.set)))
+    server = uvicorn.Server(settings(build(shared, ready.set)))
     with bind(0) as listener:
         host = "{}:{}".format(*listener.getsockname())
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -75,6 +75,12 @@ class Page:
             if word["type"] == kind and all(word.get(key) == value for key, value in values.items()):
                 return word
         raise AssertionError(f"no {kind} {values} in {timeout} s; heard {self.words[-5:]}")
+
+    def reach(self, time: float) -> dict[str, Any]:
+        """The first frame at ``time`` or later: a busy machine may skip the one of that very moment."""
+        while (frame := self.until("frame"))["time"] < time:
+            pass
+        return frame
 
     def play(self, seconds: float) -> list[dict[str, Any]]:
         """Hear for a while, and answer; returns the frames."""

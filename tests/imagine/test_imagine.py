@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from small import CONFIG, small_model, small_store
 
-from worldmodel import checkpoint
+from worldmodel import checkpoint, legacy
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
@@ -68,7 +68,7 @@ def test_the_truth_has_no_error_and_the_last_frame_is_its_own_yardstick(ground: 
     assert found["actions"]["median_error"] == [0, 0, 0, 0]
     assert all(row["imagined"] > 100 for row in found["frames"])
     copied = compare(clip, Prediction(None, clip.images[:, None].expand_as(clip.future)))
-    assert all(row["imagined"] == row["copied"] < 60 for row in copied["frames"])
+    assert all(row["imagined"] == row["copy_last_frame"] < 60 for row in copied["frames"])
 
 
 def test_what_was_done_is_read_from_a_frame_after_every_step(ground: tuple[str, str]) -> None:
@@ -118,3 +118,10 @@ def test_pairs_are_put_back_in_order(ground: tuple[str, str]) -> None:
     first = predict(model, replace(clip, at=clip.at[:, :2]), "video", 1, noise).frames
     assert frames is not None and first is not None
     assert (frames[:, :2].int() - first.int()).abs().max() <= 1
+
+
+def test_old_options_of_imagine_work_and_name_the_new_ones(capsys: pytest.CaptureFixture) -> None:
+    old = [f"{key}={value}" for key, value in (("mode", "stream"), ("frames", 7), ("real", "a,b"))]
+    assert [legacy.override("imagine", text) for text in old] == ["mode=rollout", "length=7", "references=a,b"]
+    said = capsys.readouterr().err
+    assert "mode=rollout" in said and "length" in said and "references" in said

@@ -42,21 +42,25 @@ def clips(ground: tuple[str, Path]) -> Clips:
 
 def test_the_verb_measures_and_films(ground: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     data, root = ground
-    config = ImagineConfig("stream", data, str(root / "model"), str(tmp_path), 3, show=2, frames=12, threads=1)
+    config = ImagineConfig("rollout", data, str(root / "model"), str(tmp_path), 3, show=2, length=12, threads=1)
     assert imagine(config) == 0
-    found = json.loads((tmp_path / "stream.json").read_text())
-    assert found["dreams"] == 3 and found["length"] == 12 and found["frames"][0].keys() >= {"imagined", "copied"}
+    found = json.loads((tmp_path / "rollout.json").read_text())
+    assert (
+        found["rollouts"] == 3
+        and found["length"] == 12
+        and found["frames"][0].keys() >= {"imagined", "copy_last_frame"}
+    )
     assert all(
         0 <= number["usual_within"] <= number["within"] <= 1
-        for numbers in found["vitals"].values()
+        for numbers in found["image_stats"].values()
         for number in numbers.values()
     )
     assert "within the range of real ones" in capsys.readouterr().out
-    with av.open(str(tmp_path / "stream_1.mp4")) as film:
+    with av.open(str(tmp_path / "rollout_1.mp4")) as film:
         assert "Generated" in film.metadata["comment"] and film.streams.video[0].average_rate == 20
         assert sum(1 for _ in film.decode(video=0)) == 12
-    assert "Generated" in Image.open(tmp_path / "stream.png").text["Comment"]
-    assert not (tmp_path / "stream_2.mp4").exists()
+    assert "Generated" in Image.open(tmp_path / "rollout.png").text["Comment"]
+    assert not (tmp_path / "rollout_2.mp4").exists()
 
 
 def test_the_range_of_real_frames_may_be_that_of_other_recordings(ground: tuple[str, Path], tmp_path: Path) -> None:
@@ -64,24 +68,29 @@ def test_the_range_of_real_frames_may_be_that_of_other_recordings(ground: tuple[
     ranges = {}
     others = str(small_store(tmp_path / "others", lengths=(12,)).path)
     for real in (None, data, others, f"{data},{others}"):
-        config = ImagineConfig("stream", data, str(root / "model"), str(tmp_path), 2, frames=3, real=real, threads=1)
+        config = ImagineConfig(
+            "rollout", data, str(root / "model"), str(tmp_path), 2, length=3, references=real, threads=1
+        )
         assert imagine(config) == 0
-        found = json.loads((tmp_path / "stream.json").read_text())
-        ranges[real] = (found["real"], [value["real"] for part in found["vitals"].values() for value in part.values()])
+        found = json.loads((tmp_path / "rollout.json").read_text())
+        ranges[real] = (
+            found["references"],
+            [value["real"] for part in found["image_stats"].values() for value in part.values()],
+        )
     assert ranges[None] == ranges[data] and ranges[None][0] == data
     assert ranges[others][1] != ranges[data][1]
     pairs = zip(ranges[data][1], ranges[others][1], strict=True)
     assert ranges[f"{data},{others}"][1] == [[min(a[0], b[0]), max(a[1], b[1])] for a, b in pairs]
 
 
-def test_a_checkpoint_that_does_not_stream_is_refused(ground: tuple[str, Path], tmp_path: Path) -> None:
+def test_a_checkpoint_that_does_not_rollout_is_refused(ground: tuple[str, Path], tmp_path: Path) -> None:
     data, root = ground
     checkpoint.save(small_model(), root / "plain", {"train": {"modes": asdict(ModesConfig())}})
     checkpoint.save(small_model(), root / "unknown", {})
     with pytest.raises(UserError, match=r"was not trained for it \(modes.stream=0\)"):
-        imagine(ImagineConfig("stream", data, str(root / "plain"), str(tmp_path / "none")))
+        imagine(ImagineConfig("rollout", data, str(root / "plain"), str(tmp_path / "none")))
     with pytest.raises(ValueError, match="does not stream"):
-        imagine(ImagineConfig("stream", data, str(root / "unknown"), str(tmp_path / "none")))
+        imagine(ImagineConfig("rollout", data, str(root / "unknown"), str(tmp_path / "none")))
     assert not (tmp_path / "none").exists()
 
 
@@ -92,7 +101,7 @@ def test_a_course_goes_to_the_end_and_back(clips: Clips) -> None:
 
 
 def test_dreams_are_led_by_what_was_executed_and_compared_with_what_followed(clips: Clips) -> None:
-    model, config = dreaming_model(), ImagineConfig("stream", "x", frames=4, steps=1, seed=3)
+    model, config = dreaming_model(), ImagineConfig("rollout", "x", length=4, steps=1, seed=3)
     window = np.array([4])
     found = roll_out(model, clips, window, config, 1, shows_can)
     stream, clip = Stream(model, 1, 1), clips.gather(window, np.array([[1, 2, 3, 4]])).map(torch.as_tensor)
@@ -181,23 +190,23 @@ def test_the_simulator_shows_what_was_recorded_and_goes_on_after_it(recorded: Pa
 def test_a_dream_beside_the_simulator_is_measured_to_its_end(
     ground: tuple[str, Path], recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    shared = {"mode": "stream", "checkpoint": str(ground[1] / "model"), "windows": 2, "frames": 120, "show": 1}
+    shared = {"mode": "rollout", "checkpoint": str(ground[1] / "model"), "windows": 2, "length": 120, "show": 1}
     config = ImagineConfig(**shared, data=str(recorded), out=str(tmp_path), simulate=True, threads=1)
     assert imagine(config) == 0
-    found = json.loads((tmp_path / "stream.json").read_text())
-    assert [row["dreams"] for row in found["frames"]] == [2] * 120, "recordings alone are over by then"
-    can = found["can"]
+    found = json.loads((tmp_path / "rollout.json").read_text())
+    assert [row["rollouts"] for row in found["frames"]] == [2] * 120, "recordings alone are over by then"
+    can = found["object_persistence"]
     assert can["simulated"] > 0.9 and len(can["simulated_by_hundred"]) == 2 and 0 <= can["agree"] <= 1
     assert "under the same actions in the simulator" in capsys.readouterr().out
-    with av.open(str(tmp_path / "stream_0.mp4")) as film:
+    with av.open(str(tmp_path / "rollout_0.mp4")) as film:
         frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
     assert min(frame[40:140].std() for frame in frames) > 10, "a picture above to the end"
 
 
 def test_what_cannot_be_simulated_is_refused(ground: tuple[str, Path], tmp_path: Path) -> None:
     data, root = ground
-    config = ImagineConfig("stream", data, str(root / "model"), str(tmp_path), 2, simulate=True, threads=1)
+    config = ImagineConfig("rollout", data, str(root / "model"), str(tmp_path), 2, simulate=True, threads=1)
     with pytest.raises(UserError, match=f"simulate=true, data={data}: keeps no 'simulator_state'"):
         imagine(config)
-    with pytest.raises(ValueError, match="simulate=true with mode=forward: expected mode=stream"):
+    with pytest.raises(ValueError, match="simulate=true with mode=forward: expected mode=rollout"):
         ImagineConfig("forward", data, simulate=True)

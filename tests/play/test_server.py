@@ -68,11 +68,11 @@ def test_a_page_plays_steps_and_begins_anew(page: Page) -> None:
     assert b"Generated" not in page.pictures[1]
     page.say("step")
     page.say("step")
-    assert page.until("frame", time=0.1)["ready"] is False
+    assert page.reach(0.1)["ready"] is False
     assert not [frame for frame in page.play(0.5) if frame["time"] > 0.1], "the clock is held"
     page.say("drive", move=[0, 1, 0], grip=True)
     page.say("pause", on=False)
-    page.until("frame", time=0.5)
+    page.reach(0.5)
     page.say("pause", on=True)
     page.play(0.5)
     states = page.frames[-1]["state"]
@@ -106,7 +106,8 @@ def test_every_source_of_places_and_what_is_none(page: Page) -> None:
 
 def test_the_policy_drives_until_the_person_does(page: Page) -> None:
     page.say("policy", on=True, sees="real")
-    page.until("frame", policy=True, sees="real", time=0.1)
+    frame = page.reach(0.1)
+    assert (frame["policy"], frame["sees"]) == (True, "real")
     page.say("drive", move=[0, 0, 1], grip=False)
     page.until("frame", policy=False)
     page.say("pause", on=True)
@@ -202,7 +203,7 @@ def test_a_clip_is_whole_though_its_page_left(rooms: tuple[str, Path]) -> None:
     leaving.until("frame")
     leaving.say("record", on=True)
     leaving.say("pause", on=False)
-    leaving.until("frame", time=0.3)
+    leaving.reach(0.3)
     leaving.socket.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
     end = time.monotonic() + 30
     while not (made := set(out.glob("*.mp4")) - before) and time.monotonic() < end:
@@ -240,7 +241,7 @@ def test_a_checkpoint_that_streams_imagines_its_own_state(tmp_path: Path) -> Non
         assert page.words[0]["kind"] == "streaming"
         page.say("record", on=True)
         page.say("drive", move=[0, 1, 0], grip=False)
-        frame = page.until("frame", time=0.2)
+        frame = page.reach(0.2)
         assert frame["state"]["imagined"] != frame["state"]["real"]
         page.say("pause", on=True)
     with pytest.raises(ConnectionClosed):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worldmodel.data import EpisodeStore
-from worldmodel.evaluate.frozen import Starts
+from worldmodel.evaluate.initial_states import Starts
 from worldmodel.quality.health import HealthConfig, examine, health
 from worldmodel.quality.leakage import of_starts, of_store
 from worldmodel.schema import ACTION, STATE, Episode, image_key

@@ -121,8 +121,8 @@ def scorecard(folder: Path) -> str:
     marks = next(iter(found["cameras"].values()))
     found |= {"checkpoint": EVIL, "data": EVIL, "notes": [EVIL], "left_out": {EVIL: EVIL}}
     found |= {"cameras": {EVIL: marks}, "groups": {EVIL: {EVIL: marks}}, "interval": EVIL}
-    found["sensitivity"]["cameras"] = {EVIL: 1.0}
-    found["inverse"]["unit"] = EVIL
+    found["action_sensitivity"]["cameras"] = {EVIL: 1.0}
+    found["inverse_error"]["unit"] = EVIL
     found["shown"] = {kind: [{"episode": 0, "step": 1, "psnr": 9.0, "task": EVIL}] for kind in ("worst", "at random")}
     gallery, frame = Gallery(1), np.zeros((1, 16, 16, 3), np.uint8)
     count = len(found["frames"])

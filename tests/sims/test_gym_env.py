@@ -8,7 +8,7 @@ from worldmodel.config import UserError
 from worldmodel.schema import ENVIRONMENT_STATE, STATE
 from worldmodel.sims.base import SimulatorSpec
 from worldmodel.sims.gymnasium.env import open_env
-from worldmodel.sims.gymnasium.experts import Chance, Demonstrator, scripted
+from worldmodel.sims.gymnasium.experts import Demonstrator, RandomPolicy, scripted
 from worldmodel.sims.gymnasium.name import parse, slug
 from worldmodel.sims.make import describe
 
@@ -19,7 +19,7 @@ from worldmodel.sims.make import describe
 )
 def test_one_env_shown_in_three_ways(query, camera, state):
     env = open_env(TASK + query, size=16)
-    assert env.face.cameras == (camera,) and env.face.rate == 25 and env.face.steps == 40
+    assert env.info.cameras == (camera,) and env.info.rate == 25 and env.info.steps == 40
     env.reset(seed=7)
     for step in range(2):
         env.step(action_at(7, step))
@@ -59,12 +59,12 @@ def test_what_is_found_out_is_said():
     assert "eyes.left: observation, 30x20, shown at 32x32" in said
     assert "2 of 3 numbers: count (2), mode (1)" in said
     assert "-1 to 1e+09, -5 to 10000, 0 to 400" in said and "info['height'] > 8" in said
-    face = open_env(task, 32).face
+    gym_info = open_env(task, 32).info
     assert (info.action_dim, info.state_dim, info.rate, info.max_steps) == (3, 2, 25, 30)
     assert (
-        face.ships
+        gym_info.ships
         and "scripted" in info.experts
-        and fingerprint["scene_sha256"] == face.sha256
+        and fingerprint["scene_sha256"] == gym_info.sha256
         and fingerprint["mujoco"] == "none"
     )
 
@@ -104,7 +104,7 @@ def test_pushes_leave_the_label_clean():
     acts = [expert.act() for _ in range(100)]
     assert all((act.label == action_at(8, 0)).all() and (act.executed <= HIGH).all() for act in acts)
     assert 0 < np.mean([(act.label != act.executed).any() for act in acts]) < 0.5
-    chance = Demonstrator(env, Chance, seed=0)
+    chance = Demonstrator(env, RandomPolicy, seed=0)
     chance.reset()
     assert (chance.act().label != chance.act().label).all()
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_handled_is_one_line(task, expected):
 
 def test_an_unknown_camera_is_told():
     with pytest.raises(UserError, match=r"no such camera; did you mean 'eyes.left'"):
-        open_env(TASK, cameras=("eyes.lift",))
+        open_env(TASK, cameras=("cameras.lift",))
 
 
 def test_names():

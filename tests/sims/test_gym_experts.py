@@ -11,7 +11,7 @@ from worldmodel.assets import asset
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
-from worldmodel.evaluate.frozen import SPLITS, Starts, find
+from worldmodel.evaluate.initial_states import SPLITS, Starts, find
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.schema import STATE, image_key
 from worldmodel.sims.base import SEED, SimulatorSpec
@@ -107,7 +107,7 @@ def test_shipped_starts_begin_as_they_were_frozen(task, count, split):
 @metaworld
 def test_meta_world_in_a_process_of_its_own():
     env = open_env(METAWORLD, 32)
-    assert env.face.rate == 80 and env.face.cameras == ("corner4", "gripperPOV") and env.face.ships
+    assert env.info.rate == 80 and env.info.cameras == ("corner4", "gripperPOV") and env.info.ships
     first, _ = env.reset(seed=4)
     assert first[STATE].shape == (4,) and first[image_key("gripperPOV")].std() > 10
     digest = env.start_digest()

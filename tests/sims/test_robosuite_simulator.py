@@ -14,7 +14,7 @@ from worldmodel.data.formats.conventions import matrix_from_xyzw, six_from_matri
 from worldmodel.evaluate import starts
 from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.evaluate import evaluate, other_versions, settle
-from worldmodel.evaluate.frozen import Starts, StartsError, find
+from worldmodel.evaluate.initial_states import Starts, StartsError, find
 from worldmodel.policies.load import LoadedPolicy
 from worldmodel.processes import Pool
 from worldmodel.schema import STATE as BODY

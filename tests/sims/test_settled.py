@@ -3,7 +3,7 @@
 import pytest
 
 from worldmodel.collect import CollectConfig
-from worldmodel.collect import verb as module
+from worldmodel.collect import command as module
 from worldmodel.config import UserError
 from worldmodel.sims.base import EnvInfo
 from worldmodel.sims.robosuite import client as robosuite

@@ -49,7 +49,7 @@ def test_a_model_learns_from_a_data_set_and_is_scored_on_it(tmp_path: Path, kind
     assert score(asked) == 0
     found = json.loads((tmp_path / "score.json").read_text())
     assert found["windows"] == 8 and found["actions"]["error"] > 0 and len(found["actions"]["each"]) == 2
-    assert found["frames"][0]["steps_ahead"] == 2 and found["frames"][0]["copied"]["psnr"] > 20
+    assert found["frames"][0]["steps_ahead"] == 2 and found["frames"][0]["copy_last_frame"]["psnr"] > 20
     with pytest.raises(ValueError, match=r"frames of .* are image 64x96, wrist 64x96: .*; add size=64 to crop"):
         train(replace(config, size=0, out=str(tmp_path / "other")))
     with pytest.raises(ValueError, match="use another out="):

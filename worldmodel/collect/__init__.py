@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from worldmodel import lazy
 
 if TYPE_CHECKING:
-    from worldmodel.collect.verb import CollectConfig, collect
+    from worldmodel.collect.command import CollectConfig, collect
 
 __all__ = ["CollectConfig", "collect"]
-__getattr__ = lazy.names(__name__, verb="CollectConfig collect")
+__getattr__ = lazy.names(__name__, command="CollectConfig collect")

@@ -6,7 +6,7 @@ from worldmodel import lazy
 from worldmodel.demo.config import DemoConfig
 
 if TYPE_CHECKING:
-    from worldmodel.demo.verb import demo
+    from worldmodel.demo.command import demo
 
 __all__ = ["DemoConfig", "demo"]
-__getattr__ = lazy.names(__name__, verb="demo")
+__getattr__ = lazy.names(__name__, command="demo")

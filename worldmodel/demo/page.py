@@ -12,7 +12,7 @@ from worldmodel.schema import CONTROL_HZ
 
 
 def render(found: Mapping[str, Any]) -> str:
-    """The whole page, for a record of `worldmodel.demo.verb.summarize`; files are beside it in ``videos/``."""
+    """The whole page, for a record of `worldmodel.demo.command.summarize`; files are beside it in ``videos/``."""
     does = found.get("task_summary") or found["task"]
     psnr = found["psnr"]
     ms = {ahead: 1000 * int(ahead) // CONTROL_HZ for ahead in psnr}

@@ -9,7 +9,7 @@ from typing import Any
 from worldmodel.config import UserError
 from worldmodel.devices import use_threads
 from worldmodel.evaluate.config import EvaluateConfig
-from worldmodel.evaluate.frozen import Starts, StartsError, find
+from worldmodel.evaluate.initial_states import Starts, StartsError, find
 from worldmodel.evaluate.run import EvalRun, run
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.sims.base import EnvInfo, SimulatorSpec

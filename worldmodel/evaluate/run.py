@@ -17,7 +17,7 @@ from worldmodel.config import UserError
 from worldmodel.devices import cores
 from worldmodel.evaluate import report
 from worldmodel.evaluate.config import EvaluateConfig
-from worldmodel.evaluate.frozen import SPLITS, Starts
+from worldmodel.evaluate.initial_states import SPLITS, Starts
 from worldmodel.evaluate.journal import EvalJournal
 from worldmodel.evaluate.timing import crowded, time_single
 from worldmodel.policies.load import LoadedPolicy

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worldmodel.config import UserError, option
-from worldmodel.evaluate.frozen import Starts, StartsError
+from worldmodel.evaluate.initial_states import Starts, StartsError
 from worldmodel.sims.base import SEED, STATE, InitialState, Simulator, SimulatorSpec
 from worldmodel.sims.make import check, make
 

@@ -16,7 +16,7 @@ from worldmodel.devices import use_threads
 from worldmodel.files import write_json
 from worldmodel.flow import STREAM
 from worldmodel.imagine import modes, rollout
-from worldmodel.imagine.config import ImagineConfig
+from worldmodel.imagine.config import ROLLOUT, ImagineConfig
 from worldmodel.imagine.film import AHEAD, show
 from worldmodel.imagine.inverse import read_along
 from worldmodel.imagine.picture import draw
@@ -28,13 +28,13 @@ from worldmodel.sims.can.visible import shows_can
 
 WITHIN = (
     ("within", "imagined frames within the range of real ones"),
-    ("mean_within", "means over all dreams within it"),
+    ("mean_within", "means over all rollouts within it"),
     ("usual_within", f"imagined frames within the middle {USUAL:.0%} of real ones"),
 )
 CAN = (
-    ("imagined", "the can is in view, in either camera: imagined moments"),
+    ("imagined", "the can is in view, in either camera: imagined frames"),
     ("simulated", "under the same actions in the simulator"),
-    ("agree", "dream and simulator agree on that"),
+    ("agree", "rollout and simulator agree on that"),
 )
 """What the shares of frames are of, by their names in the record."""
 
@@ -51,7 +51,7 @@ def imagine(config: ImagineConfig) -> int:
         "weights": str(checkpoint.card(config.checkpoint)["sha256"]),
     }
     about |= {"data": config.data, "mode": config.mode, "steps": config.steps, "seed": config.seed}
-    found, lines = (_rollouts if config.mode == STREAM else _moments)(model, clips, config)
+    found, lines = (_rollouts if config.mode == ROLLOUT else _moments)(model, clips, config)
     write_json(Path(config.out) / f"{config.mode}.json", about | found)
     print("\n".join(lines))
     return 0
@@ -59,10 +59,10 @@ def imagine(config: ImagineConfig) -> int:
 
 def check_trained(name: str, mode: str) -> None:
     """Raises UserError where a checkpoint's card says that it never trained a mode."""
-    trained = checkpoint.taught(name)
-    if trained is not None and mode not in trained:
+    trained, key = checkpoint.taught(name), STREAM if mode == ROLLOUT else mode
+    if trained is not None and key not in trained:
         able = ", ".join(trained)
-        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{mode}=0); it was for: {able}")
+        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{key}=0); it was for: {able}")
 
 
 def _moments(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], list[str]]:
@@ -84,7 +84,7 @@ def _moments(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[di
 
 def _rollouts(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], list[str]]:
     """Frame by frame from recorded moments, under recorded actions: the record, and lines for a person."""
-    names = config.real.strip("[]").split(",") if config.real else []
+    names = config.references.strip("[]").split(",") if config.references else []
     references = [open_clips(model.config, name.strip()) for name in names] or [clips]
     if config.simulate:
         check_restorable(clips.stores[0], f"simulate=true, data={config.data}")
@@ -95,18 +95,22 @@ def _rollouts(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[d
         )
         for first in range(0, len(chosen), rollout.BATCH)
     ]
-    found = rollout.measure(parts, references, config.frames, shows_can)
+    found = rollout.measure(parts, references, config.length, shows_can)
     frames = np.concatenate([part.frames for part in parts])
     above = np.concatenate([part.simulated for part in parts]) if config.simulate else None
     written = show(clips, chosen[: len(frames)], frames, _folder(config), above)
     lines = list(modes.lines({"frames": [row for row in found["frames"] if row["steps_ahead"] in AHEAD]}))
-    for camera, numbers in found["vitals"].items():
+    for camera, numbers in found["image_stats"].items():
         for key, what in WITHIN:
             each = [f"{name} {_percent(number, key)}" for name, number in numbers.items()]
             lines.append(f"{camera}: {what}: {', '.join(each)}")
-    lines += [f"{what} {_percent(found['can'], key)}" for key, what in CAN if key in (found["can"] or ())]
-    lines.append(f"{written[-1]} and films beside it show {len(frames)} of {found['dreams']} dreams")
-    return {"real": config.real or config.data} | found, lines
+    lines += [
+        f"{what} {_percent(found['object_persistence'], key)}"
+        for key, what in CAN
+        if key in (found["object_persistence"] or ())
+    ]
+    lines.append(f"{written[-1]} and films beside it show {len(frames)} of {found['rollouts']} rollouts")
+    return {"references": config.references or config.data} | found, lines
 
 
 def _folder(config: ImagineConfig) -> Path:

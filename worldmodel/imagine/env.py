@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from worldmodel.imagine.dream_task import DreamTask, WorldModelEnvConfig
+from worldmodel.imagine.task import ImaginedTask, WorldModelEnvConfig
 from worldmodel.model import WorldModel
 from worldmodel.model.stream import Stream
 from worldmodel.schema import CONTROL_HZ, Arrays, image_key
@@ -36,10 +36,10 @@ class WorldModelEnv(gymnasium.Env):
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"unknown render mode {render_mode!r}, expected 'rgb_array' or None; use 'rgb_array'")
-        self.dream = DreamTask(model, task, WorldModelEnvConfig(**options))
-        self.model, self.task, self.render_mode = self.dream.model, self.dream.task, render_mode
-        self.stream = Stream(self.model, 1, self.dream.config.steps)
-        self.action_space, self.observation_space = self.dream.action_space, self.dream.observation_space
+        self.imagined = ImaginedTask(model, task, WorldModelEnvConfig(**options))
+        self.model, self.task, self.render_mode = self.imagined.model, self.imagined.task, render_mode
+        self.rollout = Stream(self.model, 1, self.imagined.config.steps)
+        self.action_space, self.observation_space = self.imagined.action_space, self.imagined.observation_space
         self.metadata = {**self.metadata, "render_fps": round(self.model.config.rate)}
         self._steps = -1
 
@@ -49,7 +49,7 @@ class WorldModelEnv(gymnasium.Env):
         """Begin anew. Raises ValueError for an unknown option or an observation that does not fit the model."""
         super().reset(seed=seed)
         number = int(self.np_random.integers(2**31)) if seed is None else seed
-        self.stream.begin(*self.dream.tensors([self.dream.start(number, options)]), seeds=[number])
+        self.rollout.begin(*self.imagined.tensors([self.imagined.start(number, options)]), seeds=[number])
         self._steps = 0
         return self._shown(), self._info()
 
@@ -60,13 +60,13 @@ class WorldModelEnv(gymnasium.Env):
         `reset`.
         """
         self._check_begun("step")
-        self.stream.step(self.dream.actions(action, (self.model.config.action_dim,))[None])
+        self.rollout.step(self.imagined.actions(action, (self.model.config.action_dim,))[None])
         self._steps += 1
-        return self._shown(), 0.0, False, self._steps >= self.dream.limit, self._info()
+        return self._shown(), 0.0, False, self._steps >= self.imagined.limit, self._info()
 
     def observe(self, observation: Arrays, ago: int = 0) -> None:
         """Put what was really seen, ``ago`` steps before now, in the place of what was imagined."""
-        self.stream.observe(*self.dream.tensors([observation]), ago=ago)
+        self.rollout.observe(*self.imagined.tensors([observation]), ago=ago)
 
     def render(self) -> np.ndarray:
         """All cameras side by side, uint8 (size, size x cameras, 3)."""
@@ -76,14 +76,14 @@ class WorldModelEnv(gymnasium.Env):
 
     def close(self) -> None:
         """Frees what shows the starts; safe to call twice."""
-        self.dream.close()
+        self.imagined.close()
 
     def _check_begun(self, name: str) -> None:
         if self._steps < 0:
             raise RuntimeError(f"{name} called before reset; call env.reset(seed=...) first")
 
     def _shown(self) -> dict[str, np.ndarray]:
-        return {key: value[0] for key, value in self.dream.arrays(self.stream.images, self.stream.state).items()}
+        return {key: value[0] for key, value in self.imagined.arrays(self.rollout.images, self.rollout.state).items()}
 
     def _info(self) -> dict[str, Any]:
         return {"success": False, "time": self._steps / self.model.config.rate, "imagined": True}
@@ -100,11 +100,11 @@ class WorldModelVectorEnv(VectorEnv):
     def __init__(
         self, model: WorldModel | str | Path, task: str | None = None, *, num_envs: int = 2, **options: Any
     ) -> None:
-        self.dream = DreamTask(model, task, WorldModelEnvConfig(**options))
-        self.model, self.task, self.num_envs = self.dream.model, self.dream.task, num_envs
-        self.stream = Stream(self.model, num_envs, self.dream.config.steps)
-        self.single_action_space = self.dream.action_space
-        self.single_observation_space = self.dream.observation_space
+        self.imagined = ImaginedTask(model, task, WorldModelEnvConfig(**options))
+        self.model, self.task, self.num_envs = self.imagined.model, self.imagined.task, num_envs
+        self.rollout = Stream(self.model, num_envs, self.imagined.config.steps)
+        self.single_action_space = self.imagined.action_space
+        self.single_observation_space = self.imagined.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._steps = np.full(num_envs, -1)
@@ -127,25 +127,25 @@ class WorldModelVectorEnv(VectorEnv):
                 f"got {len(seeds)} seeds and reset_mask={mask.tolist()}, expected one each for {self.num_envs} envs"
             )
         self._begin(np.flatnonzero(mask).tolist(), seeds, rest)
-        return self.dream.arrays(self.stream.images, self.stream.state), self._info()
+        return self.imagined.arrays(self.rollout.images, self.rollout.state), self._info()
 
     def step(self, actions: Any) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Imagine one control step of each; errors as in `WorldModelEnv.step`."""
         if (self._steps < 0).any():
             raise RuntimeError("step called before reset; call envs.reset(seed=...) first")
-        wanted = self.dream.actions(actions, (self.num_envs, self.model.config.action_dim))
-        over = np.flatnonzero(self._steps >= self.dream.limit).tolist()
-        self.stream.step(wanted)
+        wanted = self.imagined.actions(actions, (self.num_envs, self.model.config.action_dim))
+        over = np.flatnonzero(self._steps >= self.imagined.limit).tolist()
+        self.rollout.step(wanted)
         self._steps += 1
         if over:
             self._begin(over, [None] * self.num_envs, {})
-        shown = self.dream.arrays(self.stream.images, self.stream.state)
-        nothing, truncated = np.zeros(self.num_envs, bool), self._steps >= self.dream.limit
+        shown = self.imagined.arrays(self.rollout.images, self.rollout.state)
+        nothing, truncated = np.zeros(self.num_envs, bool), self._steps >= self.imagined.limit
         return shown, np.zeros(self.num_envs), nothing, truncated, self._info()
 
     def close_extras(self, **kwargs: Any) -> None:
         """Frees what shows the starts."""
-        self.dream.close()
+        self.imagined.close()
 
     def _begin(self, rows: list[int], seeds: Sequence[int | None], options: dict[str, Any]) -> None:
         """Begin some anew; the observation of each is its row of a batched one, where there is one."""
@@ -154,8 +154,8 @@ class WorldModelVectorEnv(VectorEnv):
         numbers = [int(self.np_random.integers(2**31)) if (s := seeds[row]) is None else int(s) for row in rows]
         for row, number in zip(rows, numbers, strict=True):
             mine = {} if given is None else {"observation": {key: value[row] for key, value in given.items()}}
-            starts.append(self.dream.start(number, options | mine))
-        self.stream.begin(*self.dream.tensors(starts), rows=rows, seeds=numbers)
+            starts.append(self.imagined.start(number, options | mine))
+        self.rollout.begin(*self.imagined.tensors(starts), rows=rows, seeds=numbers)
         self._steps[rows] = 0
 
     def _info(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ AHEAD = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 def show(
     clips: Clips, windows: np.ndarray, frames: np.ndarray, out: Path, truth: np.ndarray | None = None
 ) -> list[Path]:
-    """Write ``stream_<n>.mp4`` for each of S dreams, ``frames`` uint8 (S, T, C, H, W, 3), and ``stream.png`` of all.
+    """Write ``rollout_<n>.mp4`` for each of S dreams, ``frames`` uint8 (S, T, C, H, W, 3), and ``rollout.png`` of all.
 
     ``truth``: simulated frames of the same shape to show above them instead of the recorded ones.
 
@@ -29,12 +29,12 @@ def show(
     written, rows = [], []
     for number, (window, dreamt) in enumerate(zip(windows, frames, strict=True)):
         pictures = list(_pictures(clips, int(window), dreamt, None if truth is None else truth[number]))
-        path = out / f"stream_{number}.mp4"
+        path = out / f"rollout_{number}.mp4"
         write_mp4(path, pictures, round(clips.stores[0].rate), GENERATED)
         written.append(path)
         rows.append(in_row([pictures[ahead - 1] for ahead in AHEAD if ahead <= len(pictures)]))
     if rows:
-        written.append(out / "stream.png")
+        written.append(out / "rollout.png")
         write_image(written[-1], caption(in_column(rows), GENERATED), GENERATED)
     return written
 

@@ -64,7 +64,7 @@ def compare(clip: Clip, found: Prediction, relative: int = 0) -> dict[str, Any]:
                 squared(guess, clip.future[:, n])[there[:, n]].mean() for guess in (found.frames[:, n], clip.images)
             ]
             imagined, copied = psnr(np.array(errors), CAP).round(2).tolist()
-            rows.append({"steps_ahead": int(clip.at[0, n]), "imagined": imagined, "copied": copied})
+            rows.append({"steps_ahead": int(clip.at[0, n]), "imagined": imagined, "copy_last_frame": copied})
         record["frames"] = rows
     if found.actions is not None:
         each_step = clip.at.shape[1] == clip.valid.shape[1]
@@ -122,15 +122,16 @@ def _curve(errors: np.ndarray) -> dict[str, Any]:
 
 
 def lines(record: dict[str, Any]) -> Sequence[str]:
-    """The record for a person."""
-    told = [
-        f"frames {row['steps_ahead']:2} steps ahead: {row['imagined']:.1f} dB, copying the last: {row['copied']:.1f} dB"
+    """The record as text."""
+    text = [
+        f"frames {row['steps_ahead']:2} steps ahead: {row['imagined']:.1f} dB, "
+        f"copy-last-frame baseline: {row['copy_last_frame']:.1f} dB"
         for row in record.get("frames", ())
     ]
     if "actions" in record:
         each = ", ".join(f"{value:.4f}" for value in record["actions"]["median_error"])
-        told.append(f"actions, median absolute error by dimension, in the data's units: {each}")
+        text.append(f"actions, median absolute error by dimension, in the data's units: {each}")
         if away := record["actions"].get("position"):
             parts = ", ".join(f"{value:.4f} ({name.replace('_', ' ')})" for name, value in away.items())
-            told.append(f"positions, median distance, in the data's units: {parts}")
-    return told
+            text.append(f"positions, median distance, in the data's units: {parts}")
+    return text

@@ -88,7 +88,7 @@ def roll_out(
 
     The truth is what was recorded, as far as that goes; with ``config.simulate`` what the simulator does, to the end.
     """
-    store, led = clips.stores[0], recorded_actions(clips, windows, config.frames)
+    store, led = clips.stores[0], recorded_actions(clips, windows, config.length)
     key = EXECUTED if EXECUTED in store.keys else ACTION
     actions = torch.as_tensor(np.asarray(store.array(key).take(led.steps), np.float32))
     first, seen = clips.gather(windows).map(torch.as_tensor), torch.as_tensor(real_frames(clips, led.begins))
@@ -96,9 +96,9 @@ def roll_out(
     stream.begin(first.images, first.state, seeds=[config.seed + int(window) for window in windows])
     truth = simulate(clips, led.begins, actions.numpy()) if config.simulate else None
     known = led.recorded if truth is None else np.ones_like(led.recorded)
-    errors, stats, shows, shown = np.zeros((2, config.frames)), [], [], []
+    errors, stats, shows, shown = np.zeros((2, config.length)), [], [], []
     really, simulated = [], []
-    for t in track(range(config.frames), f"{len(windows)} rollouts", transient=True):
+    for t in track(range(config.length), f"{len(windows)} rollouts", transient=True):
         frames, there = stream.step(actions[:, t])[0], known[:, t]
         if there.any():
             after = next(truth) if truth else real_frames(clips, led.begins[there] + t + 1)
@@ -127,7 +127,7 @@ def measure(parts: Sequence[Rollouts], references: Sequence[Clips], length: int,
     errors, count = sum(part.errors for part in parts), np.asarray(sum(part.count for part in parts))
     imagined, copied = psnr(errors / np.maximum(count, 1), CAP).round(2).tolist()
     rows = [
-        {"steps_ahead": t + 1, "imagined": imagined[t], "copied": copied[t], "dreams": int(n)}
+        {"steps_ahead": t + 1, "imagined": imagined[t], "copy_last_frame": copied[t], "rollouts": int(n)}
         for t, n in enumerate(count)
         if n
     ]
@@ -139,5 +139,11 @@ def measure(parts: Sequence[Rollouts], references: Sequence[Clips], length: int,
     persistence = None  # where most real frames do not show the object, as in other people's scenes, there is none
     if there.mean() > 0.5:
         persistence = object_persistence(shows, there, np.concatenate(really) if really else None)
-    about = {"dreams": len(stats), "length": length, "real_frames": len(real), "can": persistence, "frames": rows}
-    return about | {"vitals": within_range(stats, real, references[0].spec.cameras)}
+    about = {
+        "rollouts": len(stats),
+        "length": length,
+        "real_frames": len(real),
+        "object_persistence": persistence,
+        "frames": rows,
+    }
+    return about | {"image_stats": within_range(stats, real, references[0].spec.cameras)}

@@ -1,5 +1,5 @@
 """The verb ``play``: a page on this machine where a person drives the gripper in the imagination, MuJoCo beside it."""
 
-from worldmodel.play.verb import PlayConfig, play
+from worldmodel.play.command import PlayConfig, play
 
 __all__ = ["PlayConfig", "play"]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from worldmodel.config import closest
-from worldmodel.evaluate.frozen import SPLITS
+from worldmodel.evaluate.initial_states import SPLITS
 
 MAX_BYTES = 2048
 """Longest message that a page may send; the longest that ours sends has about 100 bytes."""
@@ -40,7 +40,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     """What a page sends: its class's name in small letters is its ``type``."""
 
 
-class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StartPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where to begin: ``seed`` number, frozen start ``number`` of a split, or a data set's ``step`` of an episode.
 
     kind: "seed", "start" or "data". number: the seed, the start or the episode.
@@ -77,7 +77,7 @@ class Step(Message, frozen=True):
 class Reset(Message, frozen=True):
     """Begin anew."""
 
-    place: Place
+    place: StartPoint
 
 
 class LetPolicy(Message, frozen=True, tag="policy"):

@@ -1,194 +1,86 @@
-"""The server: the page, the clips and one socket per page, for this machine's own browser alone."""
+"""What all pages share: the model and its one thread, the places to begin at, the seats, the folder of clips."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import re
+import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import FileResponse
-from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
 from worldmodel.config import UserError
-from worldmodel.play.guard import Guard
-from worldmodel.play.messages import MAX_BYTES, MessageError, parse
-from worldmodel.play.outbox import Outbox
-from worldmodel.play.session import Session
-from worldmodel.play.table import Table
+from worldmodel.evaluate.evaluate import simulator_of
+from worldmodel.play.imagination import Imagination
+from worldmodel.play.messages import StartPoint
+from worldmodel.play.recorder import ClipRecorder
+from worldmodel.play.start_points import StartPoints
+from worldmodel.processes import Pool
+from worldmodel.sims.make import slots_of
+from worldmodel.sims.slot import Ending
 
-PAGE = Path(__file__).parent / "page"
-FILES = {path.name: path for path in sorted(PAGE.iterdir()) if path.suffix in (".css", ".js", ".html", ".svg")}
-"""What a page consists of, by name; nothing else is served from there."""
-RATE, BURST = 60.0, 120
-"""Messages a second that a page may send, and how many at once."""
-POLICY, TOO_BIG, TRY_LATER, BROKEN = 1008, 1009, 1013, 1011
-"""Codes that a socket is closed with."""
+TIMEOUT = 30.0
+"""Seconds of silence after which a simulator's process is replaced (twice that while it starts)."""
 
 
-class Bucket:
-    """Lets `RATE` messages a second pass, `BURST` at once."""
+class Server:
+    """The room that play happens in; ``seats`` pages at most."""
 
-    def __init__(self) -> None:
-        self.left, self.at = float(BURST), time.monotonic()
+    def __init__(self, imagination: Imagination, places: StartPoints, out: Path, seats: int) -> None:
+        self.imagination, self.places, self.out, self.seats = imagination, places, out, seats
+        self.task = places.task.name
+        self.taken = 0
+        self._model = ThreadPoolExecutor(1, "model")
+        self._numbers = itertools.count(1)
 
-    def take(self) -> bool:
-        """Whether one more may pass now."""
-        now = time.monotonic()
-        self.left, self.at = min(float(BURST), self.left + RATE * (now - self.at)), now
-        self.left -= 1
-        return self.left >= 0
+    async def think(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run something of the model's on its one thread: pages take turns, each with one question at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._model, call, *arguments)
 
-
-def build(table: Table, started: Callable[[], object] = lambda: None) -> Guard:
-    """The application around a table. ``started`` is called once it can answer."""
-    sessions = Sessions(table)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        started()
-        yield
-        await sessions.close()
-        table.close()
-
-    async def clip(request: Request) -> FileResponse:
-        name = request.path_params["name"]
-        path = table.out / name
-        if not re.fullmatch(r"[\w-]+\.mp4", name) or not path.is_file():
-            raise HTTPException(404, f"no such clip; they lie in {table.out}")
-        return FileResponse(path, media_type="video/mp4", filename=name, content_disposition_type="inline")
-
-    routes = [
-        Route("/", page),
-        Route("/page/{name}", page),
-        Route("/clips/{name}", clip),
-        WebSocketRoute("/socket", sessions.serve),
-    ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan))
-
-
-async def page(request: Request) -> FileResponse:
-    """One of the page's own files."""
-    path = FILES.get(request.path_params.get("name", "index.html"))
-    if path is None:
-        raise HTTPException(404, "no such file")
-    return FileResponse(path, headers={"Cache-Control": "no-cache"})
-
-
-class Sessions:
-    """Every page's session, each with a task that reads, one that sends and one that keeps its clock."""
-
-    def __init__(self, table: Table) -> None:
-        self.table, self.open = table, set[Session]()
-
-    async def serve(self, socket: WebSocket) -> None:
-        """One page from its first word to its last; whatever goes wrong with it stays with it."""
-        await socket.accept()
-        outbox = Outbox()
-        try:
-            self.table.sit()
-        except UserError as full:
-            await self._part(socket, TRY_LATER, str(full))
-            return
-        session = None
-        try:
-            session = Session(self.table, outbox, self.table.first())
-            self.open.add(session)
-            outbox.say("hello", **self.table.told())
-            await self._converse(socket, session, outbox)
-        finally:
-            self.table.stand()
-            if session is not None:
-                self.open.discard(session)
-                await asyncio.shield(session.close())
-
-    async def close(self) -> None:
-        """End all sessions: their clips become whole."""
-        await asyncio.gather(*(session.close() for session in self.open))
-
-    async def _converse(self, socket: WebSocket, session: Session, outbox: Outbox) -> None:
-        """Read, send and keep the clock until one of the three ends."""
-        tasks = {
-            asyncio.create_task(work, name=name)
-            for name, work in (
-                ("read", _read(socket, session)),
-                ("send", _send(socket, outbox)),
-                ("clock", session.run()),
+    def acquire(self) -> None:
+        """Take a seat. Raises UserError where none is free."""
+        if self.taken >= self.seats:
+            raise UserError(
+                f"all {self.seats} seats are taken; close another page of this one, or start play with seats="
+                f"{self.seats + 1}"
             )
+        self.taken += 1
+
+    def release(self) -> None:
+        """Give the seat back."""
+        self.taken -= 1
+
+    def open_simulators(self) -> Pool:
+        """One simulator in a process of its own; the caller closes it.
+
+        On the event loop's thread, which sets the child's environment for a moment: no two do that at once.
+        """
+        spec = simulator_of(self.imagination.candidate, self.task)
+        return Pool(slots_of(spec, Ending(free=True)), 1, 1, TIMEOUT)
+
+    def open_clip(self) -> ClipRecorder:
+        """A recorder of a new file."""
+        name = f"{self.task}-{time.strftime('%Y%m%d-%H%M%S')}-{next(self._numbers)}.mp4"
+        return ClipRecorder(self.out / name, self.imagination.candidate.cameras, self.imagination.maker)
+
+    def told(self) -> dict[str, Any]:
+        """What a page is told when it has taken its seat."""
+        return {
+            "task": self.task,
+            "checkpoint": self.imagination.candidate.name,
+            "weights": self.imagination.candidate.sha256[:12],
+            "kind": self.imagination.kind,
+            "drives": self.imagination.drives,
+            "cameras": list(self.imagination.candidate.cameras),
+            "size": self.imagination.candidate.size,
+            **self.places.told(),
         }
-        done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        errors = [error for task in done if (error := task.exception())]
-        for error in errors:
-            if isinstance(error, Farewell):
-                await self._part(socket, error.code, str(error))
-            elif isinstance(error, UserError | OSError | ValueError):
-                await self._part(socket, BROKEN, str(error))
-            elif not isinstance(error, WebSocketDisconnect):
-                await self._part(socket, BROKEN, "the server has a defect; its terminal says which")
-                raise error
 
-    async def _part(self, socket: WebSocket, code: int, reason: str) -> None:
-        """Say why, then close; the page may be gone already."""
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
-            await asyncio.wait_for(socket.send_json({"type": "farewell", "text": reason}), 2)
-            await asyncio.wait_for(socket.close(code), 2)
+    def first(self) -> StartPoint:
+        """Where a page begins: the first validation start where there are any, else seed 0."""
+        return StartPoint("start", 0) if "validation" in self.places.starts else StartPoint("seed", 0)
 
-
-class Farewell(Exception):  # noqa: N818  (no error of ours)
-    """The page broke a rule: its socket is closed with ``code`` and a reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
-async def _read(socket: WebSocket, session: Session) -> None:
-    """Every message of the page, until it leaves. Raises Farewell where it sends too much."""
-    bucket = Bucket()
-    while True:
-        event = await socket.receive()
-        if event["type"] == "websocket.disconnect":
-            return
-        if not bucket.take():
-            raise Farewell(POLICY, f"closed: more than {RATE:g} messages a second")
-        try:
-            session.hear(parse(event.get("text")))
-        except MessageError as error:
-            session.notice(f"message ignored: {error}", bad=True)
-
-
-async def _send(socket: WebSocket, outbox: Outbox) -> None:
-    """Whatever the outbox has, for ever."""
-    while True:
-        what = await outbox.next()
-        if isinstance(what, bytes):
-            await socket.send_bytes(what)
-        else:
-            await socket.send_text(json.dumps(what, allow_nan=False))
-
-
-def settings(app: Any) -> uvicorn.Config:
-    """How uvicorn runs the application: quietly, with small messages, and without waiting long at the end."""
-    return uvicorn.Config(
-        app,
-        log_level="warning",
-        ws="websockets-sansio",
-        ws_max_size=2 * MAX_BYTES,
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
-        limit_concurrency=64,
-        timeout_graceful_shutdown=20,
-        server_header=False,
-    )
+    def close(self) -> None:
+        """Stop the model's thread once it is done."""
+        self._model.shutdown(wait=False, cancel_futures=True)

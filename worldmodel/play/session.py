@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worldmodel.config import UserError
-from worldmodel.play.dreams import Dream
-from worldmodel.play.drive import Hand
-from worldmodel.play.messages import Displayed, Drive, LetPolicy, Message, Pause, Place, Record, Reset, Step
+from worldmodel.play.compare import Stopwatch, measure, packet
+from worldmodel.play.imagination import ImaginedEnv
+from worldmodel.play.messages import Displayed, Drive, LetPolicy, Message, Pause, Record, Reset, StartPoint, Step
 from worldmodel.play.outbox import Outbox
-from worldmodel.play.pilot import Pilot
+from worldmodel.play.policy_driver import PolicyDriver
 from worldmodel.play.recorder import ClipRecorder
-from worldmodel.play.table import Table
-from worldmodel.play.watch import Stopwatch, measure, packet
+from worldmodel.play.server import Server
+from worldmodel.play.teleop import Teleop
 from worldmodel.processes import Pool
 from worldmodel.schema import CONTROL_HZ, Arrays
 
@@ -27,10 +27,10 @@ IDLE = 900.0
 
 
 @dataclass
-class Wishes:
+class Commands:
     """What the page has asked for and the clock has not yet done."""
 
-    place: Place | None = None
+    place: StartPoint | None = None
     steps: int = 0
     record: bool | None = None
 
@@ -48,13 +48,13 @@ class Both:
 class Session:
     """Begins paused at ``place`` and runs until it is closed. All methods belong to the event loop's thread.
 
-    table: where sessions get what they share (the model's thread, places, clips); outbox: what the page will be sent.
+    server: where sessions get what they share (the model's thread, places, clips); outbox: what the page will be sent.
     """
 
-    def __init__(self, table: Table, outbox: Outbox, place: Place) -> None:
-        self.table, self.outbox, self.place = table, outbox, place
-        self.wishes = Wishes(place=place)
-        self.hand, self.pilot = Hand(), Pilot(table.imagination)
+    def __init__(self, server: Server, outbox: Outbox, place: StartPoint) -> None:
+        self.server, self.outbox, self.place = server, outbox, place
+        self.commands = Commands(place=place)
+        self.teleop, self.driver = Teleop(), PolicyDriver(server.imagination)
         self.clock, self.tick, self.time = Stopwatch(), 0, 0
         self.paused = self.ready = True
         self.closed = False
@@ -63,8 +63,8 @@ class Session:
         self.recorder: ClipRecorder | None = None
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "play")
-        self.simulators: Pool = table.open_simulators()
-        self.dream: Dream | None = None
+        self.simulators: Pool = server.open_simulators()
+        self.imagined_env: ImaginedEnv | None = None
 
     def hear(self, message: Message) -> None:
         """Take note of one message; the clock does what takes time."""
@@ -76,13 +76,13 @@ class Session:
                 self.paused, self.ready = on, False
             case Step():
                 self.paused, self.ready = True, False
-                self.wishes.steps = min(4, self.wishes.steps + 1)
+                self.commands.steps = min(4, self.commands.steps + 1)
             case Reset(place):
-                self.wishes.place = place
+                self.commands.place = place
             case LetPolicy(on, sees):
                 self._let_policy(on, sees)
             case Record(on):
-                self.wishes.record = on
+                self.commands.record = on
             case Displayed(tick):
                 self.outbox.seen(tick)
                 return
@@ -97,14 +97,14 @@ class Session:
         """
         due = time.monotonic()
         while not self.closed:
-            if self.wishes.place is not None:
+            if self.commands.place is not None:
                 await self._begin()
-            elif self.wishes.record is not None:
-                await self._record(self.wishes.record)
-            elif self.both is not None and (self.wishes.steps or not self.paused):
+            elif self.commands.record is not None:
+                await self._record(self.commands.record)
+            elif self.both is not None and (self.commands.steps or not self.paused):
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 due = max(due + 1 / CONTROL_HZ, time.monotonic())
-                if self.wishes.steps or not self.paused:
+                if self.commands.steps or not self.paused:
                     await self._advance(self.both)
                 self._listen_for_silence()
             else:
@@ -129,9 +129,9 @@ class Session:
         return {
             "paused": self.paused,
             "ready": self.ready,
-            "policy": self.pilot.on,
-            "sees": self.pilot.sees,
-            "grip": self.hand.grip > 0,
+            "policy": self.driver.on,
+            "sees": self.driver.sees,
+            "grip": self.teleop.grip > 0,
             "recording": self.recorder.steps if self.recorder is not None else None,
             "place": str(self.place),
         }
@@ -141,67 +141,67 @@ class Session:
         self.outbox.say("notice", text=text, **values)
 
     def _drive(self, move: tuple[float, float, float], grip: bool) -> None:
-        wants = any(move) or grip != (self.hand.grip > 0)
-        if wants and self.pilot.on:
-            self.pilot.on = False
-        if not self.pilot.on:
-            self.hand.drive(move, grip, time.monotonic())
+        wants = any(move) or grip != (self.teleop.grip > 0)
+        if wants and self.driver.on:
+            self.driver.on = False
+        if not self.driver.on:
+            self.teleop.drive(move, grip, time.monotonic())
         if wants and self.ready and self.both is not None:
             self.paused = self.ready = False
             self.tell()
 
     def _let_policy(self, on: bool, sees: str) -> None:
-        if on and not self.table.imagination.drives:
+        if on and not self.server.imagination.drives:
             self.notice("this checkpoint was not trained to act (modes.policy=0): its policy cannot drive", bad=True)
             return
-        self.pilot.set(on, sees)
+        self.driver.set(on, sees)
         if on and self.ready:
             self.paused = self.ready = False
 
     async def _begin(self) -> None:
         """Put both worlds at the place asked for; whatever is wrong with it leaves everything as it was."""
-        place, self.wishes.place = self.wishes.place, None
+        place, self.commands.place = self.commands.place, None
         assert place is not None
         try:
-            trial = self.table.places.find(place)
+            trial = self.server.places.find(place)
             moment = (await self._in_thread(self.simulators.one, 0, "begin", trial)).value
             if moment is None:
                 raise UserError("the simulator was lost and has been started again; reset once more")
             if moment.observation is None:
                 raise UserError(f"{place} does not fit: {moment.refused}")
-            if self.dream is None:
-                self.dream = await self.table.think(self.table.imagination.dream, self.table.task)
-            await self.table.think(self.dream.begin, moment.observation, trial.seed)
+            if self.imagined_env is None:
+                self.imagined_env = await self.server.think(self.server.imagination.dream, self.server.task)
+            await self.server.think(self.imagined_env.begin, moment.observation, trial.seed)
         except (UserError, ValueError) as error:
             if self.both is None:
                 raise
             self.notice(str(error), bad=True)
             return
         self.place, self.time, self.paused, self.ready = place, 0, True, True
-        self.hand.place(moment.observation)
-        self.pilot.set(False, self.pilot.sees)
-        self.clock, self.wishes.steps = Stopwatch(), 0
+        self.teleop.place(moment.observation)
+        self.driver.set(False, self.driver.sees)
+        self.clock, self.commands.steps = Stopwatch(), 0
         self.both = Both(moment.observation, moment.observation, moment.success)
         await self._show(self.both)
         self.tell()
 
     async def _advance(self, both: Both) -> None:
         """One control step of both worlds at once."""
-        self.wishes.steps = max(0, self.wishes.steps - 1)
-        if self.pilot.on:
-            seen = both.imagined if self.pilot.sees == "imagined" else both.real
-            action = await self.table.think(self.pilot.act, seen)
-            self.hand.follow(action)
+        self.commands.steps = max(0, self.commands.steps - 1)
+        if self.driver.on:
+            seen = both.imagined if self.driver.sees == "imagined" else both.real
+            action = await self.server.think(self.driver.act, seen)
+            self.teleop.follow(action)
         else:
-            action = self.hand.action(time.monotonic())
-        assert self.dream is not None
+            action = self.teleop.action(time.monotonic())
+        assert self.imagined_env is not None
         (answer, real_ms), (imagined, dream_ms) = await asyncio.gather(
             self.clock.timed(self._in_thread(self.simulators.one, 0, "advance", action[None], False)),
-            self.clock.timed(self.table.think(self.dream.step, action)),
+            self.clock.timed(self.server.think(self.imagined_env.step, action)),
         )
         if answer.value is None or answer.value.observation is None:
             self.notice(f"the simulator {answer.lost}; it was started again and put at {self.place}", bad=True)
-            self.wishes.place = self.place
+            self.commands.place = self.place
             return
         self.time += 1
         self.clock.count()
@@ -212,7 +212,7 @@ class Session:
     async def _show(self, both: Both) -> None:
         """Compare, record, and put the packet in the outbox."""
         self.tick += 1
-        cameras = self.table.imagination.candidate.cameras
+        cameras = self.server.imagination.candidate.cameras
         found = measure(both.real, both.imagined, cameras)
         header = {
             "type": "frame",
@@ -224,19 +224,19 @@ class Session:
             **found,
             **self.status(),
         }
-        self.outbox.show(self.tick, await self._in_thread(packet, header, both.real, both.imagined, cameras))
-        if self.recorder is not None:
+        if self.recorder is not None:  # before it is shown: a clip holds every frame that its page has seen
             gap = f"gripper {found['gap']:.0f} mm apart"
-            text = f"{self.time / CONTROL_HZ:6.2f} s   {gap}   {'policy' if self.pilot.on else 'person'} drives"
+            text = f"{self.time / CONTROL_HZ:6.2f} s   {gap}   {'policy' if self.driver.on else 'person'} drives"
             await self._in_thread(self.recorder.add, both.real, both.imagined, text)
-            if self.recorder is not None and self.recorder.full:
-                await self._record(False)
+        self.outbox.show(self.tick, await self._in_thread(packet, header, both.real, both.imagined, cameras))
+        if self.recorder is not None and self.recorder.full:
+            await self._record(False)
 
     async def _record(self, on: bool) -> None:
         """Begin or finish a clip."""
-        self.wishes.record = None
+        self.commands.record = None
         if on and self.recorder is None:
-            self.recorder = self.table.open_clip()
+            self.recorder = self.server.open_clip()
         elif not on and self.recorder is not None:
             recorder, self.recorder = self.recorder, None
             try:

@@ -12,7 +12,7 @@ import numpy as np
 from worldmodel.assets import asset
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
-from worldmodel.evaluate.frozen import SPLITS, Starts
+from worldmodel.evaluate.initial_states import SPLITS, Starts
 from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding
 from worldmodel.schema import IMAGES, SIMULATOR_STATE
 from worldmodel.sims.base import STATE

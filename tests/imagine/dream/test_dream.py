@@ -95,7 +95,7 @@ def test_success_is_never_claimed_and_time_runs_out() -> None:
     ends = [dream.step(wave)[1:] for wave in WAVES]
     assert [end[:3] for end in ends] == [(0.0, False, False)] * 5 + [(0.0, False, True)]
     assert ends[-1][3]["time"] == pytest.approx(0.3) and not ends[-1][3]["success"]
-    assert DreamEnv(dreaming_model(), "lift_can", starts=STARTS).dream.limit == 200, "the task's own limit"
+    assert DreamEnv(dreaming_model(), "lift_can", starts=STARTS).imagined.limit == 200, "the task's own limit"
 
 
 def test_what_is_seen_while_dreaming_is_taken_over(dream: DreamEnv) -> None:
@@ -158,5 +158,5 @@ def test_a_task_without_an_env_needs_a_start() -> None:
     with pytest.raises(ValueError, match="'push the T' has no env to begin in: give starts="):
         DreamEnv(model).reset(seed=0)
     dream = DreamEnv(model, starts=STARTS, seconds=1.0)
-    assert dream.reset(seed=0)[0][STATE].shape == (4,) and dream.dream.limit == 20
+    assert dream.reset(seed=0)[0][STATE].shape == (4,) and dream.imagined.limit == 20
     assert not DreamEnv(model, starts=STARTS).step.__self__.action_space.is_bounded()

@@ -80,22 +80,22 @@ def test_a_perfect_model_scores_infinity_one_and_zero(ground: Path) -> None:
     for row in found["frames"]:
         assert row["imagined"]["psnr"] == row["imagined"]["parts_psnr"] == "inf" and row["gain"] == "inf"
         assert row["imagined"]["ssim"] == pytest.approx(1, abs=1e-3)  # flat frames, float32
-        assert row["copied"]["psnr"] == pytest.approx(20 * np.log10(255 / row["steps_ahead"]), abs=0.01)
-    assert found["inverse"]["real"]["median"] == 0 and set(found["inverse"]["real"]["by_step"]) == {0}
-    assert found["inverse"]["real"]["first_interval"] == [0, 0]
+        assert row["copy_last_frame"]["psnr"] == pytest.approx(20 * np.log10(255 / row["steps_ahead"]), abs=0.01)
+    assert found["inverse_error"]["real"]["median"] == 0 and set(found["inverse_error"]["real"]["by_step"]) == {0}
+    assert found["inverse_error"]["real"]["first_interval"] == [0, 0]
     assert found["actions"]["error"] == 0 and found["actions"]["each"] == [0, 0, 0, 0]
-    assert found["actions"]["staying"] > 0
+    assert found["actions"]["zero_motion"] > 0
     assert all(marks[0]["imagined"]["psnr"] == "inf" for marks in found["cameras"].values())
 
 
 def test_copying_is_its_own_yardstick_and_blind_to_actions(ground: Path) -> None:
     found = measure(Copier(CONFIG).eval(), asked(ground))
     for row in found["frames"]:
-        assert row["imagined"] == row["copied"] == row["no_action"] and row["gain"] == 0
+        assert row["imagined"] == row["copy_last_frame"] == row["no_action"] and row["gain"] == 0
         # the error is the same at every pixel, so gripper and object have that of the whole
         assert row["imagined"]["parts_psnr"] == pytest.approx(row["imagined"]["psnr"], abs=1e-3)
-    assert found["sensitivity"]["ratio"] == 1 and found["sensitivity"]["ratio_interval"] == [1, 1]
-    assert found["sensitivity"]["cameras"] == {"scene": 1, "wrist": 1}
+    assert found["action_sensitivity"]["ratio"] == 1 and found["action_sensitivity"]["ratio_interval"] == [1, 1]
+    assert found["action_sensitivity"]["cameras"] == {"scene": 1, "wrist": 1}
 
 
 def test_a_chunk_goes_on_from_the_frame_imagined_at_the_last_ones_end(ground: Path) -> None:
@@ -142,9 +142,9 @@ def test_the_verb_writes_a_record_and_a_page_that_stand_alone(ground: Path, tmp_
     row = found["frames"][0]
     low, high = row["imagined"]["psnr_interval"]
     assert low <= row["imagined"]["psnr"] <= high and row["moments"] <= 24
-    assert set(row) >= {"imagined", "no_action", "copied", "gain", "gain_interval"}
+    assert set(row) >= {"imagined", "no_action", "copy_last_frame", "gain", "gain_interval"}
     assert np.shape(found["actions"]["by_step"]) == (16, 4) and found["groups"]["task"]["place_can"]
-    assert found["inverse"]["unit"] != "mm", "nobody says that this store's numbers are metres"
+    assert found["inverse_error"]["unit"] != "mm", "nobody says that this store's numbers are metres"
     shown = found["shown"]["worst"]
     assert [one["psnr"] for one in shown] == sorted(one["psnr"] for one in shown), "worst first"
     assert len({one["episode"] for one in shown}) == len(shown) == 2
@@ -158,11 +158,11 @@ def test_what_a_checkpoint_was_not_trained_for_is_a_sentence(ground: Path, tmp_p
     wanted = asked(ground, "plain", out=str(tmp_path), checkpoint=str(ground / "poor"))
     assert score(wanted) == 0
     found = json.loads((tmp_path / "score.json").read_text())
-    assert found["left_out"].keys() == {"lpips", "imagined", "no_action", "sensitivity", "inverse"}
+    assert found["left_out"].keys() == {"lpips", "imagined", "no_action", "action_sensitivity", "inverse_error"}
     assert "not trained for the mode video (modes.video=0)" in found["left_out"]["no_action"]
-    assert found["frames"][0].keys() == {"steps_ahead", "seconds", "moments", "copied"}
-    assert "sensitivity" not in found and any("no segmentation" in note for note in found["notes"])
-    assert "parts_psnr" not in found["frames"][0]["copied"]
+    assert found["frames"][0].keys() == {"steps_ahead", "seconds", "moments", "copy_last_frame"}
+    assert "action_sensitivity" not in found and any("no segmentation" in note for note in found["notes"])
+    assert "parts_psnr" not in found["frames"][0]["copy_last_frame"]
     assert "modes.inverse=0" in (tmp_path / "index.html").read_text()
 
 
@@ -210,7 +210,7 @@ def test_data_that_do_not_fit_are_one_line(ground: Path) -> None:
 def test_frames_of_another_size_are_resized_and_it_is_said(ground: Path) -> None:
     found = measure(Copier(replace(CONFIG, size=16)).eval(), asked(ground))
     assert any("Frames of 32x32 pixels were cropped to their middle and resized to 16" in n for n in found["notes"])
-    assert "parts_psnr" not in found["frames"][0]["copied"], "and segmentation of another size is not used"
+    assert "parts_psnr" not in found["frames"][0]["copy_last_frame"], "and segmentation of another size is not used"
 
 
 def test_training_data_are_told_from_held_out(ground: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ READ = {
     "real": "out of two real frames, in the middle and at the end",
     "imagined": "out of two imagined frames",
     "policy": "by the policy, which sees no later frame",
-    "staying": "by one who stays where it is",
+    "zero_motion": "by one who stays where it is",
 }
 """How positions are told, in words."""
 
@@ -25,9 +25,9 @@ READ = {
 def acted(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dict[str, Any]:
     """Mean absolute errors of the policy's chunks, over steps that could be foreseen, beside one who stays."""
     values, width = measured.values, measured.width
-    known = np.broadcast_to(values["known"][..., None], values["staying"].shape).astype(float)
+    known = np.broadcast_to(values["known"][..., None], values["zero_motion"].shape).astype(float)
     record: dict[str, Any] = {"width": width, "steps": int(values["known"].sum())}
-    for name, key in (("policy", "error"), ("staying", "staying")):
+    for name, key in (("policy", "error"), ("zero_motion", "zero_motion")):
         if name not in values:
             continue
         share = (values[name] / width * known).sum((1, 2)), known.sum((1, 2))
@@ -42,7 +42,10 @@ def acted(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dic
 
 def sensitivity(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dict[str, Any]:
     """Squared error under other windows' actions over that under the true ones: 1 for a model that ignores them."""
-    errors, there = measured.values["sensitivity"], measured.values["sensitivity.valid"][:, None].astype(float)
+    errors, there = (
+        measured.values["action_sensitivity"],
+        measured.values["action_sensitivity.valid"][:, None].astype(float),
+    )
     true, drawn_true = draw.ratio(errors[:, 0] * there, np.broadcast_to(there, errors[:, 0].shape))
     other, drawn_other = draw.ratio(errors[:, 1] * there, np.broadcast_to(there, errors[:, 1].shape))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -65,15 +68,15 @@ def inverse_error(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap
     "interval" is that of the median over all steps, "first_interval" that of the chunk's first. Our own data are in
     metres and told in millimetres; of others' nobody says, so theirs are thousandths of their unit.
     """
-    values, known = measured.values, measured.values["inverse.known"]
+    values, known = measured.values, measured.values["inverse_error.known"]
     ours = "recipe" in measured.plan.clips.stores[0].meta["provenance"]
     record: dict[str, Any] = {
         "unit": "mm" if ours else "thousandths of the data's own unit",
         "windows": int(known.any(1).sum()),
     }
     for name in READ:
-        if f"inverse.{name}" in values:
-            distance = 1000 * values[f"inverse.{name}"].astype(float)
+        if f"inverse_error.{name}" in values:
+            distance = 1000 * values[f"inverse_error.{name}"].astype(float)
             whole, drawn = draw.median(distance, known)
             step = [draw.median(distance[:, [h]], known[:, [h]], 1)[0] for h in range(shape.horizon)]
             first = draw.interval(draw.median(distance[:, :1], known[:, :1])[1])

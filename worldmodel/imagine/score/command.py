@@ -55,22 +55,22 @@ def tell(found: Mapping[str, Any]) -> Iterator[str]:
     for row in told(found.get("frames", ())):
         figures = [
             f"{name.replace('_', ' ')} {float(row[name]['psnr']):.1f} dB, SSIM {row[name]['ssim']:.2f}"
-            for name in ("imagined", "no_action", "copied")
+            for name in ("imagined", "no_action", "copy_last_frame")
             if name in row and row[name]["psnr"] is not None
         ]
         yield f"frames {row['seconds']:.2f} s ahead ({row['moments']}): {'; '.join(figures)}"
-    if "sensitivity" in found and (ratio := found["sensitivity"]["ratio"]) is not None:
+    if "action_sensitivity" in found and (ratio := found["action_sensitivity"]["ratio"]) is not None:
         yield f"other windows' actions: {float(ratio):.2f} times the squared error (1: a model that ignores them)"
-    for name, row in found.get("inverse", {}).items():
+    for name, row in found.get("inverse_error", {}).items():
         if isinstance(row, dict) and row["median"] is not None:
-            unit, first = found["inverse"]["unit"], row["by_step"][0]
+            unit, first = found["inverse_error"]["unit"], row["by_step"][0]
             low, high = row["first_interval"]
             early = "" if first is None else f", {first:.1f} ({low:.1f} to {high:.1f}) in the chunk's first step"
             yield f"positions told {READ[name]}: {row['median']:.1f} {unit} off (median{early})"
     actions = found["actions"]
     if actions.get("error") is not None:
-        staying = f"a model that stays where it is: {100 * actions['staying']:.2f} %"
-        yield f"actions: {100 * actions['error']:.2f} % of their range off; {staying}"
+        still = f"zero-motion baseline: {100 * actions['zero_motion']:.2f} %"
+        yield f"actions: {100 * actions['error']:.2f} % of their range off; {still}"
     yield from found["left_out"].values()
     yield from (f"note: {note}" for note in found["notes"])
 

@@ -45,7 +45,7 @@ class Evaluator:
         at = np.unique([max(1, horizon // 2), horizon])
         clip = self.plan.clips.gather(windows, np.tile(at, (len(windows), 1))).map(torch.as_tensor)
         truth, still = clip.action.numpy(), zero_motion(model, clip, self.mean)
-        found: dict[str, np.ndarray] = {"known": clip.valid.numpy(), "staying": np.abs(still - truth)}
+        found: dict[str, np.ndarray] = {"known": clip.valid.numpy(), "zero_motion": np.abs(still - truth)}
         chunks = None
         if "policy" in modes:
             given = Given(clip.images, clip.state, clip.task, more=clip.more)
@@ -72,11 +72,11 @@ class Evaluator:
         guesses["every"] = read_pairs(model, whole, self.noise).numpy()
         if policy is not None:
             guesses["policy"] = policy
-        guesses["staying"] = zero_motion(model, clip, self.mean)
+        guesses["zero_motion"] = zero_motion(model, clip, self.mean)
         truth, relative = clip.action.numpy(), model.config.relative
-        rows = {f"inverse.{name}": position_error(g, truth, relative) for name, g in guesses.items()}
+        rows = {f"inverse_error.{name}": position_error(g, truth, relative) for name, g in guesses.items()}
         there = clip.valid.numpy() & clip.future_valid.numpy().all(1)[:, None]
-        return rows | {"inverse.known": there}
+        return rows | {"inverse_error.known": there}
 
     def _imagined(self, clip: Clip) -> Clip:
         """The clip with frames that the model imagines under the executed actions in the place of later ones."""
@@ -90,7 +90,7 @@ class Evaluator:
         sampling = self.config.steps, self.config.seed + where.start
         inside = clips.time[windows] + sensitivity_step(self.model.config) < clips.end[windows]
         errors = action_sensitivity(self.model, clips, windows, others, sampling)
-        return {"sensitivity": errors, "sensitivity.valid": inside}
+        return {"action_sensitivity": errors, "action_sensitivity.valid": inside}
 
     def _frames(self, windows: np.ndarray, episodes: np.ndarray, last: Tensor) -> dict[str, np.ndarray]:
         """Metrics against the recorded frames of what was imagined with and without actions, and of the last frame."""
@@ -102,7 +102,7 @@ class Evaluator:
             for source, mode in SOURCES.items()
             if mode in self.plan.modes
         }
-        guesses["copied"] = last[:, None].expand_as(real)
+        guesses["copy_last_frame"] = last[:, None].expand_as(real)
         mask = self._mask(windows) if self.plan.parts else None
         found = {"valid": valid}
         if mask is not None:
@@ -163,13 +163,13 @@ def untrained(model: WorldModel, modes: tuple[str, ...]) -> dict[str, str]:
     """A sentence for every part that this checkpoint cannot do."""
     if not model.config.cameras:
         frames = "This model sees no frames, so it imagines none."
-        return dict.fromkeys(("imagined", "no_action", "inverse", "sensitivity", "lpips"), frames)
-    needs = {**SOURCES, "sensitivity": "forward", "inverse": "inverse", "policy": "policy"}
+        return dict.fromkeys(("imagined", "no_action", "inverse_error", "action_sensitivity", "lpips"), frames)
+    needs = {**SOURCES, "action_sensitivity": "forward", "inverse_error": "inverse", "policy": "policy"}
     found = {
         part: f"The checkpoint was not trained for the mode {mode} (modes.{mode}=0)."
         for part, mode in needs.items()
         if mode not in modes
     }
-    if "inverse" not in found and not model.config.relative:
-        found["inverse"] = "No dimension of an action is a target position of the state, so there is no distance."
+    if "inverse_error" not in found and not model.config.relative:
+        found["inverse_error"] = "No dimension of an action is a target position of the state, so there is no distance."
     return found

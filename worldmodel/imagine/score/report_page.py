@@ -23,7 +23,7 @@ from worldmodel.report.plots import Curve, curves
 NAMES = {
     "imagined": "imagined, actions given",
     "no_action": "imagined without actions",
-    "copied": "copy-last-frame baseline",
+    "copy_last_frame": "copy-last-frame baseline",
 }
 FIGURES = (
     ("psnr", "PSNR, dB", "PSNR over all pixels"),
@@ -45,12 +45,12 @@ def render(found: Mapping[str, Any], gallery: Gallery) -> str:
         curves=_curves(rows),
         by_time=by_time(rows),
         distances=_distances(found),
-        sensitivity=_sensitivity(found.get("sensitivity")),
-        inverse=inverse_error(found.get("inverse")),
+        sensitivity=_sensitivity(found.get("action_sensitivity")),
+        inverse=inverse_error(found.get("inverse_error")),
         actions=action_error(found["actions"]),
         groups=_groups(found),
         groups_remark="; after the slash, of gripper and object alone"
-        if rows and "parts_psnr" in rows[0]["copied"]
+        if rows and "parts_psnr" in rows[0]["copy_last_frame"]
         else "",
         left_out=[(name.replace("_", " "), why) for name, why in found["left_out"].items()],
         record=found,
@@ -62,29 +62,29 @@ def _frame_tiles(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]
     if not (rows := [row for row in rows if "imagined" in row]):
         return []
     row = min(rows, key=lambda row: abs(row["seconds"] - 0.5))
-    copied = f"copy-last-frame baseline: {decibels(row['copied']['psnr'])}"
+    copied = f"copy-last-frame baseline: {decibels(row['copy_last_frame']['psnr'])}"
     span = f"interval {interval(row['gain_interval'], 1)} dB"
     tiles = [
         (f"imagined, {row['seconds']:g} s ahead", decibels(row["imagined"]["psnr"]), copied),
         ("gain over copy-last-frame", decibels(row["gain"]), span),
     ]
     if "parts_psnr" in row["imagined"]:
-        copied = f"copy-last-frame baseline: {decibels(row['copied']['parts_psnr'])}"
+        copied = f"copy-last-frame baseline: {decibels(row['copy_last_frame']['parts_psnr'])}"
         tiles.append(("gripper and object alone", decibels(row["imagined"]["parts_psnr"]), copied))
     return tiles
 
 
 def _action_tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     tiles = []
-    if (ratio := (found.get("sensitivity") or {}).get("ratio")) is not None:
-        more = f"interval {interval(found['sensitivity']['ratio_interval'], 2)}; 1: ignores actions"
+    if (ratio := (found.get("action_sensitivity") or {}).get("ratio")) is not None:
+        more = f"interval {interval(found['action_sensitivity']['ratio_interval'], 2)}; 1: ignores actions"
         tiles.append(("action sensitivity", f"{float(ratio):.2f} times", f"the error under other actions, {more}"))
-    if (read := found.get("inverse")) and (first := read["every"]["by_step"][0]) is not None:
+    if (read := found.get("inverse_error")) and (first := read["every"]["by_step"][0]) is not None:
         more = f"interval {interval(read['every']['first_interval'], 2)}; action to the next frame, real frames"
         tiles.append(("inverse-dynamics error", f"{first:.1f} {read['unit']}", more))
     actions = found["actions"]
     if actions.get("error") is not None:
-        more = f"of each dimension's range; zero-motion baseline: {page.percent(actions['staying'])}"
+        more = f"of each dimension's range; zero-motion baseline: {page.percent(actions['zero_motion'])}"
         tiles.append(("action error", page.percent(actions["error"]), more))
     return tiles
 
@@ -115,7 +115,7 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
                 x=[row["seconds"] for row in rows],
                 y=[row[name][key] for row in rows],
                 band=[row[name][f"{key}_interval"] for row in rows],
-                dashed=name == "copied",
+                dashed=name == "copy_last_frame",
             )
             for name, text in NAMES.items()
             if rows and key in rows[0].get(name, ())
@@ -131,15 +131,15 @@ def _distances(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"title": "LPIPS", "remark": "Lower is better.", "table": by_mark(found["lpips"], NAMES)}]
 
 
-def _sensitivity(heed: Mapping[str, Any] | None) -> str:
+def _sensitivity(found: Mapping[str, Any] | None) -> str:
     """What other windows' actions do to the error."""
-    if not heed or heed["ratio"] is None:
+    if not found or found["ratio"] is None:
         return ""
-    each = ", ".join(f"{name} {within(value)}" for name, value in heed["cameras"].items())
+    each = ", ".join(f"{name} {within(value)}" for name, value in found["cameras"].items())
     return (
-        f"With the actions of another window instead of its own, the squared error {heed['seconds']:g} s ahead is "
-        f"{float(heed['ratio']):.2f} times as large (interval {interval(heed['ratio_interval'], 2)}; by camera: "
-        f"{each}; {heed['windows']} windows). A model that ignores actions has 1."
+        f"With the actions of another window instead of its own, the squared error {found['seconds']:g} s ahead is "
+        f"{float(found['ratio']):.2f} times as large (interval {interval(found['ratio_interval'], 2)}; by camera: "
+        f"{each}; {found['windows']} windows). A model that ignores actions has 1."
     )
 
 

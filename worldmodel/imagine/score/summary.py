@@ -18,15 +18,14 @@ from worldmodel.report.bootstrap import ClusterBootstrap
 
 
 def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> dict[str, Any]:
-    """The scorecard, a JSON record; what could not be measured is in "left_out", a sentence each.
+    """The scorecard, a JSON record; "left_out" names in a sentence each what could not be measured.
 
-    "frames": a row per time ahead with, for "imagined", "no_action" and "copied", "psnr" (dB, of squared errors
-    averaged over windows, cameras and pixels), "ssim" and, where known, "parts_psnr" (gripper and object alone), each
-    with an interval; "gain": imagined minus copied, dB. "cameras" and "groups": the same by camera, task, behaviour, at
-    the marks. "lpips": at the marks. "sensitivity": error under other windows' actions over that under the
-    true ones. "inverse": median distance of positions. "actions": mean absolute errors; "error" and "staying" as a
-    share of each dimension's range, "each" and "by_step" (H, A) in the data's own units. An infinite PSNR is the text
-    "inf".
+    frames: a row per time ahead; for imagined, no_action and copy_last_frame: psnr (dB, of squared errors averaged over
+    windows, cameras and pixels), ssim and, with segmentation, parts_psnr (gripper and object alone), each with an
+    interval; gain: imagined minus copy_last_frame, dB. cameras, groups: the same by camera, task, behaviour, at the
+    marks. lpips: at the marks. action_sensitivity, inverse_error: see `action_rows`. actions: mean absolute errors;
+    error and zero_motion as a share of each dimension's range, each and by_step (H, A) in the data's units. An infinite
+    PSNR is the text "inf".
     """
     plan, values = measured.plan, measured.values
     count = len(values["known"])
@@ -62,10 +61,10 @@ def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> di
         record["shown"]["at random"] = shown(measured, names, measured.gallery.typical)
         if "lpips" not in measured.left_out:
             record["lpips"] = perceived(measured, shape.rate)
-    if "sensitivity" in values:
-        record["sensitivity"] = sensitivity(measured, shape, draw)
-    if "inverse.known" in values:
-        record["inverse"] = inverse_error(measured, shape, draw)
+    if "action_sensitivity" in values:
+        record["action_sensitivity"] = sensitivity(measured, shape, draw)
+    if "inverse_error.known" in values:
+        record["inverse_error"] = inverse_error(measured, shape, draw)
     return dict(plain(record))
 
 
@@ -83,7 +82,7 @@ def shown(measured: Measured, names: dict[str, np.ndarray], ones: list[Shown]) -
 
 def sources(values: dict[str, np.ndarray]) -> list[str]:
     """Those that were measured, in the order of a table."""
-    return [name for name in ("imagined", "no_action", "copied") if f"{name}.squared" in values]
+    return [name for name in ("imagined", "no_action", "copy_last_frame") if f"{name}.squared" in values]
 
 
 def curve(measured: Measured, rate: float, draw: ClusterBootstrap) -> list[dict[str, Any]]:
@@ -109,7 +108,7 @@ def curve(measured: Measured, rate: float, draw: ClusterBootstrap) -> list[dict[
                 row[name][figure] = value[k]
                 row[name][f"{figure}_interval"] = draw.interval(resampled[:, k])
         if "imagined" in found:
-            (mine, drawn), (copied, redrawn) = found["imagined"]["psnr"], found["copied"]["psnr"]
+            (mine, drawn), (copied, redrawn) = found["imagined"]["psnr"], found["copy_last_frame"]["psnr"]
             row["gain"] = mine[k] - copied[k]
             row["gain_interval"] = draw.interval(drawn[:, k] - redrawn[:, k])
         rows.append(row)

@@ -13,7 +13,7 @@ INVERSE = {
     "real": "from two real frames, in the middle and at the end",
     "imagined": "from two imagined frames",
     "policy": "policy, without a later frame",
-    "staying": "zero-motion baseline",
+    "zero_motion": "zero-motion baseline",
 }
 """Where positions are read from."""
 
@@ -23,10 +23,10 @@ type Rows = Sequence[Mapping[str, Any]]
 
 def by_time(rows: Rows) -> Table:
     """Every metric at every time ahead, with its interval; no rows for none."""
-    names = [name for name in ("imagined", "no_action", "copied") if rows and name in rows[0]]
+    names = [name for name in ("imagined", "no_action", "copy_last_frame") if rows and name in rows[0]]
     figures = [(name, key) for name in names for key in ("psnr", "parts_psnr", "ssim") if key in rows[0][name]]
     titles = {"psnr": "dB", "parts_psnr": "parts dB", "ssim": "SSIM"}
-    short = {"imagined": "imagined", "no_action": "without actions", "copied": "copy-last-frame"}
+    short = {"imagined": "imagined", "no_action": "without actions", "copy_last_frame": "copy-last-frame"}
     body = []
     for row in rows:
         cells = [f"{row['seconds']:.2f} s", str(row["moments"])]
@@ -67,7 +67,8 @@ def inverse_error(read: Mapping[str, Any] | None) -> dict[str, Any] | None:
     steps = range(1, len(read["real"]["by_step"]) + 1)
     known = {name: text for name, text in INVERSE.items() if name in read}
     lines = [
-        Curve(text, steps, read[name]["by_step"], dashed=name in ("policy", "staying")) for name, text in known.items()
+        Curve(text, steps, read[name]["by_step"], dashed=name in ("policy", "zero_motion"))
+        for name, text in known.items()
     ]
     rows = [
         (
@@ -105,7 +106,7 @@ def action_error(actions: Mapping[str, Any]) -> dict[str, Any] | None:
     remark = (
         f"Mean absolute error of predicted action chunks: {percent(actions['error'])} of each dimension's range "
         f"(interval {span} %), over {actions['steps']} predictable steps; zero-motion baseline: "
-        f"{percent(actions['staying'])}."
+        f"{percent(actions['zero_motion'])}."
     )
     return {
         "remark": remark,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from worldmodel.sims.base import ExpertStep
 
 from .expert import Expert
-from .play import Activity
+from .scripted_play import Activity
 
 TAIL, LATEST = 8, 150
 """Control steps after the success before it turns back, as demonstrations have; and when it turns at the latest."""

@@ -24,10 +24,10 @@ from worldmodel.sims.object_stats import ObjectStats
 
 from .expert import Expert
 from .perturb import PERTURBATIONS
-from .play import Play, Rough, Wander
 from .retrace import Retrace
 from .robot import EnvConfig, RobotEnv
 from .scene import CAMERAS
+from .scripted_play import Play, Rough, Wander
 from .tasks import get_task
 
 EXPERTS: dict[str, type[Expert]] = {EXPERT: Expert, NOISY: Rough, PLAY: Play, RANDOM: Wander, RETRACE: Retrace}

@@ -14,8 +14,8 @@ import numpy as np
 from worldmodel.config import UserError
 from worldmodel.schema import CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key
 from worldmodel.sims.gymnasium import make as gym_make
-from worldmodel.sims.gymnasium.eyes import Eyes, at, is_numbers, is_picture, leaves
-from worldmodel.sims.gymnasium.name import Asked, parse
+from worldmodel.sims.gymnasium.cameras import Cameras, at, is_numbers, is_picture, leaves
+from worldmodel.sims.gymnasium.name import TaskId, parse
 from worldmodel.sims.gymnasium.success import Rule, rule_of
 
 STEPS = 1000
@@ -25,7 +25,7 @@ DECIMALS = 4
 
 
 @dataclass(frozen=True)
-class Face:
+class GymInfo:
     """What an env turned out to be. ``low``, ``high``: range of each action dimension, in the env's own units."""
 
     task: str
@@ -73,10 +73,10 @@ def open_env(task: str, size: int = 96, cameras: tuple[str, ...] = ()) -> GymEnv
 
     Raises UserError, one line: unknown id or camera, no pixels, actions that are no numbers.
     """
-    asked = parse(task)
-    raw = gym_make.make(asked, size)
+    task_id = parse(task)
+    raw = gym_make.make(task_id, size)
     try:
-        return GymEnv(asked, raw, size, cameras)
+        return GymEnv(task_id, raw, size, cameras)
     except BaseException:
         raw.close()
         raise
@@ -91,49 +91,49 @@ class GymEnv:
     range. `step` says success where Gymnasium says terminated, and the episode's end where it says truncated.
     """
 
-    def __init__(self, asked: Asked, env: gymnasium.Env, size: int, cameras: tuple[str, ...] = ()) -> None:
-        self.asked, self.task, self.raw = asked, asked.task, env
+    def __init__(self, task_id: TaskId, env: gymnasium.Env, size: int, cameras: tuple[str, ...] = ()) -> None:
+        self.task_id, self.task, self.raw = task_id, task_id.task, env
         box = env.action_space
         if not isinstance(box, gymnasium.spaces.Box):
             raise UserError(
-                f"task={self.task}: takes {box} actions, expected numbers (Box); {gym_make.like_with_boxes(asked.id)}"
+                f"task={self.task}: takes {box} actions, expected numbers (Box); {gym_make.like_with_boxes(task_id.id)}"
             )
         self.low, self.high = (np.ravel(edge).astype(np.float32) for edge in (box.low, box.high))
         self.action_space = gymnasium.spaces.Box(self.low, self.high)
         self._numbers = [(p, s) for p, s in leaves(env.observation_space) if is_numbers(s) and not is_picture(s)]
-        self.eyes = Eyes(env, size, cameras, self.task)
+        self.cameras = Cameras(env, size, cameras, self.task)
         self.steps, self.total, self.best, self.success, self.over = 0, 0.0, 0.0, False, False
-        self.face = self._discover(size)
+        self.info = self._discover(size)
 
-    def _discover(self, size: int) -> Face:
+    def _discover(self, size: int) -> GymInfo:
         """Look at the env and take one step, to see what it says."""
         spec = self.raw.spec
-        limit = self.asked.steps or getattr(spec, "max_episode_steps", None)
+        limit = self.task_id.steps or getattr(spec, "max_episode_steps", None)
         self.limit, limit_from = limit or STEPS, "its registration" if limit else "it has none of its own"
         self.rule = Rule("terminated")
         seen, info = self._reset(0)
         self._seen = seen
         everything = self._everything()
-        if (most := max((end for _, end in self.asked.state), default=0)) > len(everything):
+        if (most := max((end for _, end in self.task_id.state), default=0)) > len(everything):
             raise UserError(f"task={self.task}: state= asks for number {most - 1}, the env has {len(everything)}")
         middle = np.clip(np.zeros_like(self.low), self.low, self.high)
         info = {**info, **self.raw.step(self._shaped(middle))[-1]}
-        self.rule = rule_of(self.asked.success, info, getattr(spec, "reward_threshold", None))
+        self.rule = rule_of(self.task_id.success, info, getattr(spec, "reward_threshold", None))
         self.rate, rate_from = self._rate()
         names = ", ".join(
             f"{'.'.join(map(str, p)) or 'observation'} ({np.size(at(seen, p))})" for p, _ in self._numbers
         )
-        chosen = f"{len(self._state(everything))} of " if self.asked.state else ""
-        return Face(
+        chosen = f"{len(self._state(everything))} of " if self.task_id.state else ""
+        return GymInfo(
             self.task,
             gym_make.version_of(self.raw),
             self.rate,
             rate_from,
             self.limit,
-            "asked for" if self.asked.steps else limit_from,
-            self.eyes.cameras,
-            self.eyes.offered,
-            self.eyes.told(seen),
+            "asked for" if self.task_id.steps else limit_from,
+            self.cameras.cameras,
+            self.cameras.offered,
+            self.cameras.described(seen),
             size,
             f"{chosen}{len(everything)} numbers: {names}" if names else "none (a single zero)",
             tuple(self.low.tolist()),
@@ -180,13 +180,13 @@ class GymEnv:
 
     def observe(self) -> dict[str, np.ndarray]:
         """The observation of the present state."""
-        return {image_key(name): frame for name, frame in self.eyes.see(self._seen).items()} | self.numbers()
+        return {image_key(name): frame for name, frame in self.cameras.see(self._seen).items()} | self.numbers()
 
     def numbers(self) -> dict[str, np.ndarray]:
         """The observation without its pictures."""
         everything = self._everything()
         told = {STATE: self._state(everything)}
-        return told | ({ENVIRONMENT_STATE: everything} if self.asked.state else {})
+        return told | ({ENVIRONMENT_STATE: everything} if self.task_id.state else {})
 
     def privileged(self) -> dict[str, np.ndarray]:
         """What the env tells, chosen for the policy or not, float32: for experts."""
@@ -201,16 +201,16 @@ class GymEnv:
             value for _, value in sorted(self._first.items()) if isinstance(value, np.ndarray | float | np.floating)
         ]
         numbers = np.concatenate([self._everything(), *(np.ravel(value) for value in told)]).astype(np.float64)
-        pictures = b"".join(np.ascontiguousarray(frame).tobytes() for frame in self.eyes.see(self._seen).values())
+        pictures = b"".join(np.ascontiguousarray(frame).tobytes() for frame in self.cameras.see(self._seen).values())
         parts = (hashlib.sha256((np.round(numbers, DECIMALS) + 0.0).tobytes()), hashlib.sha256(pictures))
         return np.concatenate([np.frombuffer(part.digest(), np.uint8) for part in parts]).astype(np.float64)
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for results to be comparable."""
-        face = self.face
+        info = self.info
         told: Mapping[str, Any] = getattr(self.raw.unwrapped, "versions", None) or gym_make.versions(self.raw)
-        known = {"task": self.task, "made_by": face.made_by, "rate": face.rate, "scene_sha256": face.sha256}
-        return {**known, "cameras": list(face.cameras), "size": face.size, **told}
+        known = {"task": self.task, "made_by": info.made_by, "rate": info.rate, "scene_sha256": info.sha256}
+        return {**known, "cameras": list(info.cameras), "size": info.size, **told}
 
     def close(self) -> None:
         """Ends the env; safe to call twice."""
@@ -231,7 +231,7 @@ class GymEnv:
         return np.concatenate(parts) if parts else np.zeros(1, np.float32)
 
     def _state(self, everything: np.ndarray) -> np.ndarray:
-        return np.concatenate([everything[a:b] for a, b in self.asked.state]) if self.asked.state else everything
+        return np.concatenate([everything[a:b] for a, b in self.task_id.state]) if self.task_id.state else everything
 
     def _info(self) -> dict[str, Any]:
         return {"success": self.success, "time": self.steps / self.rate, "return": self.total}

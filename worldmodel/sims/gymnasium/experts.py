@@ -14,7 +14,7 @@ from worldmodel.sims.gymnasium.pusht_expert import PushTExpert
 from worldmodel.sims.gymnasium.reacher_expert import ReacherExpert
 
 
-class Decider(Protocol):
+class ScriptedPolicy(Protocol):
     """Decides on an action by looking at the env, simulator included.
 
     push: how far a push at noise 1 shifts each dimension of the action, (A,).
@@ -27,10 +27,15 @@ class Decider(Protocol):
         ...
 
 
+type MakePolicy = Callable[[GymEnv, int], ScriptedPolicy]
+
+
 class Demonstrator:
     """A decider that is pushed now and then: 4 % of steps begin a push of 3 to 8 steps. The label stays clean."""
 
-    def __init__(self, env: GymEnv, make: Callable[[GymEnv, int], Decider], seed: int, noise: float = 0.0) -> None:
+    def __init__(
+        self, env: GymEnv, make: Callable[[GymEnv, int], ScriptedPolicy], seed: int, noise: float = 0.0
+    ) -> None:
         self.env, self.make, self.seed, self.noise = env, make, seed, noise
 
     def reset(self) -> None:
@@ -51,7 +56,7 @@ class Demonstrator:
         return ExpertStep(label, executed, phase)
 
 
-class Chance:
+class RandomPolicy:
     """Every action drawn evenly from the env's range."""
 
     def __init__(self, env: GymEnv, seed: int) -> None:
@@ -76,10 +81,13 @@ class TheirOwn:
         return np.asarray(self.inside.scripted()), 0
 
 
-OURS: dict[str, Callable[[GymEnv, int], Decider]] = {"gym_pusht/PushT-v0": PushTExpert, "Reacher-v5": ReacherExpert}
+OURS: dict[str, MakePolicy] = {
+    "gym_pusht/PushT-v0": PushTExpert,
+    "Reacher-v5": ReacherExpert,
+}
 """Scripted policies of ours by the env's id."""
 
 
-def scripted(task: str) -> Callable[[GymEnv, int], Decider]:
+def scripted(task: str) -> MakePolicy:
     """The scripted policy of a task: ours, else the one that the env ships."""
     return OURS.get(parse(task).id, TheirOwn)

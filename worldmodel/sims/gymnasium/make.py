@@ -12,29 +12,29 @@ from typing import Any
 import gymnasium
 
 from worldmodel.config import UserError, closest
-from worldmodel.sims.gymnasium.name import Asked, explained
+from worldmodel.sims.gymnasium.name import TaskId, explained
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # draws without a display
 
 
-def make(asked: Asked, size: int) -> gymnasium.Env:
+def make(task_id: TaskId, size: int) -> gymnasium.Env:
     """The env, ready to be seen. MuJoCo ones draw at ``size`` pixels, without multisampling, shadows and reflections.
 
     Raises UserError: no such id, a package that is missing, options that the constructor does not take.
     """
-    if asked.host == "metaworld":
+    if task_id.host == "metaworld":
         from worldmodel.sims.metaworld.client import MetaWorld
 
-        return MetaWorld(asked.id, size, None, **asked.options)
+        return MetaWorld(task_id.id, size, None, **task_id.options)
     importlib.import_module("worldmodel.sims.can.backend")  # chooses how MuJoCo draws, before anything else imports it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        spec = find(asked)
+        spec = find(task_id)
         try:
-            env = gymnasium.make(spec, disable_env_checker=True, **{**_looks(spec, size), **asked.options})
+            env = gymnasium.make(spec, disable_env_checker=True, **{**_looks(spec, size), **task_id.options})
         except Exception as error:  # noqa: BLE001  other people's constructors raise what they like
-            raise explained(asked.task, error) from None
+            raise explained(task_id.task, error) from None
     inside: Any = env.unwrapped
     if hasattr(inside, "mujoco_renderer"):
         inside.model.vis.quality.offsamples = 0
@@ -42,19 +42,19 @@ def make(asked: Asked, size: int) -> gymnasium.Env:
     return env
 
 
-def find(asked: Asked) -> Any:
+def find(task_id: TaskId) -> Any:
     """The registered spec of an id; ``package/Name-v0`` also imports ``package``, ``module:Name-v0`` the module."""
-    package, slash, _ = asked.id.partition("/")
-    if slash and asked.id not in gymnasium.registry and package.isidentifier():
-        _import(asked, package)
+    package, slash, _ = task_id.id.partition("/")
+    if slash and task_id.id not in gymnasium.registry and package.isidentifier():
+        _import(task_id, package)
     try:
-        spec = gymnasium.spec(asked.id)
+        spec = gymnasium.spec(task_id.id)
     except ModuleNotFoundError as error:
-        raise UserError(f"task={asked.task}: there is no module {error.name!r} to import; install it first") from None
+        raise UserError(f"task={task_id.task}: there is no module {error.name!r} to import; install it first") from None
     except gymnasium.error.Error:
-        raise UserError(f"task={asked.task}: no such Gymnasium env; {closest(asked.id, _ids())}") from None
+        raise UserError(f"task={task_id.task}: no such Gymnasium env; {closest(task_id.id, _ids())}") from None
     if spec.entry_point is None:
-        raise UserError(f"task={asked.task}: makes many envs at once, expected one; {closest(asked.id, _ids())}")
+        raise UserError(f"task={task_id.task}: makes many envs at once, expected one; {closest(task_id.id, _ids())}")
     return spec
 
 
@@ -83,16 +83,16 @@ def version_of(env: gymnasium.Env) -> str:
     return package
 
 
-def _import(asked: Asked, package: str) -> None:
+def _import(task_id: TaskId, package: str) -> None:
     try:
         importlib.import_module(package)
     except ModuleNotFoundError as error:
         if error.name != package:
-            raise UserError(f"task={asked.task}: {package} needs {error.name}, which is not installed") from None
+            raise UserError(f"task={task_id.task}: {package} needs {error.name}, which is not installed") from None
         name = package.replace("_", "-")
-        near = closest(asked.id, _ids()) if package in {key.partition("/")[0] for key in _ids()} else ""
+        near = closest(task_id.id, _ids()) if package in {key.partition("/")[0] for key in _ids()} else ""
         raise UserError(
-            f"task={asked.task}: no package {package!r} is installed; try `pip install {name}` {near}"
+            f"task={task_id.task}: no package {package!r} is installed; try `pip install {name}` {near}"
         ) from None
 
 

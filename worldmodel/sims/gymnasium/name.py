@@ -16,7 +16,7 @@ OURS = ("state", "success", "steps")
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskId:
     """A task's name, taken apart.
 
     host: see `HOSTS`. id: the env's. options: for its constructor.
@@ -38,7 +38,7 @@ def is_foreign(task: str) -> bool:
     return task.partition(":")[0] in HOSTS
 
 
-def parse(task: str) -> Asked:
+def parse(task: str) -> TaskId:
     """Take a task's name apart; UserError, one line, where it cannot be read.
 
     ``gym:Reacher-v5?default_camera_config.distance=0.6&state=0:4+6:8``: everything behind the question mark that is not
@@ -58,7 +58,7 @@ def parse(task: str) -> Asked:
     if limit and not (limit.isdigit() and int(limit) > 0):
         raise UserError(f"task={task}: steps={limit}, expected a number of control steps above 0")
     success = words.pop("success", "auto")
-    return Asked(task, host, name, _nested(words), ranges, success, int(limit) if limit else None)
+    return TaskId(task, host, name, _nested(words), ranges, success, int(limit) if limit else None)
 
 
 def slug(task: str) -> str:

@@ -19,7 +19,7 @@ from worldmodel.sims.base import (
     SimulatorSpec,
 )
 from worldmodel.sims.gymnasium.env import open_env
-from worldmodel.sims.gymnasium.experts import OURS, Chance, Demonstrator, scripted
+from worldmodel.sims.gymnasium.experts import OURS, Demonstrator, RandomPolicy, scripted
 from worldmodel.sims.gymnasium.name import parse
 
 HALF = 32
@@ -41,26 +41,26 @@ class GymSimulator(Simulator):
 
     @classmethod
     def experts(cls, task: str) -> tuple[str, ...]:
-        """Chance always; whether the env brings a scripted policy is known once it is open."""
+        """RandomPolicy always; whether the env brings a scripted policy is known once it is open."""
         return (SCRIPTED, RANDOM)
 
     def __init__(self, spec: SimulatorSpec) -> None:
         self.env = open_env(spec.task, spec.size, spec.cameras or ())
-        face, self._same_pictures = self.env.face, True
+        info, self._same_pictures = self.env.info, True
         self._seen: dict[str, np.ndarray] | None = None
-        scripted_too = face.ships or parse(spec.task).id in OURS
+        scripted_too = info.ships or parse(spec.task).id in OURS
         self.info = EnvInfo(
-            face.task,
-            face.cameras,
-            face.size,
-            face.rate,
-            face.steps,
-            action_dim=len(face.low),
+            info.task,
+            info.cameras,
+            info.size,
+            info.rate,
+            info.steps,
+            action_dim=len(info.low),
             state_dim=len(self.env.numbers()[STATE_KEY]),
-            success=face.success,
-            action_range=(face.low, face.high),
+            success=info.success,
+            action_range=(info.low, info.high),
             experts=(SCRIPTED, RANDOM) if scripted_too else (RANDOM,),
-            lines=tuple(face.lines()),
+            lines=tuple(info.lines()),
         )
 
     def reset(self, start: InitialState) -> None:
@@ -96,7 +96,7 @@ class GymSimulator(Simulator):
 
     def expert(self, seed: int, noise: float = 0.0, behaviour: str = EXPERT, name: str = SCRIPTED) -> Demonstrates:
         """Our scripted policy or the env's own, or chance, pushed now and then."""
-        return Demonstrator(self.env, Chance if name == RANDOM else scripted(self.env.task), seed, noise)
+        return Demonstrator(self.env, RandomPolicy if name == RANDOM else scripted(self.env.task), seed, noise)
 
     def stats(self) -> dict[str, Any]:
         """Rewards, and whether the first pictures were those that were frozen."""

@@ -16,7 +16,7 @@ from worldmodel.sims.base import SimulatorSpec
 from worldmodel.sims.make import check
 
 if TYPE_CHECKING:
-    from worldmodel.play.table import Table
+    from worldmodel.play.server import Server
 
 HOST = "127.0.0.1"
 """The only address: whoever can reach the page can move the arm and fill the disk."""
@@ -49,38 +49,38 @@ def play(config: PlayConfig) -> int:
     """Serve until Ctrl-C, then finish what is being recorded. Raises UserError, one line, for what cannot be served."""
     need_server()
     check(SimulatorSpec(config.task))
-    from worldmodel.play.dreams import open_imagination
-    from worldmodel.play.places import Places
-    from worldmodel.play.table import Table
+    from worldmodel.play.imagination import open_imagination
+    from worldmodel.play.server import Server
+    from worldmodel.play.start_points import StartPoints
 
     with bind(config.port) as listener:  # first: the quickest thing that can go wrong
         use_threads(config.threads)
         imagination = open_imagination(config.checkpoint, config.task, config.execute, config.steps, config.device)
-        places = Places(config.task, config.data, imagination.candidate.cameras)
+        places = StartPoints(config.task, config.data, imagination.candidate.cameras)
         out = Path(config.out)
         if out.exists() and not out.is_dir():
             raise UserError(f"out={config.out}: is a file, expected a folder; choose another out=")
         out.mkdir(parents=True, exist_ok=True)
-        table = Table(imagination, places, out, config.seats)
+        server = Server(imagination, places, out, config.seats)
         with StopSignal():
-            serve(table, listener)
+            serve(server, listener)
     print("\nworldmodel play: closed; clips are whole")
     return 0
 
 
-def serve(table: Table, listener: socket.socket) -> None:
+def serve(server: Server, listener: socket.socket) -> None:
     """Run the server on a listening socket until it is told to stop."""
     import uvicorn
 
-    from worldmodel.play.server import build, settings
+    from worldmodel.play.app import build, settings
 
     port = listener.getsockname()[1]
     told = (
         f"worldmodel play: http://{HOST}:{port}/\n"
-        f"  {table.task}, checkpoint {table.imagination.candidate.name}, {table.imagination.kind} imagination; "
-        f"clips go to {table.out}\n  Ctrl-C ends it"
+        f"  {server.task}, checkpoint {server.imagination.candidate.name}, {server.imagination.kind} imagination; "
+        f"clips go to {server.out}\n  Ctrl-C ends it"
     )
-    app = build(table, lambda: print(told, flush=True))
+    app = build(server, lambda: print(told, flush=True))
     uvicorn.Server(settings(app)).run(sockets=[listener])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from arcade import starts_of
 
-from worldmodel.evaluate.frozen import SPLITS, Starts, StartsError, digest, find
+from worldmodel.evaluate.initial_states import SPLITS, Starts, StartsError, digest, find
 from worldmodel.evaluate.starts import FIRST_SEED, SEEDS_PER_SET, StartsConfig, freeze, starts
 from worldmodel.sims.base import STATE, EnvInfo, InitialState, Simulator
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.play.dreams import Imagination
+from worldmodel.play.imagination import Imagination
 from worldmodel.play.messages import EYES
 from worldmodel.schema import Arrays
 
 
-class Pilot:
+class PolicyDriver:
     """Whether the policy drives, what it is shown, and the rest of its chunk."""
 
     def __init__(self, imagination: Imagination) -> None:

@@ -22,7 +22,7 @@ HELD = 0.08
 """Opening in metres below which a gripper counts as told to close: a can keeps the fingers at 0.066."""
 
 
-class Hand:
+class Teleop:
     """Where the gripper is wanted, in the env's own terms: x, y, z in metres and the gripper's command."""
 
     def __init__(self) -> None:

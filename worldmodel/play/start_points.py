@@ -10,8 +10,8 @@ import numpy as np
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
-from worldmodel.evaluate.frozen import SPLITS, Starts, StartsError, digest, find
-from worldmodel.play.messages import Place
+from worldmodel.evaluate.initial_states import SPLITS, Starts, StartsError, digest, find
+from worldmodel.play.messages import StartPoint
 from worldmodel.schema import SIMULATOR_STATE, cameras_of
 from worldmodel.sims.base import InitialState
 from worldmodel.sims.can import TASKS, get_task
@@ -19,7 +19,7 @@ from worldmodel.sims.can.restore import check_restorable
 from worldmodel.sims.can.scene import load_scene
 
 
-class Places:
+class StartPoints:
     """Starts of one task. Raises UserError, one line, for data that MuJoCo and the model could not be put at."""
 
     def __init__(self, task: str, data: str | None, cameras: tuple[str, ...]) -> None:
@@ -36,7 +36,7 @@ class Places:
             self.store = open_source(data)
             self._check(self.store, cameras)
 
-    def find(self, place: Place) -> InitialState:
+    def find(self, place: StartPoint) -> InitialState:
         """The simulator state and seed of a place. Raises UserError where there is none such."""
         if place.kind == "seed":
             if place.number >= 2**31:
@@ -59,7 +59,7 @@ class Places:
             told["data"] = {"name": Path(str(self.name)).name, "lengths": [stop - first for first, stop in spans]}
         return told
 
-    def _recorded(self, place: Place) -> InitialState:
+    def _recorded(self, place: StartPoint) -> InitialState:
         if self.store is None:
             raise UserError("no data set is open; start play with data=FOLDER to begin at recorded frames")
         if place.number >= self.store.episodes:

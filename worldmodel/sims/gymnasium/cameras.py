@@ -60,10 +60,10 @@ def upright(picture: Any) -> np.ndarray:
     return np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame[..., :3]
 
 
-class Eyes:
+class Cameras:
     """The cameras of one env: parts of its observation, named cameras of its MuJoCo model, and `render`.
 
-    ``offered``: every camera's name, its own ones first. ``told``: where the chosen ``cameras`` come from.
+    ``offered``: every camera's name, its own ones first. `described`: where the chosen ``cameras`` come from.
     """
 
     def __init__(self, env: gymnasium.Env, size: int, cameras: tuple[str, ...], task: str) -> None:
@@ -102,7 +102,7 @@ class Eyes:
         picture = self.env.render()
         return upright(picture[-1] if isinstance(picture, list) else picture)
 
-    def told(self, observation: Any) -> tuple[str, ...]:
+    def described(self, observation: Any) -> tuple[str, ...]:
         """Every chosen camera with the size of what it gives."""
         found = []
         for name in self.cameras:

@@ -36,7 +36,7 @@ class WorldModelEnvConfig:
     device: str = "cpu"
 
 
-class DreamTask:
+class ImaginedTask:
     """A model's task as an env sees it. Where the task is one of ours, its spaces, limits and starts are the real ones.
 
     Raises ValueError for a task that the model does not know, CheckpointError (a ValueError) for no such checkpoint.

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from worldmodel import envs
-from worldmodel.play.drive import DEAD, SPEED, Hand, LaggedBody
+from worldmodel.play.teleop import DEAD, SPEED, LaggedBody, Teleop
 from worldmodel.schema import STATE
 
 
-def hand() -> Hand:
-    found = Hand()
+def hand() -> Teleop:
+    found = Teleop()
     found.place({STATE: np.array([0.5, 0.0, 0.2, 0.09], np.float32)})
     return found
 
@@ -43,7 +43,7 @@ def test_diagonals_are_no_faster_and_the_workspace_ends_somewhere() -> None:
 
 
 def test_a_closed_gripper_stays_closed() -> None:
-    driver = Hand()
+    driver = Teleop()
     driver.place({STATE: np.array([0.5, 0.0, 0.2, 0.066], np.float32)})
     assert driver.action(0.0)[3] == 1
     driver.follow(np.array([0.4, 0.1, 0.1, -1.0]))
@@ -54,7 +54,7 @@ def test_the_lag_is_that_of_the_real_arm() -> None:
     """Half a second of driving and closing in the air, as MuJoCo does it and as the lag says: within 5 mm."""
     env = envs.make("place_can", render_images=False)
     seen, _ = env.reset(seed=3)
-    body, driver = LaggedBody(seen[STATE]), Hand()
+    body, driver = LaggedBody(seen[STATE]), Teleop()
     driver.place(seen)
     for k in range(10):
         driver.drive((0.0, 1.0, 0.4), k > 4, now=0.05 * k)

@@ -15,7 +15,7 @@ import torch
 
 from worldmodel import cli
 from worldmodel.config import UserError
-from worldmodel.evaluate.frozen import Starts, find
+from worldmodel.evaluate.initial_states import Starts, find
 from worldmodel.policies.load import PolicyOptions, load_policy
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, image_key
 from worldmodel.sims.base import SimulatorSpec

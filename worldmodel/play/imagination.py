@@ -11,7 +11,7 @@ from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.imagine.env import WorldModelEnv
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.play.drive import LaggedBody
+from worldmodel.play.teleop import LaggedBody
 from worldmodel.policies import ModelPolicy
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.schema import CONTROL_HZ, STATE, Arrays, image_key
@@ -27,7 +27,7 @@ PASSES = 1
 """Sampling passes of a chained dream: a second one costs as much again and loses 0.6 to 1 dB in a chain."""
 
 
-class Dream(Protocol):
+class ImaginedEnv(Protocol):
     """Something imagined that goes on under actions, one control step at a time. One thread steps it."""
 
     def begin(self, observation: Arrays, seed: int) -> None: ...
@@ -53,14 +53,14 @@ class Imagination:
         """Who imagined, for the metadata of what is kept."""
         return f"checkpoint {self.candidate.name}, weights {self.candidate.sha256[:16]}"
 
-    def dream(self, task: str) -> Dream:
+    def dream(self, task: str) -> ImaginedEnv:
         """A new dream; it must begin before it steps."""
         if self.kind == "streaming":
-            return Streaming(self.policy.model, task, self.steps, self.candidate.device)
-        return Chained(self.policy)
+            return StreamedEnv(self.policy.model, task, self.steps, self.candidate.device)
+        return ChainedEnv(self.policy)
 
 
-class Streaming:
+class StreamedEnv:
     """A `WorldModelEnv`: frames and state imagined together, with a memory of the last moments."""
 
     def __init__(self, model: WorldModel, task: str, steps: int, device: str) -> None:
@@ -75,7 +75,7 @@ class Streaming:
         return self.env.step(action)[0]
 
 
-class Chained:
+class ChainedEnv:
     """Forward imagination, chained: the frame k steps ahead, and every `ANCHOR` steps that frame is the observation.
 
     The actions given are those carried out since, the last one held for the rest of the chunk. The model says nothing

@@ -19,7 +19,7 @@ from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.model import WorldModel
 from worldmodel.play import PlayConfig, play
-from worldmodel.play.verb import bind
+from worldmodel.play.command import bind
 
 
 def test_what_cannot_be_served(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_ctrl_c_ends_it_and_leaves_the_clip_whole(tmp_path: Path) -> None:
         page.until("frame")
         page.say("record", on=True)
         page.say("pause", on=False)
-        page.until("frame", time=0.25)
+        page.reach(0.25)
         running.send_signal(signal.SIGINT)
         said, complained = running.communicate(timeout=60)
     finally:

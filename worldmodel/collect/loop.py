@@ -55,7 +55,7 @@ class Queue:
         return len(self.running) + sum(good for seed, good in self.finished.items() if seed < self.next)
 
 
-def gather(writer: StoreWriter, workers: Workers, console: Console, stop: StopSignal) -> Tally:
+def collect_episodes(writer: StoreWriter, workers: Workers, console: Console, stop: StopSignal) -> Tally:
     """Fill the store until it holds the recipe's number of episodes, or until ``stop`` is asked for."""
     recipe, folder = workers.job.recipe, workers.job.spool
     settled = len(writer.records) + len(writer.dropped)  # seeds are settled in their order, without gaps

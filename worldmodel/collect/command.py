@@ -14,7 +14,7 @@ from rich.console import Console
 import worldmodel
 from worldmodel.collect.behaviour import BEHAVIOURS, MIXED
 from worldmodel.collect.demonstrate import EXPERTS, LATER, CollectionSpec
-from worldmodel.collect.gather import Tally, gather
+from worldmodel.collect.loop import Tally, collect_episodes
 from worldmodel.collect.workers import Job, Workers
 from worldmodel.config import UserError, closest, option
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
@@ -114,7 +114,7 @@ def collect(config: CollectConfig) -> int:
         job = Job(recipe, simulators, (path / layout.SPOOL).absolute(), config.timeout)
         job.spool.mkdir(exist_ok=True)
         with StopSignal() as stop, Workers(job, _count(config.workers, recipe.episodes)) as workers:
-            tally = gather(writer, workers, console, stop)
+            tally = collect_episodes(writer, workers, console, stop)
         if len(writer.records) < recipe.episodes:
             _say_interrupted(path, recipe, config, tally)
             return INTERRUPTED

@@ -7,8 +7,8 @@ import pytest
 
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
-from worldmodel.play.messages import Place
-from worldmodel.play.places import Places
+from worldmodel.play.messages import StartPoint
+from worldmodel.play.start_points import StartPoints
 from worldmodel.schema import ACTION, STATE, Episode, image_key
 
 CAMERAS = ("scene", "wrist")
@@ -25,30 +25,30 @@ def store(path: Path, cameras: tuple[str, ...] = CAMERAS, rate: float = 20.0, **
 
 
 def test_seeds_and_frozen_starts() -> None:
-    places = Places("place_can", None, CAMERAS)
+    places = StartPoints("place_can", None, CAMERAS)
     assert places.told() == {"starts": {"validation": 200, "test": 200}, "data": None}
-    assert places.find(Place("seed", 5)).seed == 5
-    test, validation = (places.find(Place("start", 7, split)) for split in ("test", "validation"))
+    assert places.find(StartPoint("seed", 5)).seed == 5
+    test, validation = (places.find(StartPoint("start", 7, split)) for split in ("test", "validation"))
     assert test.index == validation.index == 7
     assert not np.array_equal(test.state, validation.state)
     with pytest.raises(UserError, match="test start 200: there are 0 to 199"):
-        places.find(Place("start", 200, "test"))
+        places.find(StartPoint("start", 200, "test"))
     with pytest.raises(UserError, match="start play with data=FOLDER"):
-        places.find(Place("data", 0))
+        places.find(StartPoint("data", 0))
     with pytest.raises(UserError, match="seed 2147483648: expected at most 2147483647"):
-        places.find(Place("seed", 2**31))
+        places.find(StartPoint("seed", 2**31))
 
 
 def test_recorded_frames(recorded: str) -> None:
-    places = Places("lift_can", recorded, CAMERAS)  # another task of the same scene
+    places = StartPoints("lift_can", recorded, CAMERAS)  # another task of the same scene
     length = places.told()["data"]["lengths"][0]
-    states = [places.find(Place("data", 0, step=step)).state for step in (0, length - 1)]
+    states = [places.find(StartPoint("data", 0, step=step)).state for step in (0, length - 1)]
     assert states[0].shape == states[1].shape
     assert not np.array_equal(*states)
     with pytest.raises(UserError, match=f"step {length}: episode 0 has 0 to {length - 1}"):
-        places.find(Place("data", 0, step=length))
+        places.find(StartPoint("data", 0, step=length))
     with pytest.raises(UserError, match="episode 1: the data set has 0 to 0"):
-        places.find(Place("data", 1))
+        places.find(StartPoint("data", 1))
 
 
 def test_data_that_misfits(tmp_path: Path, recorded: str) -> None:
@@ -59,8 +59,8 @@ def test_data_that_misfits(tmp_path: Path, recorded: str) -> None:
         (store(tmp_path / "bare"), "keeps no 'simulator_state', so MuJoCo cannot be put at its frames"),
     ):
         with pytest.raises(UserError, match=told):
-            Places("place_can", data, CAMERAS)
+            StartPoints("place_can", data, CAMERAS)
     with pytest.raises(UserError, match="task 'place_can' plays in another scene than place_can_anywhere"):
-        Places("place_can_anywhere", recorded, CAMERAS)
+        StartPoints("place_can_anywhere", recorded, CAMERAS)
     with pytest.raises(FileNotFoundError):
-        Places("place_can", str(tmp_path / "nowhere"), CAMERAS)
+        StartPoints("place_can", str(tmp_path / "nowhere"), CAMERAS)

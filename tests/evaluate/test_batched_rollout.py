@@ -12,7 +12,7 @@ from arcade import EXECUTE, FINGERPRINT, CountingPolicy, counting, length_of, st
 
 from worldmodel.config import UserError
 from worldmodel.evaluate.config import EvaluateConfig
-from worldmodel.evaluate.frozen import digest
+from worldmodel.evaluate.initial_states import digest
 from worldmodel.evaluate.run import EvalRun, run
 from worldmodel.evaluate.timing import crowded, time_single
 from worldmodel.policies.load import LoadedPolicy
