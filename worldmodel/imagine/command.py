@@ -1,4 +1,4 @@
-"""The command ``imagine``: a checkpoint in one of its modes on recorded moments, measured and drawn beside them."""
+"""The command ``imagine``: one mode of a checkpoint on recorded windows, with errors and pictures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CAN = (
     ("simulated", "under the same actions in the simulator"),
     ("agree", "rollout and simulator agree on that"),
 )
-"""What the shares of frames are of, by their names in the record."""
+"""Names of shares in the record, and their text."""
 
 
 def imagine(config: ImagineConfig) -> int:
@@ -51,7 +51,7 @@ def imagine(config: ImagineConfig) -> int:
         "weights": str(checkpoint.card(config.checkpoint)["sha256"]),
     }
     about |= {"data": config.data, "mode": config.mode, "steps": config.steps, "seed": config.seed}
-    found, lines = (_rollouts if config.mode == ROLLOUT else _moments)(model, clips, config)
+    found, lines = (_rollouts if config.mode == ROLLOUT else _windows)(model, clips, config)
     write_json(Path(config.out) / f"{config.mode}.json", about | found)
     print("\n".join(lines))
     return 0
@@ -65,8 +65,8 @@ def check_trained(name: str, mode: str) -> None:
         raise UserError(f"mode={mode}: {name} was not trained for it (modes.{key}=0); it was for: {able}")
 
 
-def _moments(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], list[str]]:
-    """One of the five modes: the record, and lines for a person."""
+def _windows(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], list[str]]:
+    """One of the five modes: the record, and lines to print."""
     chosen = np.sort(np.random.default_rng(config.seed).permutation(len(clips))[: config.windows])
     at = np.tile(modes.moments(config.mode, model.config.horizon), (len(chosen), 1))
     clip = clips.gather(chosen, at, done=config.mode == "inverse").map(torch.as_tensor)
@@ -79,11 +79,11 @@ def _moments(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[di
     shown = np.sort(np.random.default_rng(config.seed).permutation(len(chosen))[: config.show])
     path = _folder(config) / f"{config.mode}.png"
     draw(clip, predicted, shown, path, model.config, config.mode)
-    return found, [*modes.lines(found), f"{path} shows {len(shown)} of {len(chosen)} moments"]
+    return found, [*modes.lines(found), f"{path} shows {len(shown)} of {len(chosen)} windows"]
 
 
 def _rollouts(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], list[str]]:
-    """Frame by frame from recorded moments, under recorded actions: the record, and lines for a person."""
+    """Rollouts from recorded windows under recorded actions: the record, and lines to print."""
     names = config.references.strip("[]").split(",") if config.references else []
     references = [open_clips(model.config, name.strip()) for name in names] or [clips]
     if config.simulate:

@@ -75,7 +75,7 @@ class WorldModelEnv(gymnasium.Env):
         return np.concatenate([shown[image_key(name)] for name in self.model.config.cameras], axis=1)
 
     def close(self) -> None:
-        """Frees what shows the starts; safe to call twice."""
+        """Closes the real env; safe to call twice."""
         self.imagined.close()
 
     def _check_begun(self, name: str) -> None:
@@ -144,7 +144,7 @@ class WorldModelVectorEnv(VectorEnv):
         return shown, np.zeros(self.num_envs), nothing, truncated, self._info()
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Frees what shows the starts."""
+        """Closes the real env."""
         self.imagined.close()
 
     def _begin(self, rows: list[int], seeds: Sequence[int | None], options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Dreams to look at: real frames above imagined ones, as a film and as a strip."""
+"""Films and a strip of pictures: real frames above imagined ones."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from worldmodel.report.video import GENERATED, caption, in_column, in_row, side_
 EDGE = 144
 """Pixels of a side of one camera's picture."""
 AHEAD = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-"""Steps ahead that the strip shows, as far as the dream goes, and that are printed."""
+"""Steps ahead in the strip and in the printed lines."""
 
 
 def show(
     clips: Clips, windows: np.ndarray, frames: np.ndarray, out: Path, truth: np.ndarray | None = None
 ) -> list[Path]:
-    """Write ``rollout_<n>.mp4`` for each of S dreams, ``frames`` uint8 (S, T, C, H, W, 3), and ``rollout.png`` of all.
+    """Write ``rollout_<n>.mp4`` for each of ``frames`` uint8 (S, T, C, H, W, 3), and ``rollout.png`` of all.
 
-    ``truth``: simulated frames of the same shape to show above them instead of the recorded ones.
-
-    Both say in their metadata that they show generated frames. Returns what was written.
+    truth: simulated frames of the same shape, shown instead of recorded ones. Metadata marks both as generated.
+    Returns the paths.
     """
     written, rows = [], []
-    for number, (window, dreamt) in enumerate(zip(windows, frames, strict=True)):
-        pictures = list(_pictures(clips, int(window), dreamt, None if truth is None else truth[number]))
+    for number, (window, imagined) in enumerate(zip(windows, frames, strict=True)):
+        pictures = list(_pictures(clips, int(window), imagined, None if truth is None else truth[number]))
         path = out / f"rollout_{number}.mp4"
         write_mp4(path, pictures, round(clips.stores[0].rate), GENERATED)
         written.append(path)
@@ -39,10 +38,10 @@ def show(
     return written
 
 
-def _pictures(clips: Clips, window: int, dreamt: np.ndarray, truth: np.ndarray | None) -> Iterator[np.ndarray]:
-    """Step by step what was really seen, cameras side by side, and below it what was imagined."""
-    led, cameras = recorded_actions(clips, np.array([window]), len(dreamt)), clips.spec.cameras
-    for t, frames in enumerate(dreamt):
+def _pictures(clips: Clips, window: int, imagined: np.ndarray, truth: np.ndarray | None) -> Iterator[np.ndarray]:
+    """One picture per step: real frames, cameras side by side, above imagined ones."""
+    led, cameras = recorded_actions(clips, np.array([window]), len(imagined)), clips.spec.cameras
+    for t, frames in enumerate(imagined):
         there = truth is not None or bool(led.recorded[0, t])
         real = np.zeros_like(frames) if truth is None else truth[t]
         if truth is None and there:

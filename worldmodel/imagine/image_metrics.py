@@ -24,7 +24,7 @@ CAP = 138.0
 def psnr(error: np.ndarray | np.floating | float, most: float = np.inf) -> np.ndarray:
     """PSNR in decibels of mean squared errors in grey levels, at most ``most``; infinite where there is no error.
 
-    Errors are averaged first, over moments and cameras alike, which is why no images come in.
+    Average errors over windows and cameras first.
     """
     with np.errstate(divide="ignore"):
         return np.asarray(np.minimum(10 * np.log10(255.0**2 / np.asarray(error, np.float64)), most))

@@ -1,4 +1,4 @@
-"""The five modes on recorded moments: predictions, and how far they are from what was recorded."""
+"""The five modes on recorded windows: predictions and their errors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from worldmodel.model.ahead import frames_ahead
 from worldmodel.schema import Clip
 
 BATCH, STRIDE = 16, 8
-"""Of `psnr_by_step`: moments in one forward pass; control steps between them."""
+"""Of `psnr_by_step`: windows in one forward pass; control steps between them."""
 
 
 def moments(mode: str, horizon: int) -> list[int]:
-    """Control steps after the observation whose frames take part: two where they share a sequence with wanted actions.
-
-    In the other modes frames are imagined in pairs, each pair on its own, so there may be more. Inverse mode reads
-    actions from a frame after every step.
-    """
+    """Control steps after the observation whose frames take part: 2 in joint mode, 4 where pairs are imagined, all in
+    inverse mode."""
     if mode == "inverse":
         return list(range(1, horizon + 1))
     if MODES[mode].actions == "wanted":
@@ -37,7 +34,7 @@ def moments(mode: str, horizon: int) -> list[int]:
 def predict(
     model: WorldModel, clip: Clip, mode: str, steps: int, generator: torch.Generator | None = None
 ) -> Prediction:
-    """A model's prediction in one mode about a clip's moments: frames ``clip.at``, under the executed actions."""
+    """A model's prediction in one mode for a clip: frames ``clip.at``, under the executed actions."""
     roles = MODES[mode]
     if roles.frames == "given":
         return Prediction(read_actions(model, clip, generator))
@@ -50,11 +47,11 @@ def predict(
 
 
 def compare(clip: Clip, found: Prediction, relative: int = 0) -> dict[str, Any]:
-    """Errors as a JSON record: PSNR by steps ahead beside copying the last frame, actions by dimension in own units.
+    """JSON record: PSNR by steps ahead, beside the copy-last-frame baseline; action errors by dimension, in data units.
 
-    "actions": median absolute error over moments and valid steps of their chunks, those alone that a given frame
-    follows; with the first ``relative`` dimensions targets of a position, also the median distance from it, of the
-    first step and of all. What no episode here reaches is left out.
+    "actions": median absolute error over windows and valid steps of their chunks (inverse mode: those with a
+    given frame); if the first ``relative`` dimensions are position targets, also the median distance, at the first
+    step and over all. Times beyond the end of all episodes are left out.
     """
     record: dict[str, Any] = {"windows": len(clip.state)}
     if found.frames is not None:

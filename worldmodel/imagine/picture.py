@@ -18,7 +18,7 @@ ROLES = {"given": "given", "wanted": "predicted", "absent": "left out"}
 
 
 def draw(clip: Clip, found: Prediction, rows: np.ndarray, path: Path, model: ModelConfig, mode: str) -> None:
-    """One block per moment in ``rows``; cameras side by side in each picture, time to the right."""
+    """One block per window in ``rows``; cameras side by side in each picture, time to the right."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -42,12 +42,12 @@ def draw(clip: Clip, found: Prediction, rows: np.ndarray, path: Path, model: Mod
 
 
 def _some(count: int) -> list[int]:
-    """Which of so many later moments are drawn: at most four, the last among them."""
+    """Indices of the frames to draw: at most four of ``count``, with the last."""
     return sorted({count * part // min(count, 4) - 1 for part in range(1, min(count, 4) + 1)})
 
 
 def _frames(block: Any, places: list[Any], moment: int | None, clip: Clip, imagined: Tensor | None, row: int) -> None:
-    """The real frames of one later moment (None: those observed) and, where there are any, the imagined ones below."""
+    """Real frames of one time (None: the observation), imagined ones below."""
     real = clip.images[row] if moment is None else clip.future[row, moment]
     title = "observed" if moment is None else f"+{int(clip.at[row, moment])} steps"
     there = moment is None or bool(clip.future_valid[row, moment])

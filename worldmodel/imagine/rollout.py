@@ -1,4 +1,4 @@
-"""Rollouts under recorded actions, begun at recorded moments, frame by frame, measured against the truth."""
+"""Rollouts under recorded actions, begun at recorded windows, measured against the truth."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ type ShowsObject = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class RecordedActions:
-    """What leads B rollouts: steps of the store whose actions they are given, and after which a real frame follows.
+    """Actions of B rollouts: steps of the store, and whether a real frame follows each.
 
-    Recorded actions are walked to the episode's end, then backwards and forwards again; what is imagined can be
-    compared with what was recorded only on the first way to the end.
+    Recorded actions are played to the episode's end, then backwards and forwards; recorded frames exist only for the
+    first pass.
     """
 
     begins: Int[np.ndarray, " B"]
@@ -42,10 +42,10 @@ class RecordedActions:
 
 @dataclass(frozen=True)
 class Rollouts:
-    """B rollouts of T steps. errors: squared, of imagined frames and of the first again, summed over rollouts.
+    """B rollouts of T steps. errors: squared, of imagined frames and of the copied first frame, summed over rollouts.
 
-    ``shows``: whether the object is in view. frames: those of the first few. With a simulator beside them,
-    ``simulated`` are its frames of these, and ``really`` whether the object was in view there.
+    shows: the object is in view. frames: of the first S. With a simulator, simulated: its frames; really: the object
+    is in view there.
     """
 
     errors: Float[np.ndarray, "2 T"]
@@ -118,11 +118,10 @@ def roll_out(
 
 
 def measure(parts: Sequence[Rollouts], references: Sequence[Clips], length: int, has: ShowsObject) -> dict[str, Any]:
-    """PSNR by steps ahead beside the first frame again, and the stats of frames beside those of ``references``' frames.
+    """PSNR by steps ahead, with the copied first frame as baseline; image statistics beside those of ``references``.
 
-    Under actions that are walked backwards the hand soon holds nothing, which demonstrations never show: what else can
-    be seen in the same place, recordings of other behaviour have. All of their frames count: the range of some hangs on
-    whether the odd one is among them.
+    Actions played backwards leave the gripper empty, which demonstrations never show: give recordings of other
+    behaviour as references too. All their frames count, because the range depends on rare ones.
     """
     errors, count = sum(part.errors for part in parts), np.asarray(sum(part.count for part in parts))
     imagined, copied = psnr(errors / np.maximum(count, 1), CAP).round(2).tolist()

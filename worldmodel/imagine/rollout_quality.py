@@ -1,4 +1,4 @@
-"""Do long rollouts still look like anything? Three numbers per frame beside real ones', and is the object there?"""
+"""Quality of long rollouts: image statistics within the range of real frames, and object persistence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATS = ("brightness", "contrast", "sharpness")
 """Mean grey level; its standard deviation over the frame; mean difference between neighbouring pixels."""
 
 USUAL = 0.99
-"""The share of real frames that counts as usual; as much may be asked of imagined ones."""
+"""The middle share of real frames that counts as usual."""
 
 RESAMPLES = 1000
 """Bootstrap resamples of rollouts, for the intervals of shares: frames of one are alike and do not count apart."""
@@ -32,11 +32,10 @@ def object_persistence(
     real: Bool[np.ndarray, " N"],
     simulated: Bool[np.ndarray, "B T"] | None = None,
 ) -> dict[str, Any]:
-    """The share of imagined moments that show the object, with a 95 % interval over rollouts, beside real ones' share.
+    """Shares of imagined and real frames that show the object, with 95 % intervals over rollouts.
 
-    A frame can keep to the range of all `STATS` without it. ``by_hundred``: the same for each hundred of the T steps,
-    so that one sees when it is lost. ``simulated`` is what the simulator shows under the same actions, which may knock
-    a real object out of view as well; ``agree`` is then the share of moments at which both or neither show it.
+    by_hundred: per hundred of the T steps. simulated: the simulator under the same actions, which may also lose the
+    object; agree: the share of steps at which both or neither show it.
     """
     resampled = ClusterBootstrap(np.arange(len(imagined)), RESAMPLES, seed=0)
     found = {"real": round(float(real.mean()), 4)} | _share("imagined", imagined, resampled)

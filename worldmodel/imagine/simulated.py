@@ -1,4 +1,4 @@
-"""What really happens where a rollout is led: the simulator, put at the same moment and given the same actions."""
+"""The simulator from the same state under the same actions: the truth beside an imagined rollout."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from worldmodel.schema import SIMULATOR_STATE, image_key
 def simulate(
     clips: Clips, begins: Int[np.ndarray, " B"], actions: Float[np.ndarray, "B T A"]
 ) -> Generator[UInt8[np.ndarray, "B C H W 3"]]:
-    """Step by step the frames of all cameras after each of these actions, begun at these steps of the store.
+    """Frames of all cameras, as large as the store's, after each action, begun at these steps of the store.
 
-    They are as large as its own. It goes on after success and past a task's time. Raises UserError where the states do
+    It continues after success and past the time limit. Raises UserError where the states do
     not fit the simulator; see `check_restorable` for what can be known before.
     """
     store, cameras = clips.stores[0], clips.spec.cameras

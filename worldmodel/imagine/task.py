@@ -1,4 +1,4 @@
-"""What all rollouts of one model in one task share: spaces, starts, a time limit, arrays in and out."""
+"""A model's task for imagined envs: spaces, starts, time limit, arrays to tensors and back."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SECONDS = 15.0
 class WorldModelEnvConfig:
     """How an env imagines. steps: sampling steps per frame. device: cpu or cuda.
 
-    starts: what episodes begin at, observations of one moment each, as a real env gives them or as a store's arrays
-    hold them at one step; None: what the real env of the task shows. seconds: until truncation; None: the task's own.
+    starts: observations that episodes begin at, as from a real env or one step of a store's arrays; None: the real
+    env's. seconds: until truncation; None: the task's own.
     """
 
     steps: int = 2
@@ -37,7 +37,7 @@ class WorldModelEnvConfig:
 
 
 class ImaginedTask:
-    """A model's task as an env sees it. Where the task is one of ours, its spaces, limits and starts are the real ones.
+    """A model's task. For tasks of ours, spaces, limit and starts are those of the real env.
 
     Raises ValueError for a task that the model does not know, CheckpointError (a ValueError) for no such checkpoint.
     """
@@ -104,17 +104,17 @@ class ImaginedTask:
         return self.real.reset(seed=seed, options=options)[0]
 
     def tensors(self, observations: Sequence[Arrays]) -> tuple[Tensor, Tensor]:
-        """Observations of one moment each as frames uint8 (B, C, H, W, 3) and states float32 (B, S)."""
+        """B observations as frames uint8 (B, C, H, W, 3) and states float32 (B, S)."""
         keys = [*map(image_key, self.model.config.cameras), STATE]
         for key in keys:
             if missing := [list(seen) for seen in observations if key not in seen]:
-                raise ValueError(f"a dream begins at {key!r}; the observation has: {', '.join(missing[0])}")
+                raise ValueError(f"an imagined episode begins at {key!r}; the observation has: {', '.join(missing[0])}")
         frames = np.stack([np.stack([np.asarray(seen[key]) for key in keys[:-1]]) for seen in observations])
         state = np.stack([np.asarray(seen[STATE], np.float32) for seen in observations])
         return torch.as_tensor(frames), torch.as_tensor(state)
 
     def arrays(self, images: Tensor, state: Tensor) -> dict[str, np.ndarray]:
-        """What a stream shows, as observations (leading axis B) within the observation space."""
+        """Frames and states as observations (leading axis B) within the observation space."""
         box = self.observation_space[STATE]
         assert isinstance(box, gymnasium.spaces.Box)
         shown = {
@@ -133,6 +133,6 @@ class ImaginedTask:
         return torch.as_tensor(np.clip(array, self.action_space.low, self.action_space.high))
 
     def close(self) -> None:
-        """Frees what shows the starts."""
+        """Closes the real env."""
         if self.real is not None:
             self.real.close()

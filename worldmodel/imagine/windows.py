@@ -1,4 +1,4 @@
-"""Recorded moments as a checkpoint wants them: opened once here, for imagining, scoring and studies."""
+"""Recordings as windows that fit a checkpoint."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def test_a_model_without_eyes_is_scored_on_its_actions(ground: Path, tmp_path: P
     checkpoint.save(blind, tmp_path / "blind", {})
     assert score(asked(ground, checkpoint=str(tmp_path / "blind"), out=str(tmp_path / "out"))) == 0
     found = json.loads((tmp_path / "out" / "score.json").read_text())
-    assert "frames" not in found and found["actions"]["error"] > 0 and "sees no frames" in found["left_out"]["imagined"]
+    assert "frames" not in found and found["actions"]["error"] > 0 and "uses no frames" in found["left_out"]["imagined"]
 
 
 def test_ctrl_c_keeps_what_was_measured(ground: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,17 +13,17 @@ from worldmodel.model import ModelConfig
 from worldmodel.report.bootstrap import ClusterBootstrap
 
 READ = {
-    "every": "out of a real frame after every step",
-    "real": "out of two real frames, in the middle and at the end",
-    "imagined": "out of two imagined frames",
-    "policy": "by the policy, which sees no later frame",
-    "zero_motion": "by one who stays where it is",
+    "every": "from a real frame after every step",
+    "real": "from two real frames, in the middle and at the end",
+    "imagined": "from two imagined frames",
+    "policy": "policy, without a later frame",
+    "zero_motion": "zero-motion baseline",
 }
-"""How positions are told, in words."""
+"""Text for each source of positions."""
 
 
 def acted(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dict[str, Any]:
-    """Mean absolute errors of the policy's chunks, over steps that could be foreseen, beside one who stays."""
+    """Mean absolute errors of the policy's chunks over valid steps, beside the zero-motion baseline."""
     values, width = measured.values, measured.width
     known = np.broadcast_to(values["known"][..., None], values["zero_motion"].shape).astype(float)
     record: dict[str, Any] = {"width": width, "steps": int(values["known"].sum())}
@@ -63,10 +63,10 @@ def sensitivity(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) 
 
 
 def inverse_error(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dict[str, Any]:
-    """Median distance between the positions read out of frames and the actions taken, by step and over all steps.
+    """Median distance between the positions inferred from frames and the actions taken, by step and over all steps.
 
-    "interval" is that of the median over all steps, "first_interval" that of the chunk's first. Our own data are in
-    metres and told in millimetres; of others' nobody says, so theirs are thousandths of their unit.
+    interval: of the median over all steps; first_interval: of the chunk's first step. Our own data are in metres,
+    reported in mm; other data in thousandths of their unit.
     """
     values, known = measured.values, measured.values["inverse_error.known"]
     ours = "recipe" in measured.plan.clips.stores[0].meta["provenance"]

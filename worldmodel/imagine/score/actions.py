@@ -1,4 +1,4 @@
-"""What a model makes of actions: the baseline that does not move, and whether imagined frames depend on them."""
+"""Zero-motion baseline and action sensitivity."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def zero_motion(model: WorldModel, clip: Clip, mean: Float[np.ndarray, " A"]) ->
 
 
 def sensitivity_step(shape: ModelConfig) -> int:
-    """Control steps ahead at which it is asked whether actions matter: half a second, or the chunk's end."""
+    """Control steps ahead at which action sensitivity is measured: half a second, or the chunk's end."""
     return min(shape.horizon, max(1, round(0.5 * shape.rate)))
 
 

@@ -30,7 +30,7 @@ def score(config: ScoreConfig) -> int:
         "data": config.data,
         **summarise(measured, model.config, config),
     }
-    print("\n".join(tell(found)))
+    print("\n".join(as_lines(found)))
     if config.out is not None:
         write(Path(config.out), found, measured)
     return 0
@@ -49,10 +49,10 @@ def write(out: Path, found: Mapping[str, Any], measured: Measured) -> None:
     print(f"{out / 'index.html'} shows {len(measured.gallery.worst)} worst cases first")
 
 
-def tell(found: Mapping[str, Any]) -> Iterator[str]:
-    """The scorecard in lines for a person."""
+def as_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The scorecard as lines of text."""
     yield f"{found['windows']} windows of {found['episodes']} episodes; intervals: {found['interval']}"
-    for row in told(found.get("frames", ())):
+    for row in at_marks(found.get("frames", ())):
         figures = [
             f"{name.replace('_', ' ')} {float(row[name]['psnr']):.1f} dB, SSIM {row[name]['ssim']:.2f}"
             for name in ("imagined", "no_action", "copy_last_frame")
@@ -66,7 +66,7 @@ def tell(found: Mapping[str, Any]) -> Iterator[str]:
             unit, first = found["inverse_error"]["unit"], row["by_step"][0]
             low, high = row["first_interval"]
             early = "" if first is None else f", {first:.1f} ({low:.1f} to {high:.1f}) in the chunk's first step"
-            yield f"positions told {READ[name]}: {row['median']:.1f} {unit} off (median{early})"
+            yield f"position error, {READ[name]}: {row['median']:.1f} {unit} off (median{early})"
     actions = found["actions"]
     if actions.get("error") is not None:
         still = f"zero-motion baseline: {100 * actions['zero_motion']:.2f} %"
@@ -75,7 +75,7 @@ def tell(found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"note: {note}" for note in found["notes"])
 
 
-def told(rows: Any) -> list[Any]:
+def at_marks(rows: Any) -> list[Any]:
     """The first row, those at half a second, one and two, and the last."""
     seconds = [row["seconds"] for row in rows]
     wanted = {0, len(rows) - 1} | {

@@ -1,4 +1,4 @@
-"""What a scorecard is asked for."""
+"""Options of `worldmodel score`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class ScoreConfig:
     data: str = option("folder of an EpisodeStore, or lerobot:FOLDER_OR_REPO_ID")
     checkpoint: str = option("shipped, or the folder of a training run or model", "shipped")
     out: str | None = option("folder for score.json and index.html; null prints only", None)
-    windows: int = option("moments to score, at random; all where there are fewer", 256)
+    windows: int = option("windows to score, at random; all where there are fewer", 256)
     holdout: float = option("score the last episodes only: the share that training kept out; 0 for all", 0.0)
     seconds: float = option("how far ahead frames are imagined; beyond the model's chunk by chaining", 2.0)
     every: int = option("measure imagined frames at each so many control steps", 2)
     show: int = option("worst cases to show on the page", 6)
     resamples: int = option("bootstrap resamples of episodes, for the intervals", 1000)
     fetch: bool = option("fetch AlexNet's weights for LPIPS (230 MB, once) where they are missing", False)
-    batch: int = option("moments per forward pass", 32)
+    batch: int = option("windows per forward pass", 32)
     steps: int = option("sampling steps", 2)
-    seed: int = option("of the moments, of the sampling noise and of the resamples", 0)
+    seed: int = option("of the windows, of the sampling noise and of the resamples", 0)
     threads: int = option("CPU threads; 0 for half of the cores", 0)
 
     def __post_init__(self) -> None:

@@ -60,7 +60,7 @@ class Evaluator:
         return found | self._frames(windows, self.plan.episode[where], clip.images)
 
     def _inverse(self, windows: np.ndarray, policy: np.ndarray | None, at: np.ndarray) -> dict[str, np.ndarray]:
-        """Distances of the positions that were carried out; beside them the policy's, which sees no later frame."""
+        """Distances of the positions that were carried out; beside them the policy's, without later frames."""
         model, horizon = self.model, self.model.config.horizon
         every = np.tile(np.arange(1, horizon + 1), (len(windows), 1))
         clip, whole = (
@@ -162,7 +162,7 @@ def measure_all(model: WorldModel, config: ScoreConfig) -> Measured:
 def untrained(model: WorldModel, modes: tuple[str, ...]) -> dict[str, str]:
     """A sentence for every part that this checkpoint cannot do."""
     if not model.config.cameras:
-        frames = "This model sees no frames, so it imagines none."
+        frames = "This model uses no frames, so it imagines none."
         return dict.fromkeys(("imagined", "no_action", "inverse_error", "action_sensitivity", "lpips"), frames)
     needs = {**SOURCES, "action_sensitivity": "forward", "inverse_error": "inverse", "policy": "policy"}
     found = {

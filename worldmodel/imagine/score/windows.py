@@ -1,4 +1,4 @@
-"""Which recorded moments are scored, and what data and checkpoint say about themselves."""
+"""Which recorded windows are scored, and remarks on data and checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worldmodel.model import ModelConfig
 from worldmodel.schema import image_key, segmentation_key
 
 MARKS = (0.5, 1.0, 2.0)
-"""Seconds ahead at which figures are told, where there is no room for a curve."""
+"""Seconds ahead at which figures are reported without a curve."""
 
 
 def modes_of(name: str) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ def plan(clips: Clips, shape: ModelConfig, config: ScoreConfig, modes: tuple[str
 
 
 def groups(plan: ScoreWindows) -> dict[str, np.ndarray]:
-    """Names by which windows fall apart, (W,): "task" and, where the recordings tell, "behaviour"."""
+    """Names by which windows fall apart, (W,): "task" and, where recorded, "behaviour"."""
     tasks = np.array(plan.clips.spec.tasks)[plan.clips.task[plan.chosen]]
     infos = plan.clips.stores[0].meta["info"]
     found = {"task": tasks}
@@ -84,12 +84,12 @@ def remarks(plan: ScoreWindows, shape: ModelConfig, config: ScoreConfig) -> list
         notes.append(
             f"Beyond {shape.horizon} control steps predictions are chained: the frame imagined at a chunk's end is the "
             "next chunk's observation. The arm's own state then comes from the recording; for the no-action control it "
-            "stays that of the observation, since the recorded one would tell it where the arm went: a handicap, so "
+            "stays that of the observation, since the recorded one would reveal where the arm went: a handicap, so "
             "compare with that control within the first chunk."
         )
     if shape.cameras and not plan.parts:
         notes.append(
-            "Nothing is said of gripper and object alone: the data hold no segmentation at the model's frame size "
+            "Gripper and object alone are not measured: the data hold no segmentation at the model's frame size "
             "(record it with `worldmodel collect segmentation=true`)."
         )
     return notes
