@@ -55,14 +55,11 @@ Wishes Hand Pilot Setting DreamTask experience spawned trust exam frozen verb
 """Private names of classes, functions and modules that have one in the field's words."""
 
 WORDS_LEFT: dict[str, int] = {
-    "ARCHITECTURE.md": 17,
     "CHANGELOG.md": 12,
-    "README.md": 2,
     "checkpoints": 7,
-    "datasets": 4,
-    "docs": 19,
+    "docs": 1,
     "envs": 9,
-    "eval": 62,
+    "eval": 24,
     "plugins": 19,
     "research": 53,
     "scripts": 2,
@@ -74,7 +71,6 @@ WORDS_LEFT: dict[str, int] = {
     "worldmodel/demo": 13,
     "worldmodel/evaluate": 18,
     "worldmodel/flow": 5,
-    "worldmodel/imagine": 45,
     "worldmodel/model": 47,
     "worldmodel/objectives": 39,
     "worldmodel/play": 69,
@@ -87,8 +83,7 @@ WORDS_LEFT: dict[str, int] = {
     "worldmodel/train": 19,
 }
 NAMES_LEFT = """
-Arm Asked Chance Decider Draws Eyes Face Hand Learner Moments NoiseDraw NoiseLaw Pilot Seen Sought Stream
-TokenStream Wishes examine foresee frozen look_back stray taught verb
+Arm Draws Learner Moments NoiseDraw NoiseLaw Seen Sought Stream TokenStream examine foresee look_back stray taught
 """
 
 
