@@ -37,4 +37,4 @@ esac
   --batch_size="$BATCH" --steps="$STEPS" --num_workers="$WORKERS" --save_freq=5000 --env_eval_freq=0 "$@"
 
 "$PYTHON" -m worldmodel.cli evaluate checkpoint="lerobot:$run" task="$TASK" episodes="$EXAM" starts="$STARTS" \
-  execute=8 out="$OUT/$kind.$STARTS"
+  n_action_steps=8 out="$OUT/$kind.$STARTS"

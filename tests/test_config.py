@@ -143,6 +143,11 @@ def test_closest_lists_what_is_known_when_nothing_is_near() -> None:
     assert closest("zzz", ["alpha", "beta"]) == "known: alpha, beta"
 
 
+def test_old_options_of_commands() -> None:
+    for command in ("evaluate", "demo", "play"):
+        assert legacy.override(command, "execute=4") == "n_action_steps=4"
+
+
 def test_old_names_keep_working_and_give_the_new_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,7 +75,7 @@ def test_the_demo_of_an_expert(tmp_path: Path, capsys: pytest.CaptureFixture[str
     config = DemoConfig(episodes=2, out=str(tmp_path))
     path = find("test", "place_can")
     starts = Starts.load(path)
-    policy = ExpertPolicy("place_can", starts.trials(2))
+    policy = ExpertPolicy("place_can", starts.first(2))
     assert show(config, settle(config.evaluation(), LoadedPolicy(policy, "expert", "0" * 64), starts, path)) == 0
     said = capsys.readouterr().out
     assert "place_can: 2 of 2 succeeded (95 % interval 34 to 100 %)" in said
@@ -106,17 +106,17 @@ def test_an_interrupted_demo_shows_what_there_is(tmp_path: Path, capsys: pytest.
     config = DemoConfig(episodes=3, task="lift_can", out=str(tmp_path))
     path = find("test", "lift_can")
     starts = Starts.load(path)
-    candidate = LoadedPolicy(Impatient("lift_can", starts.trials(3)), "expert", "0" * 64)
-    assert show(config, settle(config.evaluation(), candidate, starts, path)) == 130
+    loaded = LoadedPolicy(Impatient("lift_can", starts.first(3)), "expert", "0" * 64)
+    assert show(config, settle(config.evaluation(), loaded, starts, path)) == 130
     assert "interrupted after 1 of 3 episodes" in capsys.readouterr().out
     assert "1 of 1" in (tmp_path / "index.html").read_text()
 
 
 def test_starts_are_chosen_by_seed() -> None:
     starts = Starts.load(find("test", "place_can"))
-    assert [trial.index for trial in choose(starts, 3, 0)] == [0, 1, 2]
-    others = [trial.index for trial in choose(starts, 3, 1)]
-    assert others == [trial.index for trial in choose(starts, 3, 1)] != [0, 1, 2]
+    assert [start.index for start in choose(starts, 3, 0)] == [0, 1, 2]
+    others = [start.index for start in choose(starts, 3, 1)]
+    assert others == [start.index for start in choose(starts, 3, 1)] != [0, 1, 2]
 
 
 def test_bad_input(tmp_path: Path) -> None:
@@ -138,13 +138,13 @@ def test_a_model_acts_and_imagines(tmp_path: Path) -> None:
     from worldmodel.policies.load import PolicyOptions, load_policy
 
     model = WorldModel(ModelConfig(backbone=BackboneConfig(width=48, depth=2, heads=2)))
-    candidate = load_policy(
+    loaded = load_policy(
         str(checkpoint.save(model, tmp_path / "model", {})), "place_can", PolicyOptions(8, device="cpu")
     )
     look = {SCENE: np.zeros((1, 96, 96, 3), np.uint8), WRIST: np.zeros((1, 96, 96, 3), np.uint8)}
     look["observation.state"] = np.zeros((1, 4), np.float32)
-    chunk = candidate.policy.act(look, seeds=np.array([5]))  # type: ignore[call-arg]
-    imagined = candidate.policy.imagine(look, chunk, list(range(1, 9)))  # type: ignore[attr-defined]
+    chunk = loaded.policy.act(look, seeds=np.array([5]))  # type: ignore[call-arg]
+    imagined = loaded.policy.imagine(look, chunk, list(range(1, 9)))  # type: ignore[attr-defined]
     assert chunk.shape == (1, 16, 4)
     assert imagined[WRIST].shape == (1, 8, 96, 96, 3)
     assert imagined[WRIST].dtype == np.uint8

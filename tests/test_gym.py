@@ -24,7 +24,7 @@ from worldmodel.sims.base import SEED, SimulatorSpec
 from worldmodel.sims.gymnasium.experts import RandomPolicy
 from worldmodel.sims.make import make, open_slot
 
-EYE = image_key("cameras.left")
+EYE = image_key("eyes.left")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_what_is_collected_is_what_happened(tmp_path: Path, capsys: pytest.Captu
             assert episode.arrays[STATE][step].tolist() == [seed, step, step % 3]
             for key in (ACTION, EXECUTED):
                 np.testing.assert_array_equal(episode.arrays[key][step], action_at(seed, step))
-    clips = Clips([store], ClipSpec(("cameras.left",), 4, (TASK,)))
+    clips = Clips([store], ClipSpec(("eyes.left",), 4, (TASK,)))
     clip = clips.gather(np.array([2, 7]), np.array([[1], [2]]))
     assert clip.state[:, 0].tolist() == [1, 2] and clip.future[0, 0, 0, 0, 0].tolist() == [1, 3, 7]
     assert collect(wanted) == 0 and "nothing to do" in capsys.readouterr().out
@@ -61,12 +61,12 @@ def test_starts_are_seeds_that_are_checked(frozen: Path, tmp_path: Path, monkeyp
     assert read.kind == SEED and read.task == TASK and min(read.seeds) >= FIRST_SEED[SEED] and max(read.seeds) < 2**32
     again = freeze(make(SimulatorSpec(TASK)), 6, seed=3)
     assert again.sha256 == read.sha256 and freeze(make(SimulatorSpec(TASK)), 6, seed=4).sha256 != read.sha256
-    slot, trial = open_slot(SimulatorSpec(TASK, size=16)), read.trials(1)[0]
-    moment = slot.begin(trial)
+    slot, start = open_slot(SimulatorSpec(TASK, size=16)), read.first(1)[0]
+    moment = slot.begin(start)
     assert moment.observation is not None and moment.observation[EYE].shape == (16, 16, 3)
     monkeypatch.setenv("TINYGYM_WORLD", "1")
     with pytest.raises(ValueError, match="is another one here than when it was frozen"):
-        slot.begin(trial)
+        slot.begin(start)
     with pytest.raises(StartsError, match="gives another start each time"):
         freeze(make(SimulatorSpec(f"{TASK}?careless=true")), 2, seed=0)
     with pytest.raises(UserError, match="expected 0 to 2046"):
@@ -75,10 +75,10 @@ def test_starts_are_seeds_that_are_checked(frozen: Path, tmp_path: Path, monkeyp
 
 def test_a_policy_that_counts_passes(frozen: Path, tmp_path: Path) -> None:
     read = Starts.load(frozen)
-    options = {"task": TASK, "episodes": 6, "batch": 2, "workers": 1, "videos": 1, "execute": 4}
+    options = {"task": TASK, "episodes": 6, "batch": 2, "workers": 1, "videos": 1, "n_action_steps": 4}
     config = EvaluateConfig(out=str(tmp_path), starts=str(frozen), **options)
-    candidate = LoadedPolicy(Counter(), "counter", "0" * 64, ("cameras.left",), 16)
-    assert run(settle(config, candidate, read, frozen)) == 0
+    loaded = LoadedPolicy(Counter(), "counter", "0" * 64, ("eyes.left",), 16)
+    assert run(settle(config, loaded, read, frozen)) == 0
     found = json.loads((tmp_path / "report.json").read_text())
     seeds = [seed % 1000 for seed in read.seeds]
     assert found["successes"] == sum(map(succeeds, seeds)) and found["episodes"] == 6
@@ -91,7 +91,7 @@ def test_a_policy_that_counts_passes(frozen: Path, tmp_path: Path) -> None:
         assert by_episode[index]["seconds"] == steps / 25 and by_episode[index]["best_reward"] == 1
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 1
     size = (tmp_path / "episodes.jsonl").stat().st_size
-    assert run(settle(config, candidate, read, frozen)) == 0, "finished episodes are kept"
+    assert run(settle(config, loaded, read, frozen)) == 0, "finished episodes are kept"
     assert (tmp_path / "episodes.jsonl").stat().st_size == size
 
 

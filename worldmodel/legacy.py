@@ -27,6 +27,9 @@ RENAMED: dict[str, dict[str, str]] = {
         "real": "references",
     },
     "model": {"audio": "modalities.audio"},
+    "evaluate": {"execute": "n_action_steps"},
+    "demo": {"execute": "n_action_steps"},
+    "play": {"execute": "n_action_steps"},
 }
 
 _announced: set[str] = set()

@@ -140,7 +140,7 @@ def examine(
     out = folder / "evaluated" / f"{model.name}-{way}"
     stage(folder, f"evaluating {int(model.name)} {'' if way == 'none' else way}".strip())
     asked = {"task": plan.task, "starts": plan.starts, "perturb": perturb, "episodes": episodes, "steps": steps}
-    asked |= {"delay": delay, "execute": plan.execute}
+    asked |= {"delay": delay, "n_action_steps": plan.execute}
     ways = {"workers": 1, "batch": plan.simulators, "threads": 1, "videos": 0}
     if evaluate(EvaluateConfig(out=str(out), checkpoint=str(model), device=plan.device, **asked, **ways)):  # type: ignore[arg-type]
         raise KeyboardInterrupt

@@ -26,11 +26,11 @@ BATCH = 4
 
 
 def play(simulator: SimulatorSpec, episodes: int = 9, timeout: float = 30.0) -> tuple[dict[int, EpisodeResult], int]:
-    trials, results = starts_of(episodes).trials(episodes), dict[int, EpisodeResult]()
-    policy = CountingPolicy(trials, BATCH)
+    initial_states, results = starts_of(episodes).first(episodes), dict[int, EpisodeResult]()
+    policy = CountingPolicy(initial_states, BATCH)
     with Pool(slots_of(simulator), BATCH, 2, timeout) as simulators:
         lockstep = BatchedRollout(BatchedPolicy(policy, BATCH), simulators, EXECUTE)
-        lockstep.run(trials, lambda result: results.__setitem__(result.start.index, result))
+        lockstep.run(initial_states, lambda result: results.__setitem__(result.start.index, result))
         assert lockstep.steps == sum(map(length_of, range(episodes)))
         return results, simulators.replaced
 
@@ -76,7 +76,7 @@ def test_errors_of_the_simulator_reach_the_user_in_one_line() -> None:
 
 
 def test_noise_belongs_to_start_and_decision() -> None:
-    first, second = starts_of(2).trials(2)
+    first, second = starts_of(2).first(2)
     seeds = {noise_seed(s, t, d) for s in (0, 1) for t in (first, second) for d in (0, 1)}
     assert len(seeds) == 8
     assert all(0 <= seed < 2**63 for seed in seeds)
@@ -112,30 +112,40 @@ def test_actor_pads_to_one_size_and_times() -> None:
         actor.act([{"x": np.array(np.nan)}], [0])
 
 
-def exam(out: Path, episodes: int = 9, interrupt_after: int = -1, **options: object) -> EvalRun:
+def evaluation(out: Path, episodes: int = 9, interrupt_after: int = -1, **options: object) -> EvalRun:
     starts = starts_of(20)
-    trials = starts.trials(episodes)
-    policy = CountingPolicy(trials, BATCH, interrupt_after)
+    initial_states = starts.first(episodes)
+    policy = CountingPolicy(initial_states, BATCH, interrupt_after)
     config = EvaluateConfig(
-        out=str(out), task="count", episodes=episodes, batch=BATCH, execute=EXECUTE, videos=3, workers=1, **options
+        out=str(out),
+        task="count",
+        episodes=episodes,
+        batch=BATCH,
+        n_action_steps=EXECUTE,
+        videos=3,
+        workers=1,
+        **options,
     )  # type: ignore[arg-type]
-    candidate = LoadedPolicy(policy, "counting", "c" * 64, size=8)
-    return EvalRun(config, candidate, starts, trials, counting(), FINGERPRINT, [])
+    loaded = LoadedPolicy(policy, "counting", "c" * 64, size=8)
+    return EvalRun(config, loaded, starts, initial_states, counting(), FINGERPRINT, [])
 
 
 def test_an_interrupted_evaluation_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(exam(tmp_path, interrupt_after=3)) == 130
+    assert run(evaluation(tmp_path, interrupt_after=3)) == 130
     said = capsys.readouterr().out
     kept = {json.loads(line)["episode"] for line in (tmp_path / "episodes.jsonl").read_text().splitlines()}
     assert 0 < len(kept) < 9
     assert f"{len(kept)} of 9 episodes are kept" in said
     with (tmp_path / "episodes.jsonl").open("a") as file:
         file.write('{"episode": 8, "start": "cut sho')  # as after kill -9
-    again = exam(tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    record["identity"]["execute"] = record["identity"].pop("n_action_steps")  # as older versions wrote it
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    again = evaluation(tmp_path)
     assert run(again) == 0
-    assert not kept & again.candidate.policy.seen, "finished episodes are not played again"  # type: ignore[attr-defined]
+    assert not kept & again.loaded.policy.seen, "finished episodes are not played again"  # type: ignore[attr-defined]
     whole = tmp_path / "whole"
-    assert run(exam(whole)) == 0
+    assert run(evaluation(whole)) == 0
     first, second = (
         {
             line["episode"]: (line["success"], line["steps"], line["start"])
@@ -147,7 +157,7 @@ def test_an_interrupted_evaluation_is_resumed(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_the_report_has_what_machines_read(tmp_path: Path) -> None:
-    assert run(exam(tmp_path / "a")) == 0
+    assert run(evaluation(tmp_path / "a")) == 0
     found = json.loads((tmp_path / "a" / "report.json").read_text())
     assert (found["task"], found["episodes"], found["successes"]) == ("count", 9, 7)
     assert found["success_rate"] == pytest.approx(7 / 9)
@@ -159,22 +169,22 @@ def test_the_report_has_what_machines_read(tmp_path: Path) -> None:
     page = (tmp_path / "a" / "index.html").read_text()
     assert page.index("videos/0003.mp4") < page.index("videos/0008.mp4") < page.index("videos/0000.mp4")
     assert "://" not in page.replace("http://www.w3.org/2000/svg", ""), "nothing is fetched from elsewhere"
-    assert run(exam(tmp_path / "a")) == 0, "a finished evaluation can be asked for again"
+    assert run(evaluation(tmp_path / "a")) == 0, "a finished evaluation can be asked for again"
     assert json.loads((tmp_path / "a" / "report.json").read_text())["act_ms"] == found["act_ms"]
-    assert run(exam(tmp_path / "b", against=str(tmp_path / "a"))) == 0
+    assert run(evaluation(tmp_path / "b", against=str(tmp_path / "a"))) == 0
     paired = json.loads((tmp_path / "b" / "report.json").read_text())["paired"]
     assert (paired["both"], paired["neither"], paired["p_value"]) == (7, 2, 1.0)
 
 
 def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    assert run(exam(tmp_path)) == 0
+    assert run(evaluation(tmp_path)) == 0
     with pytest.raises(UserError, match="holds an evaluation with seed=0, asked for seed=1"):
-        run(exam(tmp_path, seed=1))
+        run(evaluation(tmp_path, seed=1))
     with pytest.raises(UserError, match=r"no episodes\.jsonl there"):
-        run(exam(tmp_path / "c", against=str(tmp_path / "nowhere")))
+        run(evaluation(tmp_path / "c", against=str(tmp_path / "nowhere")))
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run\.json is damaged"):
-        run(exam(tmp_path))
+        run(evaluation(tmp_path))
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file, expected a folder"):
-        run(exam(tmp_path / "file"))
+        run(evaluation(tmp_path / "file"))

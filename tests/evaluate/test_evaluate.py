@@ -33,7 +33,7 @@ def test_the_expert_passes(task: str, tmp_path: Path) -> None:
     path = find("validation", task)
     starts = Starts.load(path)
     config = EvaluateConfig(out=str(tmp_path), task=task, episodes=3, batch=3, workers=1, videos=1)
-    policy = ExpertPolicy(task, starts.trials(3))
+    policy = ExpertPolicy(task, starts.first(3))
     assert run(settle(config, LoadedPolicy(policy, "expert", "0" * 64), starts, path)) == 0
     found = json.loads((tmp_path / "report.json").read_text())
     assert (found["successes"], found["episodes"]) == (3, 3)
@@ -54,8 +54,8 @@ def test_a_model_is_evaluated_and_batching_does_not_matter(tiny: Path, tmp_path:
             out=str(tmp_path / str(workers)), checkpoint=str(tiny), episodes=2, batch=2, workers=workers, videos=0
         )
         path = find("validation", "place_can")
-        starts, candidate = Starts.load(path), load_policy(str(tiny), "place_can", PolicyOptions(8, 1, "cpu"))
-        assert run(settle(config, candidate, starts, path)) == 0
+        starts, loaded = Starts.load(path), load_policy(str(tiny), "place_can", PolicyOptions(8, 1, "cpu"))
+        assert run(settle(config, loaded, starts, path)) == 0
         outcomes.append([np.load(tmp_path / str(workers) / "actions" / f"{i:04d}.npy") for i in range(2)])
     for first, second in zip(*outcomes, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -84,7 +84,7 @@ def test_bad_input_is_told_in_one_line(tiny: Path, tmp_path: Path, monkeypatch: 
     refused("checkpoint 'nowhere': no such folder", checkpoint="nowhere")
     refused("sees 96 pixels; leave size out", size=64, **known)
     refused("episodes=900: starts file", episodes=900, **known)
-    refused("execute=17: the chunk of checkpoint", execute=17, **known)
+    refused("execute=17: the chunk of checkpoint", n_action_steps=17, **known)
     refused("device=cdua: no such device; did you mean 'cuda'", device="cdua", **known)
     for options in ({"batch": 0}, {"steps": 0}, {"timeout": 0.0}, {"episodes": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(options))}=0"):
@@ -111,6 +111,6 @@ def test_starts_of_another_mujoco_are_allowed_and_told(tiny: Path, tmp_path: Pat
     path = find("validation", "place_can")
     frozen = Starts.load(path)
     older = Starts(frozen.task, frozen.states, frozen.seeds, {**frozen.fingerprint, "mujoco": "3.5.0"})
-    candidate = load_policy(str(tiny), "place_can", PolicyOptions(8))
-    exam = settle(EvaluateConfig(out=str(tmp_path), episodes=2), candidate, older, path)
-    assert "frozen under MuJoCo 3.5.0" in exam.notes[0]
+    loaded = load_policy(str(tiny), "place_can", PolicyOptions(8))
+    this = settle(EvaluateConfig(out=str(tmp_path), episodes=2), loaded, older, path)
+    assert "frozen under MuJoCo 3.5.0" in this.notes[0]

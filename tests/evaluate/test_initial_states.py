@@ -22,8 +22,8 @@ def test_save_and_load_are_exact(tmp_path: Path) -> None:
     read = Starts.load(tmp_path / "a.npz")
     np.testing.assert_array_equal(read.states, made.states)
     assert (read.task, read.seeds, read.hashes, read.sha256) == (made.task, made.seeds, made.hashes, made.sha256)
-    trial = read.trials(2)[1]
-    assert (trial.index, trial.seed, trial.sha256) == (1, 1, digest(made.states[1]))
+    start = read.first(2)[1]
+    assert (start.index, start.seed, start.sha256) == (1, 1, digest(made.states[1]))
     made.save(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes(), "the same starts, the same file"
 
@@ -157,9 +157,9 @@ def test_shipped_starts_fit_the_shipped_scene(task: str) -> None:
         frozen = Starts.load(path)
         frozen.check(path, task, 200, env.fingerprint()["scene_sha256"])
         hashes += frozen.hashes
-        for trial in frozen.trials(200)[::40]:
-            env.reset(seed=trial.seed, options={"state": trial.state})
+        for start in frozen.first(200)[::40]:
+            env.reset(seed=start.seed, options={"state": start.state})
             assert not env.solved
-            assert digest(env.get_state()) == trial.sha256
+            assert digest(env.get_state()) == start.sha256
         assert frozen.sha256 in (ROOT / "eval" / "README.md").read_text(), "the card states the hash of every file"
     assert len(set(hashes)) == len(hashes), "validation and test share no start"

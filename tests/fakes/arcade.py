@@ -79,7 +79,7 @@ class CountingSimulator(Simulator):
 class CountingPolicy:
     """Checks the noise seed of every row; ``interrupt_after`` calls it is as if Ctrl-C were pressed."""
 
-    trials: list[InitialState]
+    initial_states: list[InitialState]
     batch: int
     interrupt_after: int = -1
     horizon: int = 6
@@ -96,7 +96,7 @@ class CountingPolicy:
         assert len(states) in (self.batch, 1), "batches have one size; `act` is timed one by one"
         chunks = []
         for (index, count, *_), seed in zip(states.astype(int).tolist(), seeds, strict=True):
-            assert seed == noise_seed(0, self.trials[index], count // EXECUTE)
+            assert seed == noise_seed(0, self.initial_states[index], count // EXECUTE)
             self.seen.add(int(index))
             chunks.append([[index, count + k, 0, 0] for k in range(self.horizon)])
         return np.array(chunks, np.float32)

@@ -18,13 +18,13 @@ class ExpertPolicy:
 
     horizon = 16
 
-    def __init__(self, task: str, trials: list[InitialState], execute: int = 8, seed: int = 0) -> None:
+    def __init__(self, task: str, initial_states: list[InitialState], execute: int = 8, seed: int = 0) -> None:
         self.env = envs.make(task, render_images=False)
         self.env.reset(seed=0)
         self.expert, self.execute = Expert(self.env, seed=0), execute
-        self.known = {noise_seed(seed, trial, n): (trial, n) for trial in trials for n in range(60)}
+        self.known = {noise_seed(seed, start, n): (start, n) for start in initial_states for n in range(60)}
         self.chunks: dict[int, np.ndarray] = {}
-        self.states: dict[tuple[int, int], np.ndarray] = {(trial.index, 0): trial.state for trial in trials}
+        self.states: dict[tuple[int, int], np.ndarray] = {(start.index, 0): start.state for start in initial_states}
 
     def reset(self) -> None: ...
 
@@ -39,13 +39,13 @@ class ExpertPolicy:
     def _chunk(self, seen: np.ndarray, seed: int) -> np.ndarray:
         if seed in self.chunks:  # timing asks the same again
             return self.chunks[seed]
-        trial, decision = self.known[seed]
-        self.env.set_state(self.states[trial.index, decision])
+        start, decision = self.known[seed]
+        self.env.set_state(self.states[start.index, decision])
         np.testing.assert_array_equal(seen, self.env.observe()[STATE], "the simulator went another way")
         chunk = []
         for step in range(self.horizon):
             if step == self.execute:
-                self.states[trial.index, decision + 1] = self.env.get_state()
+                self.states[start.index, decision + 1] = self.env.get_state()
             chunk.append(self.expert.act().label)
             self.env.step(chunk[-1])
         self.chunks[seed] = np.stack(chunk)

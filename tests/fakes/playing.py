@@ -25,7 +25,7 @@ from worldmodel.play.start_points import StartPoints
 def serving(checkpoint: str, out: Path, data: str | None = None, seats: int = 4) -> Iterator[str]:
     """The address, host and port, of a server that runs until the block ends."""
     imagination = open_imagination(checkpoint, "place_can", 8, 2, "cpu")
-    shared = Server(imagination, StartPoints("place_can", data, imagination.candidate.cameras), out, seats)
+    shared = Server(imagination, StartPoints("place_can", data, imagination.loaded.cameras), out, seats)
     out.mkdir(exist_ok=True)
     ready = threading.Event()
     server = uvicorn.Server(settings(build(shared, ready.set)))

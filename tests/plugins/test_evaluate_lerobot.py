@@ -1,4 +1,4 @@
-"""LeRobot's policies sit our exam: what they are shown is what LeRobot's own loop would show them."""
+"""LeRobot's policies are evaluated under our protocol: what they observe is what LeRobot's own loop would show them."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def batch_of(seen: dict[str, np.ndarray], look: int, before: Any) -> Any:
 def test_act_is_examined(tmp_path: Path) -> None:
     policy, (before, after) = saved(small_act(), tmp_path / "run/checkpoints/last/pretrained_model")
     name = f"lerobot:{tmp_path / 'run'}"
-    candidate = load_policy(name, "lift_can", PolicyOptions(8, device="cpu"))
-    assert (candidate.cameras, candidate.size, candidate.n_obs_steps) == (("scene", "wrist"), SIZE, 1)
+    loaded = load_policy(name, "lift_can", PolicyOptions(8, device="cpu"))
+    assert (loaded.cameras, loaded.size, loaded.n_obs_steps) == (("scene", "wrist"), SIZE, 1)
     seen = frames(3, 1)
-    chunk = candidate.policy.act({key: value[:, 0] for key, value in seen.items()})
+    chunk = loaded.policy.act({key: value[:, 0] for key, value in seen.items()})
     policy.reset()
     with torch.inference_mode():
         theirs = [after(policy.select_action(batch_of(seen, 0, before))) for _ in range(16)]
@@ -82,7 +82,7 @@ def test_act_is_examined(tmp_path: Path) -> None:
     words = [f"checkpoint={name}", "task=lift_can", "episodes=2", "batch=2", "videos=0", "device=cpu"]
     assert cli.main(["evaluate", *words, f"out={tmp_path / 'report'}"]) == 0
     found = json.loads((tmp_path / "report/report.json").read_text())
-    assert found["episodes"] == 2 and found["fingerprint"]["weights"] == candidate.sha256
+    assert found["episodes"] == 2 and found["fingerprint"]["weights"] == loaded.sha256
     assert found["fingerprint"]["size"] == SIZE
 
 
@@ -93,18 +93,18 @@ def test_a_policy_with_a_memory_sees_what_it_would_see_in_lerobots_loop(tmp_path
         vqvae_enc_hidden_dim=16, vqvae_n_embed=4,
     )  # fmt: skip
     policy, (before, _) = saved(config, tmp_path, ("scene",))
-    candidate = load_policy(f"lerobot:{tmp_path}", "lift_can", PolicyOptions(5, device="cpu"))
-    assert candidate.n_obs_steps == 3 and candidate.policy.horizon == config.action_chunk_size
+    loaded = load_policy(f"lerobot:{tmp_path}", "lift_can", PolicyOptions(5, device="cpu"))
+    assert loaded.n_obs_steps == 3 and loaded.policy.horizon == config.action_chunk_size
     seen = {key: value for key, value in frames(2, 3).items() if "wrist" not in key}
-    chunks = [candidate.policy.act(seen, np.array([4, number])) for number in (5, 5, 6)]
+    chunks = [loaded.policy.act(seen, np.array([4, number])) for number in (5, 5, 6)]
     np.testing.assert_array_equal(chunks[0], chunks[1])
     assert not np.array_equal(chunks[0], chunks[2]), "another seed, another draw"
 
     asked: list[dict[str, torch.Tensor]] = []
-    for one in (candidate.policy.policy, policy):
+    for one in (loaded.policy.policy, policy):
         inner = one.vqbet.forward
         one.vqbet.forward = lambda batch, rollout, inner=inner: asked.append(batch) or inner(batch, rollout)
-    candidate.policy.act(seen)
+    loaded.policy.act(seen)
     policy.reset()
     with torch.inference_mode():
         for look in (0, 1, 2):  # LeRobot's own loop: with its actions used up, it asks at the third look
@@ -121,20 +121,20 @@ def _pictures(path: Path) -> Iterator[np.ndarray]:
 
 
 def test_a_slot_shows_the_looks_of_the_last_control_steps(tmp_path: Path) -> None:
-    trial = Starts.load(find("validation", "lift_can")).trials(1)[0]
+    start = Starts.load(find("validation", "lift_can")).first(1)[0]
     actions = np.tile(np.array([0.5, 0.0, 0.2, -1.0], np.float32), (5, 1))
     spec = SimulatorSpec("lift_can", ("scene",), 32)
     alone, together = (open_slot(replace(spec, n_obs_steps=looks)) for looks in (1, 3))
-    first = alone.begin(trial).observation[STATE]
+    first = alone.begin(start).observation[STATE]
     singles = [alone.advance(actions[:1], False).observation[STATE] for _ in range(5)]
-    np.testing.assert_array_equal(together.begin(trial).observation[STATE], [first] * 3)
+    np.testing.assert_array_equal(together.begin(start).observation[STATE], [first] * 3)
     np.testing.assert_array_equal(together.advance(actions[:1], False).observation[STATE], [first, first, singles[0]])
     shown = together.advance(actions[1:], True).observation
     np.testing.assert_array_equal(shown[STATE], singles[2:])
     assert shown[image_key("scene")].shape == (3, 32, 32, 3)
     films = [tmp_path / f"{looks}.mp4" for looks in (1, 3)]
     for slot, film in zip((alone, together), films, strict=True):
-        assert slot.film(trial, actions, str(film)).steps == 5
+        assert slot.film(start, actions, str(film)).steps == 5
     one, other = (np.stack(list(_pictures(film))).astype(float) for film in films)  # an encoder's bytes may differ
     assert one.shape == other.shape and np.abs(one - other).mean() < 1, "films show one look at a time"
 

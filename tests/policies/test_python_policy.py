@@ -46,7 +46,7 @@ def file(tmp_path: Path) -> Path:
 def test_it_is_evaluated(file: Path, tmp_path: Path) -> None:
     name, out = f"python:{file}:Still", tmp_path / "out"
     config = EvaluateConfig(
-        out=str(out), checkpoint=name, task="lift_can", episodes=1, batch=1, workers=1, videos=1, execute=16
+        out=str(out), checkpoint=name, task="lift_can", episodes=1, batch=1, workers=1, videos=1, n_action_steps=16
     )
     assert evaluate(config) == 0
     found = json.loads((out / "report.json").read_text())

@@ -81,7 +81,7 @@ def evaluation(folder: Path) -> str:
         "act_ms": timed,
         "batch_ms": timed,
         "steps_per_second": 9.0,
-        "execute": 8,
+        "n_action_steps": 8,
         "fingerprint": {"weights": EVIL},
         **report.score(lines),
         "paired": {"against": EVIL, "episodes": 3, "both": 1, "only_first": 1, "only_second": 1, "neither": 0}
@@ -104,7 +104,7 @@ def demo(folder: Path) -> str:
             "episodes": 1,
             "interval": [0.0, 0.8],
             "within_one_step": 1.0,
-            "execute": 8,
+            "n_action_steps": 8,
             "act_ms": {"p50": 1.0, "p95": 2.0},
             "imagine_ms": {"p50": 1.0, "p95": 2.0},
             "chunk_ms": 400.0,

@@ -100,7 +100,7 @@ def test_shipped_starts_begin_as_they_were_frozen(task, count, split):
         return
     pytest.importorskip(needs.get(task, "imageio"))
     slot = open_slot(SimulatorSpec(task))
-    assert all(slot.begin(trial).observation for trial in frozen.trials(200)[::80])
+    assert all(slot.begin(start).observation for start in frozen.first(200)[::80])
     slot.simulator.close()
 
 

@@ -99,13 +99,13 @@ def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def trial(state: np.ndarray, index: int = 0) -> InitialState:
+def at(state: np.ndarray, index: int = 0) -> InitialState:
     return InitialState(index, 5, state, "0" * 64)
 
 
 def test_an_episode_is_looked_at_once_per_decision_and_filmed_at_every_step(fake: FakeSuite, tmp_path: Path) -> None:
     slot = open_slot(SimulatorSpec(CAN, ("agentview",), 8))
-    start, actions = trial(np.array([5.0, 0.5])), np.zeros((4, 10), np.float32)
+    start, actions = at(np.array([5.0, 0.5])), np.zeros((4, 10), np.float32)
     assert slot.begin(start).observation is not None and fake.looks == 1
     moment = slot.advance(actions, record=False)
     assert (moment.steps, moment.done, fake.looks) == (4, False, 2) and moment.observation is not None
@@ -118,7 +118,7 @@ def test_an_episode_is_looked_at_once_per_decision_and_filmed_at_every_step(fake
     assert slot.film(start, actions + 2, str(tmp_path / "0.mp4")).steps == 3
     assert (tmp_path / "0.mp4").stat().st_size > 0 and (tmp_path / "0.jpg").is_file()
     with pytest.raises(ValueError, match="already solved"):
-        slot.begin(trial(np.array([4.0, 0.5])))
+        slot.begin(at(np.array([4.0, 0.5])))
     lift = open_slot(SimulatorSpec("robosuite:Lift", ("agentview",), 8))
     lift.begin(start)
     assert lift.simulator.stats() == {}
@@ -134,14 +134,14 @@ def test_starts_are_states_of_unsolved_draws(fake: FakeSuite) -> None:
     assert frozen.fingerprint == {"robosuite": "1", "mujoco": "2", "scene_sha256": "s"}
 
 
-def settled(candidate: LoadedPolicy, frozen: Starts) -> Any:
-    return settle(EvaluateConfig(out="unused", task=CAN, episodes=1), candidate, frozen, Path("s.npz"))
+def settled(loaded: LoadedPolicy, frozen: Starts) -> Any:
+    return settle(EvaluateConfig(out="unused", task=CAN, episodes=1), loaded, frozen, Path("s.npz"))
 
 
 def test_a_simulator_says_what_it_is(fake: FakeSuite, pretended: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frozen = starts.freeze(make(SimulatorSpec(CAN)), 2, seed=3)
-    candidate = LoadedPolicy(Still(), "theirs", "0" * 64, ("agentview",), 8, action_dim=10, state_dim=9)
-    this = settled(candidate, frozen)
+    loaded = LoadedPolicy(Still(), "theirs", "0" * 64, ("agentview",), 8, action_dim=10, state_dim=9)
+    this = settled(loaded, frozen)
     assert this.rate == 20 and this.simulator == SimulatorSpec(CAN, ("agentview",), 8)
     assert capsys.readouterr().out == "what it is\n"
     assert this.fingerprint["gl"] == "none" and this.notes == [] and fake.closed
@@ -149,7 +149,7 @@ def test_a_simulator_says_what_it_is(fake: FakeSuite, pretended: Path, capsys: p
     assert other_versions(older, this.fingerprint) == ["starts were frozen under robosuite 0 and rolled out under 1"]
     seeds = Starts(CAN, frozen.states, frozen.seeds, frozen.fingerprint, kind=SEED)
     with pytest.raises(StartsError, match="kind 'seed', which robosuite:PickPlaceCan does not have"):
-        settled(candidate, seeds)
+        settled(loaded, seeds)
 
 
 @pytest.mark.parametrize(
@@ -164,15 +164,15 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     has: dict[str, Any], expected: str, fake: FakeSuite, pretended: Path
 ) -> None:
     known: dict[str, Any] = {"cameras": ("agentview",), "size": 8, "action_dim": 10, "state_dim": 9}
-    candidate = LoadedPolicy(Still(), "theirs", "0" * 64, **{**known, **has})
+    loaded = LoadedPolicy(Still(), "theirs", "0" * 64, **{**known, **has})
     with pytest.raises(UserError, match=expected) as told:
-        settled(candidate, Starts(CAN, np.zeros((1, 2)), (1,), {}))
+        settled(loaded, Starts(CAN, np.zeros((1, 2)), (1,), {}))
     assert "\n" not in str(told.value)
 
 
 def test_any_simulator_shows_several_observations_at_once(fake: FakeSuite) -> None:
     slot = open_slot(SimulatorSpec(CAN, ("agentview",), 8, n_obs_steps=3))
-    first = slot.begin(trial(np.array([5.0, 0.5]))).observation
+    first = slot.begin(at(np.array([5.0, 0.5]))).observation
     assert first is not None and first[BODY][:, 0].tolist() == [0, 0, 0]
     seen = slot.advance(np.zeros((2, 10), np.float32)).observation
     assert seen is not None and seen[BODY][:, 0].tolist() == [0, 1, 2] and seen[FRONT].shape == (3, 8, 8, 3)
@@ -223,7 +223,7 @@ def children(pid: int) -> list[int]:
 def test_each_slot_has_a_simulator_that_ends_with_its_worker() -> None:
     frozen = Starts.load(find("validation", CAN))
     with Pool(slots_of(SimulatorSpec(CAN, ("agentview",), 16)), slots=2, processes=1, timeout=400) as simulators:
-        for slot, start in enumerate(frozen.trials(2)):
+        for slot, start in enumerate(frozen.first(2)):
             simulators.ask(slot, "begin", start)
         first = {answer.slot: answer.value for answer in simulators.answers()}
         worker = simulators._children[0].process.pid

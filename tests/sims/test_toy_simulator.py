@@ -106,7 +106,7 @@ def test_a_simulator_is_one_file_and_one_line(tmp_path: Path) -> None:
     train(TrainConfig(data=data, out=run, holdout=0.0, validation=ValidationConfig(every=0), **small))  # type: ignore[arg-type]
 
     assert starts(StartsConfig(out=frozen, task=TASK, episodes=2)) == 0
-    shown = {"starts": frozen, "episodes": 2, "batch": 2, "workers": 1, "videos": 1, "execute": 4}
+    shown = {"starts": frozen, "episodes": 2, "batch": 2, "workers": 1, "videos": 1, "n_action_steps": 4}
     config = EvaluateConfig(out=str(tmp_path / "report"), task=TASK, checkpoint=run, perturb="dark", **shown)  # type: ignore[arg-type]
     assert evaluate(config) == 0
     report = json.loads((tmp_path / "report/report.json").read_text())

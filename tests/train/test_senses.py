@@ -244,7 +244,7 @@ def test_evaluation_opens_the_microphone_and_takes_a_sentence(data: str, tmp_pat
         workers=1,
         batch=1,
         videos=0,
-        execute=16,
+        n_action_steps=16,
         steps=1,
     )
     assert evaluate(asked) == 0

@@ -70,30 +70,32 @@ def demo(config: DemoConfig) -> int:
     use_threads(config.threads)
     path = find("test", config.task)
     starts = Starts.load(path)
-    candidate = load_policy(config.checkpoint, config.task, PolicyOptions(config.execute, config.steps, config.device))
+    loaded = load_policy(
+        config.checkpoint, config.task, PolicyOptions(config.n_action_steps, config.steps, config.device)
+    )
     taught = checkpoint.taught(config.checkpoint)
     if taught is not None and "forward" not in taught:
         raise UserError(
             f"checkpoint={config.checkpoint}: it never learned to imagine (modes.forward=0), which a demo shows; for "
             f"videos alone: worldmodel evaluate checkpoint={config.checkpoint} task={config.task} episodes=6"
         )
-    return show(config, settle(evaluation, candidate, starts, path))
+    return show(config, settle(evaluation, loaded, starts, path))
 
 
 def show(config: DemoConfig, this: EvalRun) -> int:
     """Play the episodes one after another, each filmed as it ends, then write the page."""
     out, console, scenes = Path(config.out), Console(stderr=True), list[DemoEpisode]()
     (out / "videos").mkdir(parents=True, exist_ok=True)
-    maker = f"checkpoint {this.candidate.name}, weights {this.candidate.sha256[:16]}"
+    maker = f"checkpoint {this.loaded.name}, weights {this.loaded.sha256[:16]}"
     status = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting the simulator", total=config.episodes)
         try:
             with Pool(slots_of(this.simulator), slots=1, processes=1) as simulators:
-                for trial in choose(this.starts, config.episodes, config.seed):
-                    scene = perform(this, simulators, trial, warm=bool(scenes))
-                    scene.film.write(out / "videos" / f"{trial.index:04d}", maker)
+                for start in choose(this.starts, config.episodes, config.seed):
+                    scene = perform(this, simulators, start, warm=bool(scenes))
+                    scene.film.write(out / "videos" / f"{start.index:04d}", maker)
                     scenes.append(scene)
                     wins = sum(scene.result.success for scene in scenes)
                     progress.update(bar, description=f"{wins} of {len(scenes)} succeeded", advance=1)
@@ -114,9 +116,11 @@ def show(config: DemoConfig, this: EvalRun) -> int:
 
 def choose(starts: Starts, episodes: int, seed: int) -> list[InitialState]:
     """The first ``episodes`` starts for seed 0, others for another."""
-    trials = starts.trials(len(starts))
-    order = np.arange(len(trials)) if seed == 0 else np.random.default_rng(seed).permutation(len(trials))
-    return [trials[i] for i in order[:episodes]]
+    initial_states = starts.first(len(starts))
+    order = (
+        np.arange(len(initial_states)) if seed == 0 else np.random.default_rng(seed).permutation(len(initial_states))
+    )
+    return [initial_states[i] for i in order[:episodes]]
 
 
 class ImaginingPolicy(BatchedPolicy):
@@ -159,14 +163,14 @@ def perform(this: EvalRun, simulators: Pool, start: InitialState, warm: bool = T
 
     def on_result(start: InitialState, result: StepResult) -> None:
         if not result.steps:  # a beginning, perhaps after a simulator was lost
-            films.append(Film(this.candidate.cameras))
+            films.append(Film(this.loaded.cameras))
             films[-1].begin(result.observation or {})
         else:
             films[-1].chunk(result.frames, policy.imagined)
 
-    policy = ImaginingPolicy(this.candidate.policy, config.execute, warm)
+    policy = ImaginingPolicy(this.loaded.policy, config.n_action_steps, warm)
     noise = partial(noise_seed, config.seed)
-    loop = BatchedRollout(policy, simulators, config.execute, noise, on_result=on_result, record=True)
+    loop = BatchedRollout(policy, simulators, config.n_action_steps, noise, on_result=on_result, record=True)
     loop.run([start], results.append)
     return DemoEpisode(results[0], films[-1], policy.milliseconds, policy.cpu_ms, policy.imagine_ms)
 
@@ -182,16 +186,16 @@ def summarize(config: DemoConfig, this: EvalRun, scenes: list[DemoEpisode]) -> d
     return {
         "task": config.task,
         "task_summary": this.task_summary,
-        "checkpoint": this.candidate.name,
-        "weights": this.candidate.sha256,
+        "checkpoint": this.loaded.name,
+        "weights": this.loaded.sha256,
         "starts": this.starts.sha256,
         "episodes": len(scenes),
         "successes": wins,
         "interval": list(wilson(wins, len(scenes))),
         "act_ms": {**quantiles(act_ms), "n": len(act_ms)},
         "imagine_ms": quantiles(ms for scene in scenes for ms in scene.imagine_ms),
-        "execute": config.execute,
-        "chunk_ms": 1000 * config.execute / CONTROL_HZ,
+        "n_action_steps": config.n_action_steps,
+        "chunk_ms": 1000 * config.n_action_steps / CONTROL_HZ,
         "within_one_step": float(np.mean(np.array(act_ms) <= 1000 / CONTROL_HZ)),
         "psnr": {
             str(ahead): {"imagined": round(a, 2), "copy_last_frame": round(b, 2)} for ahead, (a, b) in psnr.items()
@@ -199,7 +203,7 @@ def summarize(config: DemoConfig, this: EvalRun, scenes: list[DemoEpisode]) -> d
         "scenes": [scene.line() for scene in scenes],
         "fingerprint": this.fingerprint,
         "machine": machine(),
-        "notes": [*this.notes, *crowded(share, this.candidate.device)],
+        "notes": [*this.notes, *crowded(share, this.loaded.device)],
     }
 
 
@@ -212,7 +216,8 @@ def say(found: dict[str, Any], out: Path) -> None:
     )
     print(
         f"control rate: {CONTROL_HZ} Hz; act p50 {act['p50']:.1f} ms, p95 {act['p95']:.1f} ms per chunk of "
-        f"{found['execute']} steps ({chunk:.0f} ms of motion); {100 * found['within_one_step']:.0f} % within one step"
+        f"{found['n_action_steps']} steps ({chunk:.0f} ms of motion); "
+        f"{100 * found['within_one_step']:.0f} % within one step"
     )
     for note in found["notes"]:
         print(f"note: {note}")

@@ -17,14 +17,16 @@ class DemoConfig:
     checkpoint: str = option("shipped, or the folder of a checkpoint", "shipped")
     out: str = option("folder of the page", "outputs/demo")
     seed: int = option("0 takes the first test starts, another number draws others; also seeds the policy", 0)
-    execute: int = option("actions executed of each chunk before looking again", 8)
+    n_action_steps: int = option("actions executed of each chunk before replanning", 8)
     steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
     device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
     threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
 
     def evaluation(self) -> EvaluateConfig:
         """The same as an evaluation; raises ValueError for values out of range."""
-        shared = {name: getattr(self, name) for name in ("episodes", "task", "checkpoint", "out", "seed", "execute")}
+        shared = {
+            name: getattr(self, name) for name in ("episodes", "task", "checkpoint", "out", "seed", "n_action_steps")
+        }
         return EvaluateConfig(
             **shared, steps=self.steps, device=self.device, threads=self.threads, starts="test", workers=1, batch=1
         )

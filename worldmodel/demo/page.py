@@ -46,9 +46,17 @@ def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{found['successes']} of {found['episodes']}",
             f"95 % interval {100 * low:.0f} to {100 * high:.0f} %",
         ),
-        ("control rate", f"{CONTROL_HZ} Hz", f"replanning every {found['chunk_ms']:.0f} ms, {found['execute']} steps"),
+        (
+            "control rate",
+            f"{CONTROL_HZ} Hz",
+            f"replanning every {found['chunk_ms']:.0f} ms, {found['n_action_steps']} steps",
+        ),
         ("policy latency, median", f"{act['p50']:.1f} ms", f"p95 {act['p95']:.1f} ms per action chunk; {held}"),
-        ("imagination, median", f"{imagine['p50']:.0f} ms", f"for {found['execute']} later frames of each camera"),
+        (
+            "imagination, median",
+            f"{imagine['p50']:.0f} ms",
+            f"for {found['n_action_steps']} later frames of each camera",
+        ),
         ("checkpoint", str(found["checkpoint"]), f"weights {found['weights'][:12]}"),
     ]
 

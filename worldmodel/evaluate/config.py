@@ -26,7 +26,7 @@ class EvaluateConfig:
     workers: int = option("simulator processes", 2)
     batch: int = option("simulators in all, hence observations to a policy call", 16)
     videos: int = option("episodes to film, failures first", 12)
-    execute: int = option("actions executed of each chunk before looking again", 8)
+    n_action_steps: int = option("actions executed of each chunk before replanning", 8)
     delay: int = option("control steps between looking and the new chunk being there (inference latency)", 0)
     steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
     seed: int = option("seed of the sampler's noise", 0)
@@ -39,7 +39,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         bounds = {"episodes": (1, 10**6), "workers": (1, 256), "batch": (1, 1024), "videos": (0, 10**6)}
-        bounds |= {"execute": (1, 1024), "delay": (0, 1024), "seed": (0, 2**62), "threads": (0, 1024)}
+        bounds |= {"n_action_steps": (1, 1024), "delay": (0, 1024), "seed": (0, 2**62), "threads": (0, 1024)}
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:

@@ -25,31 +25,33 @@ def evaluate(config: EvaluateConfig) -> int:
     use_threads(config.threads)
     path = find(config.starts, config.task)
     starts = Starts.load(path)
-    options = PolicyOptions(config.execute, config.steps, config.device, config.instruction)
+    options = PolicyOptions(config.n_action_steps, config.steps, config.device, config.instruction)
     return run(settle(config, load_policy(config.checkpoint, config.task, options), starts, path))
 
 
-def settle(config: EvaluateConfig, candidate: LoadedPolicy, starts: Starts, path: Path) -> EvalRun:
+def settle(config: EvaluateConfig, loaded: LoadedPolicy, starts: Starts, path: Path) -> EvalRun:
     """Check that checkpoint, starts and simulator fit one another; prints what the simulator turned out to be.
 
     UserError or ValueError, one line, where they do not.
     """
-    if config.size not in (None, candidate.size):
-        raise UserError(f"size={config.size}: checkpoint {candidate.name} sees {candidate.size} pixels; leave size out")
-    if config.execute > candidate.policy.horizon:
-        raise UserError(f"execute={config.execute}: the policy's chunk has {candidate.policy.horizon} steps; use fewer")
-    check_delay(config.delay, config.execute, candidate.policy.horizon)
-    simulator = simulator_of(candidate, config.task, config.perturb)
+    if config.size not in (None, loaded.size):
+        raise UserError(f"size={config.size}: checkpoint {loaded.name} sees {loaded.size} pixels; leave size out")
+    if config.n_action_steps > loaded.policy.horizon:
+        raise UserError(
+            f"n_action_steps={config.n_action_steps}: the policy's chunk has {loaded.policy.horizon} steps; use fewer"
+        )
+    check_delay(config.delay, config.n_action_steps, loaded.policy.horizon)
+    simulator = simulator_of(loaded, config.task, config.perturb)
     if starts.kind != check(simulator).starts:
         raise StartsError(f"starts are of kind {starts.kind!r}, which {config.task} does not have; freeze new ones")
     info, fingerprint = describe(simulator)
-    check_widths(candidate, info)
+    check_widths(loaded, info)
     for line in info.lines:
         print(line, flush=True)
     starts.check(path, config.task, config.episodes, fingerprint["scene_sha256"])
-    notes = [*bridged(config.delay, candidate), *other_versions(starts, fingerprint)]
-    trials = starts.trials(config.episodes)
-    return EvalRun(config, candidate, starts, trials, simulator, fingerprint, notes, info.rate, info.task_summary)
+    notes = [*bridged(config.delay, loaded), *other_versions(starts, fingerprint)]
+    initial_states = starts.first(config.episodes)
+    return EvalRun(config, loaded, starts, initial_states, simulator, fingerprint, notes, info.rate, info.task_summary)
 
 
 def simulator_of(policy: LoadedPolicy, task: str, perturb: str = "none") -> SimulatorSpec:
@@ -83,9 +85,9 @@ def check_delay(delay: int, execute: int, horizon: int) -> None:
         )
 
 
-def bridged(delay: int, candidate: LoadedPolicy) -> list[str]:
+def bridged(delay: int, loaded: LoadedPolicy) -> list[str]:
     """A note for the report on how a delay is bridged."""
-    known = getattr(candidate.policy, "prefix", 0)
+    known = getattr(loaded.policy, "prefix", 0)
     if not delay:
         return []
     if delay <= known:

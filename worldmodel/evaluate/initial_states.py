@@ -69,7 +69,7 @@ class Starts:
         head += [] if self.kind == STATE else [self.kind]
         return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
-    def trials(self, episodes: int) -> list[InitialState]:
+    def first(self, episodes: int) -> list[InitialState]:
         """The first ``episodes`` starts: the same ones for everyone who asks for that many."""
         return [InitialState(i, self.seeds[i], self.states[i], self.hashes[i]) for i in range(episodes)]
 

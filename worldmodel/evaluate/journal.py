@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from worldmodel import legacy
 from worldmodel.config import UserError
 from worldmodel.files import JsonLines, read_json_lines, write_json
 from worldmodel.rollout.loop import EpisodeResult
@@ -68,8 +69,8 @@ class EvalJournal:
             return run
         try:
             run = json.loads(file.read_text())
-            before = run["identity"]
-        except (ValueError, KeyError, TypeError):
+            before = legacy.saved("evaluate", run["identity"])
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"out={self.path}: its run.json is damaged; choose another out= or remove it") from None
         differs = [key for key in identity if before.get(key) != identity[key]]
         if differs:

@@ -112,7 +112,7 @@ def _tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         (
             "policy latency, one observation",
             f"{act['p50']:.1f} ms",
-            f"p95 {act['p95']:.1f} ms, {report['execute']} steps executed per chunk",
+            f"p95 {act['p95']:.1f} ms, {report['n_action_steps']} steps executed per chunk",
         ),
         ("policy latency, batch", f"{batch['p50']:.0f} ms", together),
         ("throughput", f"{report['steps_per_second']:.0f} steps/s", "control steps, policy included"),

@@ -37,9 +37,9 @@ class EvalRun:
     """Everything that was settled before the first episode."""
 
     config: EvaluateConfig
-    candidate: LoadedPolicy
+    loaded: LoadedPolicy
     starts: Starts
-    trials: list[InitialState]
+    initial_states: list[InitialState]
     simulator: SimulatorSpec
     fingerprint: dict[str, Any]
     notes: list[str]
@@ -48,7 +48,9 @@ class EvalRun:
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for episodes to belong to one evaluation."""
-        chosen = {key: getattr(self.config, key) for key in ("task", "perturb", "execute", "steps", "seed", "batch")}
+        chosen = {
+            key: getattr(self.config, key) for key in ("task", "perturb", "n_action_steps", "steps", "seed", "batch")
+        }
         stands = {key: self.fingerprint[key] for key in ("mujoco", "scene_sha256", "size", "cameras")}
         said: dict[str, Any] = {} if self.config.instruction is None else {"instruction": self.config.instruction}
         if self.config.delay:
@@ -57,8 +59,8 @@ class EvalRun:
             **chosen,
             **said,
             **stands,
-            "weights": self.candidate.sha256,
-            "device": self.candidate.device,
+            "weights": self.loaded.sha256,
+            "device": self.loaded.device,
             "starts": self.starts.sha256,
         }
 
@@ -66,15 +68,15 @@ class EvalRun:
 def run(this: EvalRun) -> int:
     """Run what is left of an evaluation, film some of it, time the policy, and write the report."""
     config, out = this.config, Path(this.config.out)
-    starts = {start.index: start.sha256 for start in this.trials}
+    starts = {start.index: start.sha256 for start in this.initial_states}
     journal = EvalJournal(out, this.identity(), starts, this.rate)
     console = Console(stderr=True)
     if journal.lines:
         console.print(f"resuming {out}: {len(journal.lines)} of {config.episodes} episodes are there", highlight=False)
-    policy, noise = BatchedPolicy(this.candidate.policy, config.batch), partial(noise_seed, config.seed)
+    policy, noise = BatchedPolicy(this.loaded.policy, config.batch), partial(noise_seed, config.seed)
     try:
         with Pool(slots_of(this.simulator), config.batch, config.workers, config.timeout) as simulators:
-            rollout = BatchedRollout(policy, simulators, config.execute, noise, config.delay)
+            rollout = BatchedRollout(policy, simulators, config.n_action_steps, noise, config.delay)
             roll_out(this, journal, rollout, console)
             drawn_by = film(this, journal, simulators, console)
     except CallError as error:
@@ -92,10 +94,10 @@ def run(this: EvalRun) -> int:
 
 def roll_out(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, console: Console) -> None:
     """Roll out the episodes that are missing, keeping each as it ends."""
-    left = [trial for trial in this.trials if trial.index not in journal.lines]
+    left = [start for start in this.initial_states if start.index not in journal.lines]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("starting simulators", total=len(this.trials), completed=len(journal.lines))
+        bar = progress.add_task("starting simulators", total=len(this.initial_states), completed=len(journal.lines))
 
         def finished(result: EpisodeResult) -> None:
             journal.add(result)
@@ -116,14 +118,16 @@ def film(this: EvalRun, journal: EvalJournal, simulators: Pool, console: Console
     folder = Path(this.config.out, "videos")
     chosen = report.failures_first(journal.lines)[: this.config.videos]
     missing = [i for i in chosen if not (folder / f"{i:04d}.mp4").is_file()]
-    trials = {trial.index: trial for trial in this.trials}
+    initial_states = {start.index: start for start in this.initial_states}
     columns = (TextColumn("filming"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=len(missing))
         for first in range(0, len(missing), simulators.slots):
             asked = dict(enumerate(missing[first : first + simulators.slots]))
             for slot, index in asked.items():
-                simulators.ask(slot, "film", trials[index], journal.actions(index), str(folder / f"{index:04d}.mp4"))
+                simulators.ask(
+                    slot, "film", initial_states[index], journal.actions(index), str(folder / f"{index:04d}.mp4")
+                )
             for reply in simulators.answers():
                 progress.advance(bar)
                 index = asked.get(reply.slot, -1)
@@ -153,21 +157,21 @@ def summarize(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, draw
     }
     found: dict[str, Any] = {
         "task": config.task,
-        "checkpoint": this.candidate.name,
+        "checkpoint": this.loaded.name,
         "perturb": config.perturb,
         "starts": {"name": Path(config.starts).name, "sha256": this.starts.sha256, "split": config.starts in SPLITS},
         **report.score(journal.lines),
         **timing,
         "steps_per_second": round(spent["steps"] / spent["seconds"], 1) if spent.get("seconds") else None,
-        **{key: getattr(config, key) for key in ("execute", "delay", "steps", "seed", "batch", "workers")},
+        **{key: getattr(config, key) for key in ("n_action_steps", "delay", "steps", "seed", "batch", "workers")},
         "spent": spent,
-        "notes": list(dict.fromkeys([*this.notes, *crowded(timing["act_ms"]["cpu_share"], this.candidate.device)])),
+        "notes": list(dict.fromkeys([*this.notes, *crowded(timing["act_ms"]["cpu_share"], this.loaded.device)])),
         "paired": report.compare(journal.lines, Path(config.against)) if config.against else None,
         "fingerprint": {
             **this.fingerprint,
             **drawn_by,
-            "weights": this.candidate.sha256,
-            "device": this.candidate.device,
+            "weights": this.loaded.sha256,
+            "device": this.loaded.device,
             **machine(),
         },
     }

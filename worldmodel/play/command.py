@@ -33,7 +33,7 @@ class PlayConfig:
     port: int = option("port on 127.0.0.1; 0 takes a free one", 8420)
     seats: int = option("how many pages may play at once; each has a simulator of its own", 4)
     steps: int = option("sampling steps per imagined frame, for checkpoints that stream", 2)
-    execute: int = option("actions that the policy executes of each chunk before looking again", 8)
+    n_action_steps: int = option("actions executed of each chunk before replanning", 8)
     device: str = option("where the model runs: cpu, cuda, or auto", "auto")
     threads: int = option("threads of the model on a CPU; 0 takes half of the cores", 0)
 
@@ -55,8 +55,10 @@ def play(config: PlayConfig) -> int:
 
     with bind(config.port) as listener:  # first: the quickest thing that can go wrong
         use_threads(config.threads)
-        imagination = open_imagination(config.checkpoint, config.task, config.execute, config.steps, config.device)
-        places = StartPoints(config.task, config.data, imagination.candidate.cameras)
+        imagination = open_imagination(
+            config.checkpoint, config.task, config.n_action_steps, config.steps, config.device
+        )
+        places = StartPoints(config.task, config.data, imagination.loaded.cameras)
         out = Path(config.out)
         if out.exists() and not out.is_dir():
             raise UserError(f"out={config.out}: is a file, expected a folder; choose another out=")
@@ -77,7 +79,7 @@ def serve(server: Server, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     told = (
         f"worldmodel play: http://{HOST}:{port}/\n"
-        f"  {server.task}, checkpoint {server.imagination.candidate.name}, {server.imagination.kind} imagination; "
+        f"  {server.task}, checkpoint {server.imagination.loaded.name}, {server.imagination.kind} imagination; "
         f"clips go to {server.out}\n  Ctrl-C ends it"
     )
     app = build(server, lambda: print(told, flush=True))

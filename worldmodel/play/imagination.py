@@ -38,7 +38,7 @@ class ImaginedEnv(Protocol):
 class Imagination:
     """A checkpoint that can be played in. ``kind`` is "streaming" or "chained"; ``drives``: its policy was trained."""
 
-    candidate: LoadedPolicy
+    loaded: LoadedPolicy
     kind: str
     drives: bool
     steps: int
@@ -46,17 +46,17 @@ class Imagination:
     @property
     def policy(self) -> Any:
         """The checkpoint's `ModelPolicy`."""
-        return self.candidate.policy
+        return self.loaded.policy
 
     @property
     def maker(self) -> str:
         """Who imagined, for the metadata of what is kept."""
-        return f"checkpoint {self.candidate.name}, weights {self.candidate.sha256[:16]}"
+        return f"checkpoint {self.loaded.name}, weights {self.loaded.sha256[:16]}"
 
     def dream(self, task: str) -> ImaginedEnv:
         """A new dream; it must begin before it steps."""
         if self.kind == "streaming":
-            return StreamedEnv(self.policy.model, task, self.steps, self.candidate.device)
+            return StreamedEnv(self.policy.model, task, self.steps, self.loaded.device)
         return ChainedEnv(self.policy)
 
 
@@ -110,10 +110,10 @@ class ChainedEnv:
 
 def open_imagination(name: str, task: str, execute: int, steps: int, device: str) -> Imagination:
     """The checkpoint ``name`` made ready. Raises UserError, one line, where it cannot be played in or does not fit."""
-    candidate = load_policy(name, task, PolicyOptions(execute, device=device, must_act=False))
-    if not isinstance(candidate.policy, ModelPolicy):
+    loaded = load_policy(name, task, PolicyOptions(execute, device=device, must_act=False))
+    if not isinstance(loaded.policy, ModelPolicy):
         raise UserError(f"checkpoint={name}: only a world model imagines; use checkpoint=shipped")
-    config = candidate.policy.model.config
+    config = loaded.policy.model.config
     check_fit(name, config)
     taught = checkpoint.taught(name)
     kind = "streaming" if config.window > 0 else "chained"
@@ -122,7 +122,7 @@ def open_imagination(name: str, task: str, execute: int, steps: int, device: str
             f"checkpoint={name}: it imagines nothing from actions (modes.forward=0, modes.stream=0; it was trained "
             f"for: {', '.join(taught) or 'none'}); train one with modes.forward above 0, or use checkpoint=shipped"
         )
-    return Imagination(candidate, kind, taught is None or "policy" in taught, steps)
+    return Imagination(loaded, kind, taught is None or "policy" in taught, steps)
 
 
 def check_fit(name: str, config: ModelConfig) -> None:

@@ -56,24 +56,24 @@ class Server:
 
         On the event loop's thread, which sets the child's environment for a moment: no two do that at once.
         """
-        spec = simulator_of(self.imagination.candidate, self.task)
+        spec = simulator_of(self.imagination.loaded, self.task)
         return Pool(slots_of(spec, Ending(free=True)), 1, 1, TIMEOUT)
 
     def open_clip(self) -> ClipRecorder:
         """A recorder of a new file."""
         name = f"{self.task}-{time.strftime('%Y%m%d-%H%M%S')}-{next(self._numbers)}.mp4"
-        return ClipRecorder(self.out / name, self.imagination.candidate.cameras, self.imagination.maker)
+        return ClipRecorder(self.out / name, self.imagination.loaded.cameras, self.imagination.maker)
 
     def told(self) -> dict[str, Any]:
         """What a page is told when it has taken its seat."""
         return {
             "task": self.task,
-            "checkpoint": self.imagination.candidate.name,
-            "weights": self.imagination.candidate.sha256[:12],
+            "checkpoint": self.imagination.loaded.name,
+            "weights": self.imagination.loaded.sha256[:12],
             "kind": self.imagination.kind,
             "drives": self.imagination.drives,
-            "cameras": list(self.imagination.candidate.cameras),
-            "size": self.imagination.candidate.size,
+            "cameras": list(self.imagination.loaded.cameras),
+            "size": self.imagination.loaded.size,
             **self.places.told(),
         }
 

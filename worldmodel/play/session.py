@@ -163,15 +163,15 @@ class Session:
         place, self.commands.place = self.commands.place, None
         assert place is not None
         try:
-            trial = self.server.places.find(place)
-            moment = (await self._in_thread(self.simulators.one, 0, "begin", trial)).value
+            start = self.server.places.find(place)
+            moment = (await self._in_thread(self.simulators.one, 0, "begin", start)).value
             if moment is None:
                 raise UserError("the simulator was lost and has been started again; reset once more")
             if moment.observation is None:
                 raise UserError(f"{place} does not fit: {moment.refused}")
             if self.imagined_env is None:
                 self.imagined_env = await self.server.think(self.server.imagination.dream, self.server.task)
-            await self.server.think(self.imagined_env.begin, moment.observation, trial.seed)
+            await self.server.think(self.imagined_env.begin, moment.observation, start.seed)
         except (UserError, ValueError) as error:
             if self.both is None:
                 raise
@@ -212,7 +212,7 @@ class Session:
     async def _show(self, both: Both) -> None:
         """Compare, record, and put the packet in the outbox."""
         self.tick += 1
-        cameras = self.server.imagination.candidate.cameras
+        cameras = self.server.imagination.loaded.cameras
         found = measure(both.real, both.imagined, cameras)
         header = {
             "type": "frame",

@@ -48,7 +48,7 @@ class StartPoints:
                 raise UserError(f"no {place.split} starts are shipped for {self.task.name}; use a seed")
             if place.number >= len(starts):
                 raise UserError(f"{place.split} start {place.number}: there are 0 to {len(starts) - 1}")
-            return starts.trials(place.number + 1)[-1]
+            return starts.first(place.number + 1)[-1]
         return self._recorded(place)
 
     def told(self) -> dict[str, Any]:
