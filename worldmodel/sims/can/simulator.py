@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.schema import AUDIO, CONTROL_HZ, SEGMENTATION, image_key
+from worldmodel.schema import AUDIO, CONTROL_HZ, ENVIRONMENT_STATE, SEGMENTATION, STATE, image_key
 from worldmodel.sims.base import (
     EXPERT,
     NOISY,
@@ -57,7 +57,7 @@ class CanSimulator(Simulator):
             "microphone": AUDIO in keys,
         }
         options["segmentation"] = any(key.startswith(SEGMENTATION) for key in keys)
-        self.env = RobotEnv(spec.task, privileged=True, render_images=False, **options)
+        self.env = RobotEnv(spec.task, render_images=False, **options)
         task = self.env.task
         self.info = EnvInfo(
             task.name,
@@ -85,8 +85,11 @@ class CanSimulator(Simulator):
 
     def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
         """Drawn now."""
-        pictures = {image_key(name): self.env.draw(name) for name in self.info.cameras} if draw else {}
-        return {**pictures, **self._seen}
+        if not draw:
+            return dict(self._seen)
+        pictures = {image_key(name): self.env.draw(name) for name in self.info.cameras}
+        known = np.concatenate(list(self.env.privileged().values())).astype(np.float32)
+        return {**pictures, STATE: self._seen[STATE], ENVIRONMENT_STATE: known, **self._seen}
 
     @property
     def solved(self) -> bool:
