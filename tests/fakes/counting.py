@@ -71,6 +71,8 @@ class CountingEnv:
             ENVIRONMENT_STATE: np.array([self.count], np.float32),
         }
 
+    def close(self) -> None: ...
+
     def get_state(self) -> np.ndarray:
         return np.array([self.seed, self.count], np.float64)
 
