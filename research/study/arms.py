@@ -12,13 +12,12 @@ from typing import Any, Literal
 
 from worldmodel.config import UserError, closest
 from worldmodel.objectives import ARMS as OBJECTIVES
-from worldmodel.tokens.listed import complete
 
 PREFIX = {"noise.actions.prefix": 8}
 """0 to 8 first actions of a chunk are given, equally often: longer delays are not learned."""
 
 
-HEARING: Mapping[str, Any] = {"modalities": complete({"audio": True})}
+HEARING: Mapping[str, Any] = {"modalities": {"audio": True}}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from research.study.arms import find_arm
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError, leaves, option
 from worldmodel.objectives import NoiseConfig, ObjectiveConfig
+from worldmodel.tokens.listed import complete
 from worldmodel.train.config import (
     AugmentConfig,
     LogConfig,
@@ -252,7 +253,7 @@ class Study:
             validation=ValidationConfig(every=0),
         )
         for key, value in arm.changes.items():
-            config = changed(config, key, value)
+            config = changed(config, key, complete(value) if key == "modalities" else value)
         return config
 
     def settings(self, cell: Cell) -> dict[str, Any]:
