@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from worldmodel.data import DamagedStoreError, EpisodeStore, InterruptedStoreError, StoreError, StoreWriter, layout
-from worldmodel.data.views import MappedView, ResidentView, ZarrView
+from worldmodel.data.views import MappedView, CachedView, ZarrView
 from worldmodel.schema import ACTION, Episode, image_key
 
 SCENE = image_key("scene")
@@ -63,12 +63,12 @@ def test_episodes_come_back_as_they_went_in(tmp_path, block):
 def test_every_way_of_indexing_gives_the_same_rows(tmp_path):
     episodes = write(tmp_path / "store")
     store = EpisodeStore.open(tmp_path / "store")
-    kinds = {SCENE: MappedView, ACTION: ResidentView}
+    kinds = {SCENE: MappedView, ACTION: CachedView}
     windows = np.array([[0, 15, 16], [44, 17, 0], [-1, 31, 32]])
     for key in store.keys:
         whole = np.concatenate([one.arrays[key] for one in episodes])
         view = store.array(key)
-        assert isinstance(view, kinds.get(key, ResidentView))
+        assert isinstance(view, kinds.get(key, CachedView))
         assert view.shape == whole.shape and len(view) == len(whole) and view.dtype == whole.dtype
         np.testing.assert_array_equal(view.take(windows), whole[windows])
         np.testing.assert_array_equal(view[[3, 40]], whole[[3, 40]])

@@ -1,47 +1,38 @@
-"""Rows that are made when they are asked for: frames decoded from a video, or cropped and resized to fit a model."""
+"""Rows computed on access: frames decoded from a video, or cropped and resized to fit a model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from worldmodel.data.layout import INDEX_DTYPES
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.views import View
 from worldmodel.schema import IMAGES
 
 PIECE = 256
-"""Rows made at a time when many are wanted, so that only these are in memory at their full size."""
+"""Rows computed at a time, so that only these are in memory at their full size."""
 
 
-class ComputedView:
+class ComputedView(View):
     """A View of ``shape`` whose rows come from ``make(sorted unique indices)``; ``label`` names long work."""
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype, make: Callable[[np.ndarray], np.ndarray], label: str
     ) -> None:
-        self.shape, self.dtype, self.make, self.label = shape, dtype, make, label
+        super().__init__(shape, dtype)
+        self.make, self.label = make, label
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        return self.take(np.arange(*index.indices(len(self))) if isinstance(index, slice) else index)
-
-    def take(self, indices: Any) -> np.ndarray:
-        """Rows at ``indices`` (any integer shape I; negative ones count from the end): (*I, *row)."""
-        wanted = np.asarray(indices, np.int64)
-        unique, inverse = np.unique(np.where(wanted < 0, wanted + len(self), wanted), return_inverse=True)
-        if len(unique) and (unique[0] < 0 or unique[-1] >= len(self)):
-            raise IndexError(f"time index out of range for {len(self)} steps")
-        rows = np.empty((len(unique), *self.shape[1:]), self.dtype)
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        unique, inverse = np.unique(indices, return_inverse=True)
+        made = np.empty((len(unique), *self.shape[1:]), self.dtype)
         starts = range(0, len(unique), PIECE)
         for start in track(starts, self.label, disable=len(starts) < 8, transient=True):
-            rows[start : start + PIECE] = self.make(unique[start : start + PIECE])
-        return rows[inverse.reshape(wanted.shape)]
+            made[start : start + PIECE] = self.make(unique[start : start + PIECE])
+        return made[inverse]
 
 
 class FittedStore(EpisodeStore):
@@ -52,8 +43,7 @@ class FittedStore(EpisodeStore):
             key: {**entry, "row": [size, size, 3]} if key.startswith(IMAGES) else entry
             for key, entry in store.meta["arrays"].items()
         }
-        names = ("ends", "seeds", "success", "task_index", "checksums")
-        index = {name: getattr(store, name) for name in names}
+        index = {name: getattr(store, name) for name in INDEX_DTYPES}
         super().__init__(store.path, {**store.meta, "arrays": arrays}, index)
         self.store, self.size = store, size
 

@@ -5,69 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from worldmodel.data.layout import GROUP, DamagedStoreError, array_metadata, block_path
 
-RESIDENT_ROW_BYTES = 4096
+CACHED_ROW_BYTES = 4096
 """Arrays with smaller rows (states, actions) are read into memory whole; larger ones (frames) stay mapped."""
 
 
-@runtime_checkable
-class View(Protocol):
-    """Read-only rows over concatenated time. ``view[i]``, ``view[a:b]`` and ``view.take(indices)`` give arrays."""
+class View:
+    """Read-only rows over concatenated time, (T, *row): ``view[i]``, ``view[a:b]`` and ``view.take(indices)``."""
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> np.dtype: ...
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: Any) -> np.ndarray: ...
-    def take(self, indices: Any) -> np.ndarray: ...
-
-
-class ResidentView:
-    """Small rows, whole in memory."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        values.flags.writeable = False
-        self.values, self.shape, self.dtype = values, values.shape, values.dtype
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        return np.asarray(self.values[index])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.values, dtype=dtype) if copy or dtype else self.values
-
-    def take(self, indices: Any) -> np.ndarray:
-        """Rows at ``indices`` (any integer shape I): (*I, *row), a copy."""
-        return self.values[np.asarray(indices)]
-
-
-class MappedView:
-    """Large rows in memory-mapped block files; only what is asked for is read."""
-
-    def __init__(self, folder: Path, shape: tuple[int, ...], dtype: np.dtype, block: int) -> None:
-        self.shape, self.dtype, self.block = shape, dtype, block
-        count = -(-shape[0] // block)
-        _allow_open_files(count)
-        self.blocks = [map_block(folder, index, (block, *shape[1:]), dtype) for index in range(count)]
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.shape, self.dtype = shape, dtype
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            if step == 1:
-                return self._run(start, max(start, stop))
-            return self.take(np.arange(start, stop, step))
-        return self.take(index)
+        return self.take(np.arange(*index.indices(len(self))) if isinstance(index, slice) else index)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
@@ -84,43 +42,80 @@ class MappedView:
         flat = np.where(flat < 0, flat + len(self), flat)
         if len(flat) and (flat.min() < 0 or flat.max() >= len(self)):
             raise IndexError(f"time index out of range for {len(self)} steps")
-        out = np.empty((len(flat), *self.shape[1:]), self.dtype)
-        blocks = self.blocks
-        which, offsets = (part.tolist() for part in np.divmod(flat, self.block))
+        return self.rows(flat).reshape(*wanted.shape, *self.shape[1:])
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        """Rows at ``indices`` int64 (n,), all within the array: (n, *row)."""
+        raise NotImplementedError
+
+
+class CachedView(View):
+    """Small rows, whole in memory."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        super().__init__(values.shape, values.dtype)
+        values.flags.writeable = False
+        self.values = values
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return np.asarray(self.values[index])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype) if copy or dtype else self.values
+
+    def take(self, indices: Any) -> np.ndarray:
+        """Rows at ``indices`` (any integer shape I): (*I, *row), a copy."""
+        return self.values[np.asarray(indices)]
+
+
+class MappedView(View):
+    """Large rows in memory-mapped block files; only the rows in use are read."""
+
+    def __init__(self, folder: Path, shape: tuple[int, ...], dtype: np.dtype, block: int) -> None:
+        super().__init__(shape, dtype)
+        count = -(-shape[0] // block)
+        _allow_open_files(count)
+        self.block = block
+        self.blocks = [map_block(folder, index, (block, *shape[1:]), dtype) for index in range(count)]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        if isinstance(index, slice) and index.step in (None, 1):
+            start, stop, _ = index.indices(len(self))
+            return self._run(start, stop)
+        return super().__getitem__(index)
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        out, blocks = np.empty((len(indices), *self.shape[1:]), self.dtype), self.blocks
+        which, offsets = (part.tolist() for part in np.divmod(indices, self.block))
         for position, (index, offset) in enumerate(zip(which, offsets, strict=True)):
             out[position] = blocks[index][offset]
-        return out.reshape(*wanted.shape, *self.shape[1:])
+        return out
 
     def _run(self, start: int, stop: int) -> np.ndarray:
         """Contiguous rows: a view of the mapping inside one block, a copy across blocks."""
-        first, last = start // self.block, max(start, stop - 1) // self.block
         if stop <= start:
             return np.empty((0, *self.shape[1:]), self.dtype)
         pieces = []
-        for index in range(first, last + 1):
+        for index in range(start // self.block, (stop - 1) // self.block + 1):
             base = index * self.block
             pieces.append(self.blocks[index][max(start - base, 0) : min(stop - base, self.block)])
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-class ZarrView:
+class ZarrView(View):
     """Any array that zarr-python can read (a codec, another chunk grid): correct, some fifty times slower."""
 
     def __init__(self, folder: Path) -> None:
         import zarr  # only archives need it, and it costs most of a second to import
 
         self.array: Any = zarr.open_array(folder, mode="r")
-        self.shape, self.dtype = tuple(self.array.shape), np.dtype(self.array.dtype)
-
-    def __len__(self) -> int:
-        return self.shape[0]
+        super().__init__(tuple(self.array.shape), np.dtype(self.array.dtype))
 
     def __getitem__(self, index: Any) -> np.ndarray:
         return np.asarray(self.array[index]) if isinstance(index, slice) else self.take(index)
 
-    def take(self, indices: Any) -> np.ndarray:
-        """Rows at ``indices`` (any integer shape I): (*I, *row)."""
-        unique, inverse = np.unique(np.asarray(indices), return_inverse=True)
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        unique, inverse = np.unique(indices, return_inverse=True)
         return np.asarray(self.array.oindex[unique])[inverse]
 
 
@@ -153,11 +148,11 @@ def open_view(folder: Path, shape: tuple[int, ...], dtype: np.dtype, block: int)
     if not is_plain(metadata, shape, dtype, block):
         try:
             view: View = ZarrView(folder)
-            return ResidentView(view[:]) if _row_bytes(shape, dtype) <= RESIDENT_ROW_BYTES else view
+            return CachedView(view[:]) if _row_bytes(shape, dtype) <= CACHED_ROW_BYTES else view
         except Exception as error:  # whatever zarr makes of damaged metadata, the user gets one line
             raise DamagedStoreError(f"array {folder.name} cannot be read: {error} ({folder / GROUP})") from error
     mapped = MappedView(folder, shape, dtype, block)
-    return ResidentView(np.array(mapped[:])) if _row_bytes(shape, dtype) <= RESIDENT_ROW_BYTES else mapped
+    return CachedView(np.array(mapped[:])) if _row_bytes(shape, dtype) <= CACHED_ROW_BYTES else mapped
 
 
 def is_plain(metadata: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype, block: int) -> bool:

@@ -16,7 +16,7 @@ from worldmodel.data.formats.conventions import relative_dimensions
 from worldmodel.data.formats.lerobot_data import REGULAR, Recording
 from worldmodel.data.layout import StoreError, digest
 from worldmodel.data.store import EpisodeStore
-from worldmodel.data.views import ResidentView, View
+from worldmodel.data.views import CachedView, View
 from worldmodel.schema import ACTION, CONTROL_HZ, IMAGES, STATE, Episode, image_key
 
 SIDECAR = "worldmodel.json"
@@ -85,7 +85,7 @@ class LeRobotStore(EpisodeStore):
                 frames = self.recording.frames
                 view: View = ComputedView(shape, self.dtype(key), lambda rows: frames(theirs, rows), f"reading {key}")
             else:
-                view = ResidentView(self.recording.column(theirs).reshape(shape))
+                view = CachedView(self.recording.column(theirs).reshape(shape))
             self._views[key] = view
         return self._views[key]
 
