@@ -25,7 +25,7 @@ def panels(frame: np.ndarray) -> list[np.ndarray]:
 
 
 def picture(frame: np.ndarray, step: int) -> np.ndarray:
-    """One moment as uint8 (H, W, 3): two pictures under "MuJoCo", two under "imagined"."""
+    """One time step as uint8 (H, W, 3): two pictures under "MuJoCo", two under "imagined"."""
     pictures = [enlarge(panel, SIDE) for panel in panels(frame)]
     pairs = [in_row(pictures[:2]), in_row(pictures[2:])]
     ahead = ((step - 1) % CHUNK + 1) / CONTROL_HZ
@@ -38,7 +38,7 @@ def picture(frame: np.ndarray, step: int) -> np.ndarray:
 
 
 def pictures(paths: list[str]) -> Iterator[np.ndarray]:
-    """All moments of all videos but the first one of each, for which nothing was imagined."""
+    """All time steps of all videos but the first one of each, for which nothing was imagined."""
     for path in paths:
         with av.open(path) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

@@ -23,8 +23,8 @@ def happened(episode: Episode) -> dict[str, bool]:
     """
     if ENVIRONMENT_STATE not in episode.arrays:
         raise ValueError(f"episode of seed {episode.seed} has no {ENVIRONMENT_STATE!r}, which says where the can is")
-    told, state = episode.arrays[ENVIRONMENT_STATE], episode.arrays[STATE]
-    can, (_, x, y, _) = told[:, :3], told[:, 3:7].T
+    privileged, state = episode.arrays[ENVIRONMENT_STATE], episode.arrays[STATE]
+    can, (_, x, y, _) = privileged[:, :3], privileged[:, 3:7].T
     upright, raised = np.abs(1 - 2 * (x**2 + y**2)), can[:, 2] - can[0, 2]
     near = (np.hypot(*(state[:, :2] - can[:, :2]).T) < 0.03) & (np.abs(state[:, 2] - can[:, 2]) < 0.08)
     held = near & (state[:, 3] > 0.05) & (state[:, 3] < 0.08) & (raised > 0.015)

@@ -176,3 +176,8 @@ def test_what_older_versions_saved_is_read_with_todays_names(monkeypatch: pytest
     old = {"steps": 3, "network": {"lr": 0.5, "width": 8, "sizes": [1, 2]}, "kind": "best", "gone": None, "empty": {}}
     new = {"steps": 3, "net": {"rate": 0.5, "width": 8, "sizes": [1, 2]}, "kind": "fancy", "gone": None, "empty": {}}
     assert legacy.saved("run", old) == new and legacy.saved("other", old) == old
+
+
+def test_renamed_options_of_data_view_and_bench_work() -> None:
+    assert legacy.override("data_view", "moments=5") == "frames=5"
+    assert legacy.override("bench", "parts=[arms]") == "parts=[objectives]"

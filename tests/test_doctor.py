@@ -64,7 +64,7 @@ def test_json_for_machines(works: bool, code: int, capsys: Any, monkeypatch: pyt
 
 def test_the_table_shows_every_section(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        doctor, "examine", lambda timeout: {"versions": {"torch": "2"}, **HEALTHY, "notes": ["slow [x]"]}
+        doctor, "inspect", lambda timeout: {"versions": {"torch": "2"}, **HEALTHY, "notes": ["slow [x]"]}
     )
     assert doctor.doctor(DoctorConfig()) == 0
     shown = capsys.readouterr().out

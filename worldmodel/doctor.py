@@ -1,4 +1,4 @@
-"""A look at this machine: what is installed, whether it can draw, and what will be slow and why."""
+"""This machine: what is installed, whether it can render, and what will be slow and why."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DoctorConfig:
 
 def doctor(config: DoctorConfig) -> int:
     """Print what was found. Returns 1 where this machine cannot run the tasks at all, else 0."""
-    report = examine(config.timeout)
+    report = inspect(config.timeout)
     if config.json:
         print(json.dumps(report, indent=1))
     else:
@@ -59,8 +59,8 @@ def doctor(config: DoctorConfig) -> int:
     return 0 if report["rendering"]["works"] else 1
 
 
-def examine(timeout: float) -> dict[str, Any]:
-    """Everything the doctor knows, ready for JSON: versions, machine, compute, rendering and notes."""
+def inspect(timeout: float) -> dict[str, Any]:
+    """The report, ready for JSON: versions, machine, compute, rendering and notes."""
     report = {
         "versions": {"worldmodel": __version__, "python": platform.python_version(), **_versions()},
         "machine": _machine(),
@@ -78,8 +78,8 @@ def probe_rendering(timeout: float) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"works": False, "reason": f"no picture after {timeout:g} s: the graphics driver hangs"}
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or [f"the process died with exit code {error.returncode}"]
-        return {"works": False, "reason": said[-1]}
+        lines = error.stderr.strip().splitlines() or [f"the process died with exit code {error.returncode}"]
+        return {"works": False, "reason": lines[-1]}
 
 
 def notes(report: dict[str, Any]) -> list[str]:
@@ -150,7 +150,7 @@ def _cores() -> int:
 
 
 def _compute() -> dict[str, Any]:
-    import torch  # three seconds: only when asked
+    import torch  # takes three seconds
 
     cuda = torch.cuda.is_available()
     return {

@@ -26,6 +26,8 @@ RENAMED: dict[str, dict[str, str]] = {
         "frames": "length",
         "real": "references",
     },
+    "bench": {"parts=[arms]": "parts=[objectives]"},
+    "data_view": {"moments": "frames"},
     "model": {"audio": "modalities.audio"},
     "evaluate": {"execute": "n_action_steps"},
     "demo": {"execute": "n_action_steps"},

@@ -19,7 +19,7 @@ from worldmodel.config import UserError
 ISOLATED = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 """Environment of a process that renders: no CUDA beside EGL (it crashes), no threads beyond its own core."""
 ATTEMPTS = 3
-"""A process that is lost this often without a single reply in between is given up; so is what it was asked."""
+"""A process that is lost this often without a single reply in between is given up, and so is its request."""
 STARTUP_SECONDS = 60.0
 """The first reply may take this long, and twice the usual limit, on a machine that is busy with other things."""
 
@@ -73,7 +73,7 @@ class StopSignal:
     """Turns the first Ctrl-C or SIGTERM into a request, so that nothing is torn; a second one acts at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
@@ -86,9 +86,9 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _ask(self, *_: object) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
 
 
 @contextlib.contextmanager
@@ -152,7 +152,7 @@ class Child:
 
 
 class Pool:
-    """``slots`` objects, made by ``make`` (picklable) when first asked, shared out over ``processes``.
+    """``slots`` objects, made by ``make`` (picklable) on first use, shared out over ``processes``.
 
     Slot s lives in process s modulo their number. A process that has been silent for ``timeout`` seconds while it owes
     a reply, or that died, is replaced, and what its slots held is lost: each of them then gives a reply that says so.

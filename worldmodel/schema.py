@@ -1,6 +1,4 @@
-"""The shared vocabulary: what was seen and done. Knows neither files, models nor simulators.
-
-Keys follow LeRobot's convention, so that data, envs and policies agree without translation:
+"""Records of observations and actions that data, envs and policies share. Keys follow LeRobot's convention:
 ``observation.images.<camera>`` uint8 (H, W, 3), ``observation.state`` float32 (S,), ``action`` float32 (A,).
 """
 
@@ -20,7 +18,7 @@ ENVIRONMENT_STATE = "observation.environment_state"
 ACTION = "action"
 EXECUTED = "action.executed"
 SIMULATOR_STATE = "simulator_state"
-"""Complete state of the simulator, float64 (N,): lets the same moment be rendered again, larger or differently lit."""
+"""Complete state of the simulator, float64 (N,), from which a time step can be rendered again."""
 
 CONTROL_HZ = 20
 """Control rate of our own tasks in hertz; an action holds for 1 / CONTROL_HZ seconds."""
@@ -40,7 +38,7 @@ def image_key(camera: str) -> str:
 
 
 def segmentation_key(camera: str) -> str:
-    """Key of whose each of one camera's pixels is, uint8 (H, W): 0 background, 1 gripper, 2 object."""
+    """Key of one camera's segmentation, uint8 (H, W): 0 background, 1 gripper, 2 object."""
     return SEGMENTATION + camera
 
 
@@ -53,8 +51,8 @@ def cameras_of(arrays: Mapping[str, Any]) -> tuple[str, ...]:
 class Episode:
     """One whole recording. Every array in ``arrays`` has the same leading length T (control steps).
 
-    ``action[t]`` is the action that the demonstrator wanted on seeing ``observation[t]`` (the label to imitate);
-    ``action.executed[t]`` is what the robot really did then, which differs where exploration noise pushed it.
+    ``action[t]`` is the demonstrator's action for ``observation[t]`` (the label to imitate); ``action.executed[t]`` is
+    the executed one, which differs where exploration noise perturbed it.
     """
 
     arrays: Arrays
@@ -76,12 +74,12 @@ class Episode:
 class Clip:
     """A batch of fixed-length windows around one observation each; arrays of NumPy or torch alike.
 
-    images: observed frames, uint8 (B, C, H, W, 3), C cameras.
+    images: observed frames, uint8 (B, C, H, W, 3), C cameras; float in [-1, 1] after augmentation.
     state: proprioception, float32 (B, S). task: index of the instruction, int64 (B,).
-    action, executed: wanted and really executed chunk, float32 (B, H, A), physical units.
-    valid: bool (B, H), False past the episode's end and once an unforeseen push has made the future unpredictable.
+    action, executed: labelled and executed chunk, float32 (B, H, A), physical units.
+    valid: bool (B, H), False past the episode's end and after a perturbation that the observation does not show.
     future: frames seen ``at`` control steps (int64 (B, F), from 1) after the observation, uint8 (B, F, C, H, W, 3);
-    future_valid: bool (B, F), False past the episode's end. All three are None where only actions are asked for.
+    future_valid: bool (B, F), False past the episode's end. All three are None where only actions are wanted.
     more, more_future: observed and later arrays of further modalities, by key (see the modality's own file).
     features: a frozen encoder's features of the future frames' patches, float (B, F, C, N, E), or None.
     pixels, future_pixels: images and future as training changed them, in model units, float32 in [-1, 1], or None.
@@ -134,7 +132,7 @@ class Recorded:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Something that looks and acts. Knows no env.
+    """Maps observations to actions.
 
     ``act`` takes a batch of observations (every array has a leading batch axis B) and returns a chunk of actions,
     float32 (B, horizon, A), in the env's own units.

@@ -78,16 +78,16 @@ class Crew:
             whole = progress.add_task("cells", total=self.total, completed=self.done)
             told = False
             try:
-                while self.running or (self.waiting and not stop.asked):
-                    while self.waiting and not stop.asked and len(self.running) < self.study.plan.workers:
+                while self.running or (self.waiting and not stop.requested):
+                    while self.waiting and not stop.requested and len(self.running) < self.study.plan.workers:
                         self.start(self.waiting.pop(0), progress)
-                    if stop.asked and not told:
+                    if stop.requested and not told:
                         told = True
                         console.print("stopping after the step or episode at hand; Ctrl-C again stops at once")
                         self.interrupt()
                     wait([process.sentinel for process in self.running.values()], timeout=1.0)
                     for cell in [cell for cell, process in self.running.items() if not process.is_alive()]:
-                        self.finish(cell, progress, console, stop.asked)
+                        self.finish(cell, progress, console, stop.requested)
                     for cell, bar in self.bars.items():
                         step, what = self.look(cell)
                         progress.update(bar, description=f"{cell.name}: {what}", completed=step)
@@ -95,7 +95,7 @@ class Crew:
             finally:
                 for process in self.running.values():
                     process.kill()  # states on disk are whole: a save is a rename
-            return stop.asked
+            return stop.requested
 
     def start(self, cell: Cell, progress: Progress) -> None:
         """A process for a cell."""

@@ -10,7 +10,7 @@ import torch
 from small import CONFIG, small_store
 from torch import Tensor
 
-from worldmodel.bench import BenchConfig
+from worldmodel.bench.command import BenchConfig
 from worldmodel.bench.simulating import simulate
 from worldmodel.data import EpisodeStore
 from worldmodel.imagine.modes import psnr_by_step
@@ -94,18 +94,21 @@ def test_training_speed_through_the_verb(tmp_path: Path, monkeypatch: pytest.Mon
     assert (found["samples_per_second"], found["slowest"], found["fastest"]) == (40.0, 30.0, 50.0)
 
 
-def test_arms_take_turns_at_whole_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldmodel.bench import arms
+def test_objectives_take_turns_at_whole_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from worldmodel.bench import objectives
 
     small_store(tmp_path / "store")
-    monkeypatch.setattr(arms, "KINDS", ("flow", "self_flow"))
-    found = arms.compare_arms(tmp_path / "store", tmp_path / "runs", rounds=2, batch=2)
-    assert found["arms"]["flow"]["ratio"] == 1.0 and found["arms"]["self_flow"]["ratio"] > 0, "how much is no test's"
-    assert all(arm["seconds"] > 0 and arm["cpu_seconds"] > 0 for arm in found["arms"].values())
+    monkeypatch.setattr(objectives, "KINDS", ("flow", "self_flow"))
+    found = objectives.compare_objectives(tmp_path / "store", tmp_path / "runs", rounds=2, batch=2)
+    assert found["objectives"]["flow"]["ratio"] == 1.0 and found["objectives"]["self_flow"]["ratio"] > 0, (
+        "how much is no test's"
+    )
+    assert all(cost["seconds"] > 0 and cost["cpu_seconds"] > 0 for cost in found["objectives"].values())
 
 
 def test_streams_are_timed_by_size_steps_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldmodel.bench import bench, streaming
+    from worldmodel.bench import streaming
+    from worldmodel.bench.command import bench
 
     monkeypatch.setattr(streaming, "SIZES", ("nano",))
     monkeypatch.setattr(streaming, "STEPS", (1, 4))

@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from worldmodel.data import DamagedStoreError, EpisodeStore, InterruptedStoreError, StoreError, StoreWriter, layout
-from worldmodel.data.views import MappedView, CachedView, ZarrView
+from worldmodel.data.views import CachedView, MappedView, ZarrView
 from worldmodel.schema import ACTION, Episode, image_key
 
 SCENE = image_key("scene")

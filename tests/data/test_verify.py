@@ -112,6 +112,6 @@ def test_info_tells_people_and_machines(path, tmp_path, capsys):
     assert record["episodes"] == record["successes"] == 4 and record["steps"] == 26
     assert record["length"] == {"least": 5, "median": 6.5, "most": 8}
     assert record["arrays"][SCENE] == {"shape": [26, 40, 40, 3], "dtype": "uint8"}
-    assert record["pushed"] == pytest.approx(6 / 26)
+    assert record["perturbed"] == pytest.approx(6 / 26)
     actions = EpisodeStore.open(path).array(ACTION)[:]
     np.testing.assert_allclose(record["actions"]["high"], actions.max(axis=0), atol=1e-5)

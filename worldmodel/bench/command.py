@@ -13,9 +13,9 @@ import psutil
 import torch
 
 import worldmodel
-from worldmodel.bench.arms import compare_arms
 from worldmodel.bench.config import BenchConfig
 from worldmodel.bench.loading import load_speed
+from worldmodel.bench.objectives import compare_objectives
 from worldmodel.bench.simulating import simulate
 from worldmodel.bench.streaming import stream_speed, table
 from worldmodel.bench.training import train_speed
@@ -69,8 +69,8 @@ def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
         candidate = _candidate(config)
         model = candidate.policy.model  # type: ignore[attr-defined]  # a ModelPolicy
         return psnr_by_step(model, open_clips(model.config, str(store.path)))
-    if part == "arms":
-        return compare_arms(scratch / "store", scratch / "arms")
+    if part == "objectives":
+        return compare_objectives(scratch / "store", scratch / "objectives")
     return train_speed(scratch / "store", scratch / "run", config.steps)
 
 
@@ -117,8 +117,8 @@ def _say(part: str, found: dict[str, Any]) -> str:
         return f"{ends}; {verdict} copying the last frame at every step"
     if part == "streaming":
         return table(found)
-    if part == "arms":
-        costs = [f"{kind} {arm['ratio']:.2f}" for kind, arm in found["arms"].items()]
+    if part == "objectives":
+        costs = [f"{name} {cost['ratio']:.2f}" for name, cost in found["objectives"].items()]
         return f"cost of a step beside flow matching's: {', '.join(costs)}"
     return f"{found['samples_per_second']:.0f} samples/s"
 

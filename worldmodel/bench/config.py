@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from worldmodel.config import closest, option
 
-PARTS = ("act", "simulate", "collect", "load", "imagine", "streaming", "train", "arms")
+PARTS = ("act", "simulate", "collect", "load", "imagine", "streaming", "train", "objectives")
 
 
 @dataclass(frozen=True)

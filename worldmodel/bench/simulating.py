@@ -50,7 +50,7 @@ class Timed:
 def simulate(task: str, size: int, processes: int, seconds: float, timeout: float) -> dict[str, Any]:
     """Control steps per second summed over spawned ``processes``, each with one of our tasks and both cameras.
 
-    Raises OSError where a process dies or has said nothing for ``timeout`` seconds.
+    Raises OSError where a process dies or is silent for ``timeout`` seconds.
     """
     opened = partial(Timed, SimulatorSpec(task, size=size))
     try:

@@ -15,16 +15,15 @@ from worldmodel.settings import load
 from worldmodel.train import TrainConfig
 
 SIZES, STEPS, WINDOW, WARM = ("nano", "tiny", "small"), (1, 2, 4), 4, 6
-"""Sizes and sampling steps that are timed; moments looked back on, and frames that are not timed."""
+"""Sizes and sampling steps that are timed; window of past frames, and untimed frames."""
 FRAME = 96
 """Side of the frames; there are two cameras, as in our envs."""
 
 
 def stream_speed(threads: int, frames: int = 40) -> dict[str, Any]:
-    """Frames per second (all cameras of a moment are one frame) with 1 and ``threads`` threads, and on a GPU if any.
+    """Frames per second (all cameras of a time step are one frame) with 1 and ``threads`` threads, and on a GPU if any.
 
-    One dream; what comes of the median of ``frames`` steps, each until its frames are in the host's memory. Weights are
-    random, their values cannot matter.
+    One rollout, the median of ``frames`` steps until the frames are in host memory, with random weights.
     """
     before, rows = torch.get_num_threads(), []
     counts = sorted({1, threads})

@@ -1,4 +1,4 @@
-"""How many samples a second training takes, measured through the real training verb."""
+"""Training samples per second, measured through `worldmodel train` itself."""
 
 from __future__ import annotations
 
@@ -16,14 +16,8 @@ EVERY, WARM = 10, 2
 
 def train_speed(data: Path, out: Path, steps: int = 120) -> dict[str, Any]:
     """Samples per second of the `tiny` model in policy mode: loading, augmentation, forward, backward and update."""
-    sizes = [
-        "model=tiny",
-        f"steps={steps}",
-        f"save_every={steps}",
-        f"log.every={EVERY}",
-        "holdout=0",
-        "validation.every=0",
-    ]
+    sizes = ["model=tiny", f"steps={steps}", f"save_every={steps}", f"log.every={EVERY}"]
+    sizes += ["holdout=0", "validation.every=0"]
     modes = ["modes.policy=1", *(f"modes.{mode}=0" for mode in ("joint", "forward", "inverse", "video"))]
     config = load("train", TrainConfig, [f"data={data}", f"out={out}", "device=cpu", *sizes, *modes])
     train(config)

@@ -61,7 +61,7 @@ def collect_episodes(writer: StoreWriter, workers: Workers, console: Console, st
     settled = len(writer.records) + len(writer.dropped)  # seeds are settled in their order, without gaps
     queue = Queue(recipe.seed + settled, len(writer.records), recipe.episodes, spool.waiting(folder))
     with _Bar(console, recipe.episodes, len(writer.records)) as bar:
-        while len(writer.records) < recipe.episodes and not stop.asked:
+        while len(writer.records) < recipe.episodes and not stop.requested:
             while workers.hungry and (seed := queue.draw()) is not None:
                 workers.submit(seed)
             for seed, kept in workers.poll(timeout=0.2):

@@ -1,4 +1,4 @@
-"""Recorded episodes on disk: a Zarr 3 store that any Zarr reader opens; its writer and checker load when asked for."""
+"""Recorded episodes on disk: a Zarr 3 store that any Zarr reader opens; its writer and checker load on first use."""
 
 from typing import TYPE_CHECKING
 

@@ -13,22 +13,21 @@ from worldmodel.data.store import EpisodeStore
 from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, Recorded, image_key
 
 DEMONSTRATOR = "expert"
-"""Whose actions are worth imitating, where recordings say who acted."""
+"""The ``behaviour`` of recordings that policies imitate; other behaviours teach the dynamics only."""
 
-STANDS_OUT = 6.0
-"""How many times the usual deviation of what was sent from what was wanted is a push, where every step deviates."""
+OUTLIER = 6.0
+"""Multiple of the median deviation between executed and labelled actions that counts as a perturbation."""
 
 
 def tolerance(store: EpisodeStore) -> np.ndarray:
-    """How far what was sent may lie from what was wanted without counting as a push, float32 (A,).
+    """How far executed actions may lie from their labels without counting as perturbed, float32 (A,).
 
-    Practically nothing; but where white noise lies on most steps, nothing would be left to learn from after the first
-    step of a chunk, so there only what stands out from that noise is a push.
+    Practically zero; where most steps carry exploration noise, only outliers from that noise count.
     """
     if EXECUTED not in store.keys:
         return np.full(store.row(ACTION), 1e-6, np.float32)
     off = np.abs(np.asarray(store.array(ACTION)[:]) - np.asarray(store.array(EXECUTED)[:]))
-    return np.maximum(STANDS_OUT * np.median(off, axis=0), 1e-6).astype(np.float32)
+    return np.maximum(OUTLIER * np.median(off, axis=0), 1e-6).astype(np.float32)
 
 
 def labels(
@@ -38,24 +37,24 @@ def labels(
     tolerance: Float[np.ndarray, "... A"],
     done: bool = False,
 ) -> tuple[Float[np.ndarray, "B H A"], Bool[np.ndarray, "B H"]]:
-    """The actions to learn from and which of them may teach.
+    """The target actions, and which of them are valid.
 
-    past: steps after the episode's end. tolerance: as `tolerance` says, for all rows, (A,), or for each, (B, A).
-    Steps after a push that nothing in the observation announced do not teach what to do; with ``done`` the actions are
-    those that were carried out, and so teach after a push as well.
+    past: steps after the episode's end. tolerance: see `tolerance`, (A,) or one per row (B, A). Steps after a
+    perturbation are invalid, since the observation does not show it; with ``done`` the targets are the executed
+    actions, which stay valid.
     """
     if done:
         return executed, ~past
-    pushed = (np.abs(wanted - executed) > tolerance[..., None, :]).any(-1)
-    unforeseen = np.cumsum(pushed, axis=1) - pushed > 0
-    return wanted, ~(past | unforeseen)
+    perturbed = (np.abs(wanted - executed) > tolerance[..., None, :]).any(-1)
+    after = np.cumsum(perturbed, axis=1) - perturbed > 0
+    return wanted, ~(past | after)
 
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """What a window holds: cameras in the model's order, chunk length, names of the tasks by instruction index.
+    """What a window holds: cameras in the model's order, chunk length, tasks by instruction index.
 
-    states: keys of the state vectors, put one after another.
+    states: keys of the state vectors, concatenated.
     recorded: further arrays that the model needs (`ModelConfig.recorded`).
     """
 
@@ -69,12 +68,10 @@ class ClipSpec:
 class Clips:
     """All windows of one or several stores, one per recorded step.
 
-    Windows near an episode's end are padded with its last step and marked invalid there. ``holdout`` keeps a share of
-    each store's episodes (the last ones) out of training: ``split="held out"`` holds just those. ``most`` takes only so
-    many episodes of each store, the first ones of the split (0 takes all), so that smaller sets lie within larger ones.
-    ``features`` (one store per store, see ``open_features``) adds a frozen encoder's view of the later frames.
-
-    ``demonstrated`` (W,) tells which windows come from demonstrations: where recordings say who acted, from the expert.
+    Windows near an episode's end are padded with its last step and marked invalid there. ``holdout`` is the share of
+    each store's episodes (the last ones) kept out of training; ``split="held out"`` holds those. ``most`` takes the
+    first so many episodes of each store's split (0: all). ``features`` (one store per store, see ``open_features``)
+    adds a frozen encoder's features of the future frames. ``demonstrated`` bool (W,): windows of demonstrations.
 
     Raises ValueError where a store lacks a camera or an array, or holds a task that ``spec`` does not name.
     """
@@ -89,31 +86,27 @@ class Clips:
         features: Sequence[EpisodeStore] = (),
     ) -> None:
         self.stores, self.spec, self.features = list(stores), spec, list(features)
-        self._resident: dict[tuple[int, str], np.ndarray] = {}
-        starts, begins, ends, owner, task, shown = [], [], [], [], [], []
+        self._cached: dict[tuple[int, str], np.ndarray] = {}
+        parts = []
         for number, store in enumerate(self.stores):
             _check(store, spec)
-            first = np.concatenate([[0], store.ends[:-1]])
             cut = store.episodes - round(holdout * store.episodes)
-            first_kept, last_kept = (0, cut) if split == "train" else (cut, store.episodes)
-            if most > last_kept - first_kept:
-                raise ValueError(f"{store.path} has {last_kept - first_kept} episodes to train on, asked for {most}")
-            keep = slice(first_kept, first_kept + most if most else last_kept)
+            first, last = (0, cut) if split == "train" else (cut, store.episodes)
+            if most > last - first:
+                raise ValueError(f"{store.path} has {last - first} episodes to train on, expected {most}")
+            keep = slice(first, first + most if most else last)
             infos = store.meta["info"] or [{}] * store.episodes
-            kept = (first, store.ends, store.task_index, np.arange(store.episodes))
-            for start, end, kind, episode in zip(*(values[keep] for values in kept), strict=True):
-                length = int(end - start)
-                starts.append(np.arange(start, end))
-                begins.append(np.full(length, start))
-                ends.append(np.full(length, end))
-                owner.append(np.full(length, number))
-                task.append(np.full(length, spec.tasks.index(store.tasks[int(kind)])))
-                shown.append(np.full(length, infos[episode].get("behaviour", DEMONSTRATOR) == DEMONSTRATOR))
-        if not starts:
+            shown = [info.get("behaviour", DEMONSTRATOR) == DEMONSTRATOR for info in infos[keep]]
+            tasks = np.array([spec.tasks.index(task) for task in store.tasks], np.int64)[store.task_index[keep]]
+            end, length = store.ends[keep], np.diff(store.ends, prepend=0)[keep]
+            columns = (end - length, end, np.full(len(end), number), tasks, np.array(shown, bool))
+            begin, *rest = (np.repeat(column, length) for column in columns)
+            parts.append((np.arange(len(begin)) + (begin[0] if len(begin) else 0), begin, *rest))
+        self.time, self.begin, self.end, self.owner, self.task, self.demonstrated = map(
+            np.concatenate, zip(*parts, strict=True)
+        )
+        if not len(self):
             raise ValueError(f"no episodes in the {split} split of {', '.join(str(s.path) for s in self.stores)}")
-        self.time, self.begin, self.end = (np.concatenate(times) for times in (starts, begins, ends))
-        self.owner, self.task = np.concatenate(owner), np.concatenate(task).astype(np.int64)
-        self.demonstrated = np.concatenate(shown)
         self._tolerance = np.stack([tolerance(store) for store in self.stores])
         self._shown = np.flatnonzero(self.demonstrated)
 
@@ -121,9 +114,9 @@ class Clips:
         return len(self.time)
 
     def order(self, step: int, batch: int, seed: int, demonstrated: bool = False) -> np.ndarray:
-        """Windows of training step ``step``: every window once per epoch, in an order fixed by seed and epoch.
+        """Windows of training step ``step``: each once per epoch, in an order fixed by seed and epoch.
 
-        ``demonstrated``: those of demonstrations alone.
+        ``demonstrated``: only those of demonstrations.
         """
         many = len(self._shown) if demonstrated else len(self)
         first = step * batch
@@ -138,8 +131,8 @@ class Clips:
     ) -> Clip:
         """The windows' clip (NumPy arrays); with ``at`` (B, F), also the frames that many steps later.
 
-        ``states`` adds the state vectors of those moments, ``more_future["observation.state"]`` float32 (B, F, S).
-        ``done``: ``action`` is what was done instead of what was wanted, and so valid after a push as well.
+        ``states`` adds the states of those steps, ``more_future["observation.state"]`` float32 (B, F, S). ``done``:
+        ``action`` is the executed one, valid after a perturbation as well.
         """
         time, end = self.time[windows], self.end[windows]
         chunk = np.minimum(time[:, None] + np.arange(self.spec.horizon), end[:, None] - 1)
@@ -175,8 +168,8 @@ class Clips:
     def sample(self, most: int, seed: int) -> Clip:
         """Up to ``most`` random windows without frames, to fit ranges to.
 
-        ``more``: arrays of further modalities at the observation's own step alone, (n, 1, ...). ``more_future`` and
-        ``future_valid``: the state one control step later, (n, 1, S), and whether that lies within the episode.
+        ``more``: further modalities at the observation's own step, (n, 1, ...). ``more_future``, ``future_valid``:
+        the state one control step later, (n, 1, S), and whether that is within the episode.
         """
         windows = np.random.default_rng(seed).permutation(len(self))[:most]
         time, end = self.time[windows], self.end[windows, None]
@@ -195,7 +188,7 @@ class Clips:
         )
 
     def _past(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        """What was observed until now of further modalities, (B, past, ...): zeros before the episode began."""
+        """Further modalities up to the observation, (B, past, ...): zeros before the episode's start."""
         out, begin = {}, self.begin[windows][:, None]
         for each in self.spec.recorded:
             wanted = self.time[windows][:, None] + np.arange(1 - each.past, 1)
@@ -205,7 +198,7 @@ class Clips:
         return out
 
     def _later(self, windows: np.ndarray, frames: bool) -> dict[str, np.ndarray]:
-        """Their arrays in the control steps after the observation, (B, later, ...), and which lie in the episode."""
+        """The same in the control steps after it, (B, later, ...), and ``<key>.valid``: within the episode."""
         out, end = {}, self.end[windows][:, None]
         for each in self.spec.recorded:
             if frames or each.role == "actions":
@@ -215,20 +208,23 @@ class Clips:
         return out
 
     def load(self) -> None:
-        """Copy all frames into memory, for disks too slow or page caches too small for random access."""
+        """Copy all frames into memory, for slow disks or small page caches."""
         for number, store in enumerate(self.stores):
             for key in map(image_key, self.spec.cameras):
-                self._resident[number, key] = np.asarray(store.array(key)[:])
+                self._cached[number, key] = np.asarray(store.array(key)[:])
 
     def _rows(self, number: int, key: str, time: np.ndarray) -> np.ndarray:
-        """Rows of one store's array, from memory where it was loaded."""
-        if (loaded := self._resident.get((number, key))) is not None:
-            return loaded[time]
+        """Rows of one store's array; actions where it does not record the executed ones. Numbers as float32, but for
+        frames and features."""
+        if (cached := self._cached.get((number, key))) is not None:
+            return cached[time]
         store = self.features[number] if key.startswith(FEATURES) else self.stores[number]
-        return np.asarray(store.array(key).take(time))
+        key = ACTION if key == EXECUTED and EXECUTED not in store.keys else key
+        rows = np.asarray(store.array(key).take(time))
+        return rows if rows.dtype in (np.uint8, np.float16) else rows.astype(np.float32, copy=False)
 
     def _state(self, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """State vectors one after another, float32 (*time.shape, S)."""
+        """Concatenated state vectors, float32 (*time.shape, S)."""
         return np.concatenate([self._take(key, windows, time) for key in self.spec.states], axis=-1)
 
     def _images(self, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -238,19 +234,15 @@ class Clips:
             return np.zeros((*time.shape, 0, 16, 16, 3), np.uint8)
         return np.stack(frames, axis=-4)
 
-    def _key(self, number: int, key: str) -> str:
-        """Where a store does not tell what was executed, it was what was wanted."""
-        return ACTION if key == EXECUTED and EXECUTED not in self.stores[number].keys else key
-
     def _take(self, key: str, windows: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Rows of one array at ``time`` (B, ...), each from the store that its window belongs to."""
         if len(self.stores) == 1:
-            return _plain(self._rows(0, self._key(0, key), time))
+            return self._rows(0, key, time)
         out: np.ndarray | None = None
         for number in range(len(self.stores)):
             mine = self.owner[windows] == number
             if mine.any():
-                rows = _plain(self._rows(number, self._key(number, key), time[mine]))
+                rows = self._rows(number, key, time[mine])
                 if out is None:
                     out = np.empty((*time.shape, *rows.shape[time.ndim :]), rows.dtype)
                 out[mine] = rows
@@ -258,13 +250,8 @@ class Clips:
         return out
 
 
-def _plain(rows: np.ndarray) -> np.ndarray:
-    """Frames and a frozen encoder's features as they are; numbers that others recorded otherwise as float32."""
-    return rows if rows.dtype in (np.uint8, np.float16) else rows.astype(np.float32, copy=False)
-
-
 def _check(store: EpisodeStore, spec: ClipSpec) -> None:
-    """Say at once what a store lacks."""
+    """Raise ValueError for what a store lacks."""
     for each in spec.recorded:
         if each.key not in store.keys:
             raise ValueError(f"{store.path} {each.in_data or f'has no array {each.key!r}'}")

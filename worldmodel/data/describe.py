@@ -1,4 +1,4 @@
-"""What a store holds, as a record for machines and as a contact sheet for eyes."""
+"""What a store holds, as a JSON record and as a contact sheet."""
 
 from __future__ import annotations
 
@@ -19,12 +19,9 @@ WAVEFORM, QUIET = 32, 1e-3
 def summary(store: EpisodeStore) -> dict[str, Any]:
     """Counts, sizes, ranges and provenance as a JSON record.
 
-    "rate" is in control steps a second, "hours" are hours of robot time; "bytes" is what the folder takes on disk;
-    "length" is in control steps;
-    "actions" gives per dimension the lowest and highest value and the 1 and 99 % quantiles of the expert's labels;
-    "pushed" is the share of steps on which something else than the label was sent (noise on every step aside);
-    "waveforms" gives of each its rate in hertz, its largest amplitude ("peak") and the share of steps on which it was
-    not at rest ("active").
+    rate: control steps a second. hours: of robot time. bytes: on disk. length: in control steps. actions: extremes
+    and 1 and 99 % quantiles of the labels, per dimension. perturbed: share of steps whose executed action differs from
+    the label (noise on every step aside). waveforms: rate in hertz, largest amplitude, share of steps not at rest.
     """
     lengths = np.diff(store.ends, prepend=0)
     record: dict[str, Any] = {
@@ -51,7 +48,7 @@ def summary(store: EpisodeStore) -> dict[str, Any]:
         record["actions"] = dict(zip(("low", "q01", "q99", "high"), quantiles, strict=True))
         if EXECUTED in store.keys:
             off = np.abs(store.array(EXECUTED)[:] - actions)
-            record["pushed"] = float((off > tolerance(store)).any(axis=1).mean())
+            record["perturbed"] = float((off > tolerance(store)).any(axis=1).mean())
     record["waveforms"] = {}
     for key, entry in store.meta["arrays"].items():
         if entry["dtype"] == "float32" and len(entry["row"]) == 1 and entry["row"][0] >= WAVEFORM:
@@ -66,8 +63,8 @@ def size_on_disk(path: Path) -> int:
     return sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
 
 
-def contact_sheet(store: EpisodeStore, episodes: int = 6, moments: int = 10) -> Image.Image:
-    """A picture with a row per camera of evenly chosen episodes and a column per evenly chosen moment.
+def contact_sheet(store: EpisodeStore, episodes: int = 6, columns: int = 10) -> Image.Image:
+    """A picture with a row per camera of evenly chosen episodes and a column per evenly spaced step.
 
     Raises ValueError where the store has no images.
     """
@@ -77,7 +74,7 @@ def contact_sheet(store: EpisodeStore, episodes: int = 6, moments: int = 10) -> 
     strips = []
     for episode in np.unique(np.linspace(0, store.episodes - 1, episodes).astype(int)):
         start, stop = store.span(int(episode))
-        steps = np.linspace(start, stop - 1, moments).astype(int)
+        steps = np.linspace(start, stop - 1, columns).astype(int)
         frames = [np.concatenate(list(store.array(image_key(camera)).take(steps)), axis=1) for camera in cameras]
         title = Image.new("RGB", (frames[0].shape[1], 14), "white")
         task = store.tasks[store.task_index[episode]]

@@ -30,7 +30,7 @@ def open_features(
 
     Args:
         folders: made by ``worldmodel encode``, one per store and in any order, separated by commas.
-        stores: the data. cameras: those that the model sees. grid: its patches along a side.
+        stores: the data. cameras: of the model. grid: its patches along a side.
 
     Raises StoreError (one line) where features are of other data, lack a camera, have another grid, or come from
     different encoders.

@@ -1,10 +1,10 @@
-"""The verbs ``data info`` and ``data verify``."""
+"""The commands ``data info`` and ``data verify``."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from worldmodel.config import option
 from worldmodel.data.describe import contact_sheet, summary
 from worldmodel.data.source import open_source
 from worldmodel.data.store import EpisodeStore
@@ -22,11 +23,11 @@ DAMAGED = 1
 
 @dataclass(frozen=True)
 class InspectConfig:
-    """Which store to look at, and how to tell."""
+    """Which store, and what to print."""
 
-    store: str = field(metadata={"help": "folder of the store; data info also takes lerobot:FOLDER_OR_REPO_ID"})
-    json: bool = field(default=False, metadata={"help": "print one JSON record instead of tables"})
-    sheet: str | None = field(default=None, metadata={"help": "data info: also write a contact sheet (PNG) here"})
+    store: str = option("folder of the store; data info also takes lerobot:FOLDER_OR_REPO_ID")
+    json: bool = option("print one JSON record instead of tables", False)
+    sheet: str | None = option("data info: also write a contact sheet (PNG) here", None)
 
 
 def info(config: InspectConfig) -> int:
@@ -50,8 +51,8 @@ def verify(config: InspectConfig) -> int:
     damage = damage_of(config.store)
     store = EpisodeStore.open(config.store, check=False)
     if config.json:
-        places = [{"episode": place.episode, "array": place.array, "reason": place.reason} for place in damage]
-        print(json.dumps({"store": config.store, "intact": not damage, "episodes": store.episodes, "damage": places}))
+        found = list(map(asdict, damage))
+        print(json.dumps({"store": config.store, "intact": not damage, "episodes": store.episodes, "damage": found}))
     elif damage:
         episodes = {place.episode for place in damage if place.episode is not None}
         for place in damage:
@@ -76,8 +77,8 @@ def _facts(record: dict[str, Any]) -> Table:
         "seeds": f"{record['seeds'][0]} to {record['seeds'][1]}",
         "fingerprint": record["fingerprint"],
     }
-    if "pushed" in record:
-        rows["pushed off the label"] = f"{100 * record['pushed']:.1f} % of steps"
+    if "perturbed" in record:
+        rows["perturbed"] = f"{100 * record['perturbed']:.1f} % of steps"
     for key, wave in record["waveforms"].items():
         rows[key] = f"{wave['hertz']} Hz, active on {100 * wave['active']:.0f} % of steps, peak {wave['peak']:.2f}"
     for name, value in rows.items():

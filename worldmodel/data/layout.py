@@ -3,7 +3,7 @@
     DIR/zarr.json                          Zarr 3 group; attributes hold the provenance and, last of all, the seal
     DIR/<key>/zarr.json, <key>/c/<b>/0...  one array per key over concatenated time, block b = steps [b*N, (b+1)*N)
     DIR/episode.<name>/...                 one entry per episode: ends, seeds, task_index, success, checksums
-    DIR/lerobot/                           what LeRobot's description of the data said that has no place above; hashed
+    DIR/lerobot/                           LeRobot's description of converted data, hashed
     DIR/unsealed/                          only while collecting: journal, lock, episodes that wait for their turn
 
 Blocks are stored without a codec, so a block file *is* the C-order array (the last one padded with zeros).
@@ -38,7 +38,7 @@ INDEX_DTYPES = {"ends": "int64", "seeds": "int64", "task_index": "int32", "succe
 
 
 class StoreError(ValueError):
-    """A store that cannot be used as asked; the message is one line and says what to do."""
+    """A store that cannot be used; the message is one line with what to do."""
 
 
 class InterruptedStoreError(StoreError):

@@ -68,8 +68,8 @@ def frame_side(store: EpisodeStore, cameras: Sequence[str], patch: int) -> int:
     )
 
 
-def tasks_of(stores: Sequence[EpisodeStore], asked: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
-    """Instructions that a model learns: those ``asked`` for, or the data's where none were and it has others."""
+def tasks_of(stores: Sequence[EpisodeStore], configured: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
+    """A model's instructions: the ``configured`` ones, or the data's where these are the default and do not fit."""
     there = tuple(dict.fromkeys(task for store in stores for task in store.tasks))
-    unasked = tuple(asked) == tuple(default)
-    return there if unasked and not set(there) <= set(default) else tuple(asked)
+    is_default = tuple(configured) == tuple(default)
+    return there if is_default and not set(there) <= set(default) else tuple(configured)

@@ -74,14 +74,17 @@ def repeated_frames(store: EpisodeStore, tracks: Tracks) -> Finding:
 
 def repeated_episodes(store: EpisodeStore) -> Finding:
     """Whole episodes that are in the store more than once, by the checksums taken when they were recorded."""
-    check, told = "repeated episodes", [key for key in store.keys if key in (ACTION, STATE) or key.startswith(IMAGES)]
-    if not told:
+    check, compared = (
+        "repeated episodes",
+        [key for key in store.keys if key in (ACTION, STATE) or key.startswith(IMAGES)],
+    )
+    if not compared:
         return Finding(check, SKIPPED, "no frames, states or actions to compare")
     groups: dict[tuple[int, ...], list[int]] = {}
-    marks = store.checksums[:, [store.keys.index(key) for key in told]]
+    marks = store.checksums[:, [store.keys.index(key) for key in compared]]
     if not store.checksums.any():  # LeRobot keeps none
         spans = [store.span(episode) for episode in range(store.episodes)]
-        small = [store.array(key)[:] for key in told if key in (ACTION, STATE)]
+        small = [store.array(key)[:] for key in compared if key in (ACTION, STATE)]
         marks = np.array([[checksum(values[a:b]) for values in small] for a, b in spans], np.uint64)
     if not marks.size:
         return Finding(check, SKIPPED, "no checksums, states or actions to compare")
@@ -109,23 +112,23 @@ def timing(store: EpisodeStore, tracks: Tracks) -> Finding:
     if STATE not in store.keys:
         return Finding(check, SKIPPED, "no state to time the cameras by")
     motion, within = changes(rows(store, STATE)), inside(store)
-    named, told, worst = [], [], 0
+    named, fine, worst = [], [], 0
     for camera, seen in tracks.items():
         scores = {lag: _explained(motion, seen.change[1:], within, lag) for lag in range(-LAGS, LAGS + 1)}
         best = max(scores, key=lambda lag: (scores[lag], -abs(lag)))
         if scores[best] < SURE:
-            told.append(f"{camera}: no common motion to time it by")
+            fine.append(f"{camera}: no common motion to time it by")
         elif best and scores[best] > scores[0] + BETTER:
             side = "behind" if best > 0 else "ahead of"
             steps = "step" if abs(best) == 1 else "steps"
             named.append(f"{camera} is {abs(best)} {steps} {side} the state (correlation {scores[best]:.2f})")
             worst = max(worst, abs(best))
         else:
-            told.append(f"{camera} in step with the state (correlation {scores[0]:.2f})")
+            fine.append(f"{camera} in step with the state (correlation {scores[0]:.2f})")
     if not named:
-        return Finding(check, OK, f"{store.steps} frames each; " + ", ".join(told))
+        return Finding(check, OK, f"{store.steps} frames each; " + ", ".join(fine))
     advice = "shift the frames by so many steps, or record with the cameras' own times"
-    return Finding(check, FAIL if worst > 2 else WARN, "; ".join(named + told), (), advice)
+    return Finding(check, FAIL if worst > 2 else WARN, "; ".join(named + fine), (), advice)
 
 
 def _frozen(store: EpisodeStore, seen: Track) -> Bool[np.ndarray, " T"]:
@@ -143,8 +146,8 @@ def _explained(
     """How well the state's motion explains the picture's change ``lag`` steps later: multiple correlation, 0 to 1,
     less twice what chance gives (a few dozen noisy steps correlate with anything).
 
-    Each dimension's weight is fitted, since a camera sees some of them only; and what is explained is how motion and
-    change *vary* from step to step, which is what tells one lag from the next.
+    Each dimension's weight is fitted, since a camera shows some of them only. Motion and change are differenced:
+    their variation from step to step distinguishes one lag from the next.
     """
     x, y = np.diff(motion, axis=0), np.diff(change.astype(np.float64))
     count = len(y) - abs(lag)

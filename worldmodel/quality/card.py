@@ -13,7 +13,7 @@ from worldmodel.data.card import CARD, QUESTIONS, README, UNSPECIFIED, answers, 
 from worldmodel.data.describe import summary
 from worldmodel.data.layout import StoreError
 from worldmodel.files import write_file, write_json
-from worldmodel.quality.health import examine, report
+from worldmodel.quality.health import check_store, report
 from worldmodel.quality.leakage import frozen_for
 from worldmodel.revision import revision
 from worldmodel.schema import cameras_of
@@ -59,7 +59,7 @@ def compose(store: EpisodeStore, config: CardConfig, before: Mapping[str, Any]) 
     provenance = store.meta["provenance"]
     health = dict(before.get("health", {}))
     if config.health:
-        health = report(store, examine(store, frozen_for(store.tasks)))
+        health = report(store, check_store(store, frozen_for(store.tasks)))
     health.pop("store", None)
     facts = summary(store)
     kept = ("episodes", "successes", "steps", "hours", "length", "tasks", "seeds", "dropped_seeds", "arrays")

@@ -36,7 +36,7 @@ class Track:
 
 
 def track(store: EpisodeStore, camera: str, advance: Callable[[int], object] = lambda frames: None) -> Track:
-    """Read all frames of ``camera`` once; ``advance`` is told how many frames were read since it was last called."""
+    """Read all frames of ``camera`` once; ``advance`` is called with the number of frames just read."""
     view = store.array(image_key(camera))
     brightness, contrast, burnt, change = (np.zeros(store.steps, np.float32) for _ in range(4))
     found = Track(brightness, contrast, burnt, change, np.zeros(store.steps, bool))

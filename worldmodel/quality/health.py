@@ -32,7 +32,7 @@ type Limits = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class HealthConfig:
-    """Which store to examine, and what it must not have anything in common with."""
+    """Which store to check, and which data it must share nothing with."""
 
     store: str = option("folder of the store, or lerobot:PATH_OR_REPO_ID")
     against: str | None = option("stores or starts files (.npz) that are tested on, separated by commas", None)
@@ -42,11 +42,11 @@ class HealthConfig:
 
 
 def health(config: HealthConfig) -> int:
-    """Examine a store; 1 where any check fails, else 0."""
+    """Check a store; 1 where any check fails, else 0."""
     store = open_source(config.store)
     others = [leakage.opposite(name.strip()) for name in (config.against or "").split(",") if name.strip()]
     others += leakage.frozen_for(store.tasks) if config.starts else []
-    findings = examine(store, others)
+    findings = check_store(store, others)
     record = report(store, findings)
     if config.out is not None:
         path = Path(config.out)
@@ -57,11 +57,11 @@ def health(config: HealthConfig) -> int:
     if config.json:
         print(json.dumps(record, indent=1))
     else:
-        _tell(store, findings)
+        _print(store, findings)
     return FAILED if record["verdict"] == FAIL else 0
 
 
-def examine(store: EpisodeStore, others: Sequence[leakage.Openings] = (), quiet: bool = False) -> list[Finding]:
+def check_store(store: EpisodeStore, others: Sequence[leakage.Openings] = (), quiet: bool = False) -> list[Finding]:
     """All findings on a store, each frame read once; with a progress bar on standard error unless ``quiet``."""
     cameras = cameras_of(dict.fromkeys(store.keys))
     columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -82,9 +82,9 @@ def examine(store: EpisodeStore, others: Sequence[leakage.Openings] = (), quiet:
 
 def limits_of(store: EpisodeStore) -> Limits | None:
     """Lowest and highest action of the env: as the provenance says (``action_range``), or as our own tasks have it."""
-    told = store.meta["provenance"].get("action_range")
-    if isinstance(told, dict) and {"low", "high"} <= told.keys():
-        return told["low"], told["high"]
+    limits = store.meta["provenance"].get("action_range")
+    if isinstance(limits, dict) and {"low", "high"} <= limits.keys():
+        return limits["low"], limits["high"]
     if ACTION not in store.keys or "environment" not in store.meta["provenance"]:
         return None
     from worldmodel import envs  # here, because importing MuJoCo takes half a second
@@ -96,7 +96,7 @@ def limits_of(store: EpisodeStore) -> Limits | None:
 
 
 def report(store: EpisodeStore, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The examination as a JSON record."""
+    """The findings as a JSON record."""
     return {
         "store": str(store.path),
         "fingerprint": store.fingerprint,
@@ -106,7 +106,7 @@ def report(store: EpisodeStore, findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def _tell(store: EpisodeStore, findings: Sequence[Finding]) -> None:
+def _print(store: EpisodeStore, findings: Sequence[Finding]) -> None:
     table = Table("check", "verdict", "seen", "episodes", "what to do")
     for found in findings:
         verdict = f"[{COLOURS[found.verdict]}]{found.verdict}[/]"

@@ -28,7 +28,7 @@ type Marks = dict[object, int]
 
 @dataclass(frozen=True)
 class Openings:
-    """How the episodes of a store, or frozen starts, begin; each mark leads to the first episode that has it.
+    """How the episodes of a store, or fixed initial states, begin; each mark leads to the first episode that has it.
 
     seeds: (task, seed), where numbers are seeds at all. states: digests of the first simulator state. frames: by camera
     key and shape, digests of first frames. recordings: checksums of whole episodes' frames, by camera key.
@@ -54,13 +54,13 @@ def of_store(store: EpisodeStore) -> Openings:
     for key in store.keys:
         if key.startswith(IMAGES):
             view = store.array(key)
-            marks = _first(_look(view[int(step)]) for step in firsts)
+            marks = _first(_frame_digest(view[int(step)]) for step in firsts)
             frames[f"{key} {store.row(key)}"] = {mark: episode for mark, episode in marks.items() if mark is not None}
     return Openings(str(store.path), store.episodes, _first(seeds), states, frames, store.fingerprint)
 
 
 def of_starts(path: Path) -> Openings:
-    """The openings of a file of frozen starts. Raises StartsError where it is damaged."""
+    """The openings of a file of initial states. Raises StartsError where it is damaged."""
     starts = Starts.load(path)
     seeds = _first((starts.task, seed) for seed in starts.seeds)
     states = starts.states if starts.kind == STATE else ()  # of a seed the rows hold hashes
@@ -68,7 +68,7 @@ def of_starts(path: Path) -> Openings:
 
 
 def opposite(name: str) -> Openings:
-    """What ``name`` leads to: a file of frozen starts (.npz) or recorded data. One-line errors where neither."""
+    """What ``name`` leads to: a file of initial states (.npz) or recorded data. One-line errors where neither."""
     path = Path(name)
     return of_starts(path) if path.suffix == ".npz" else of_store(open_source(name))
 
@@ -108,7 +108,7 @@ def digest(state: np.ndarray) -> str:
     return hashlib.blake2b(rounded.astype("<f8").tobytes(), digest_size=16).hexdigest()
 
 
-def _look(frame: np.ndarray) -> str | None:
+def _frame_digest(frame: np.ndarray) -> str | None:
     """One short text per frame, to the last bit; None for a frame that shows nothing."""
     if frame.std() < FLAT:
         return None

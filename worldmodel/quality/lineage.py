@@ -35,7 +35,7 @@ class LineageConfig:
 
 
 def lineage(config: LineageConfig) -> int:
-    """Tell where weights come from; missing links are named."""
+    """Print where weights come from, and what is missing."""
     record = trace(config.checkpoint)
     if config.json:
         print(json.dumps(record, indent=1))
@@ -162,7 +162,7 @@ def _tree(record: Mapping[str, Any]) -> Tree:
     weights = record["weights"]
     state = "intact" if weights["intact"] else "[bold red]not as recorded[/]"
     tree = Tree(f"[bold]{escape(weights['folder'])}[/], weights {str(weights['sha256'])[:12]}, {state}")
-    _tell(record, tree)
+    _branches(record, tree)
     if record["missing"]:
         lost = tree.add("[yellow]missing[/]")
         for line in record["missing"]:
@@ -170,7 +170,7 @@ def _tree(record: Mapping[str, Any]) -> Tree:
     return tree
 
 
-def _tell(record: Mapping[str, Any], tree: Tree) -> None:
+def _branches(record: Mapping[str, Any], tree: Tree) -> None:
     """Add what a record says; what was before it is a branch of its own."""
     training, code = record["training"], record["code"]
     tree.add(f"trained by {escape(_or(training['command']))}, {_or(training['steps'])} steps")
@@ -186,7 +186,7 @@ def _tell(record: Mapping[str, Any], tree: Tree) -> None:
     for encoder in record["encoders"]:
         tree.add(f"frozen encoder {escape(json.dumps(encoder))}")
     if before := record["init"]:
-        _tell(before, tree.add(f"begun from weights {_or(before['weights']['sha256'])[:12]}"))
+        _branches(before, tree.add(f"begun from weights {_or(before['weights']['sha256'])[:12]}"))
 
 
 def _simulator(facts: Mapping[str, Any]) -> str:

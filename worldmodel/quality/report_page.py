@@ -18,7 +18,7 @@ EDGE = 112
 """Height in pixels of a frame in a strip."""
 
 
-def render(store: EpisodeStore, chosen: Mapping[int, str], moments: int, rate: float) -> str:
+def render(store: EpisodeStore, chosen: Mapping[int, str], frames: int, rate: float) -> str:
     """The whole page; ``chosen`` says for each episode why it is shown, ``rate`` is in control steps per second."""
     return page.render(
         "episodes.html",
@@ -28,14 +28,14 @@ def render(store: EpisodeStore, chosen: Mapping[int, str], moments: int, rate: f
             ("steps", str(store.steps), f"{store.steps / rate / 60:.1f} min at {rate:g} Hz"),
             ("content", store.fingerprint[:12], "fingerprint"),
         ],
-        episodes=[_episode(store, episode, why, moments, rate) for episode, why in chosen.items()],
+        episodes=[_episode(store, episode, why, frames, rate) for episode, why in chosen.items()],
         provenance=dict(store.meta["provenance"]),
     )
 
 
-def _episode(store: EpisodeStore, episode: int, why: str, moments: int, rate: float) -> dict[str, Any]:
+def _episode(store: EpisodeStore, episode: int, why: str, frames: int, rate: float) -> dict[str, Any]:
     start, stop = store.span(episode)
-    steps = np.unique(np.linspace(start, stop - 1, moments).astype(int))
+    steps = np.unique(np.linspace(start, stop - 1, frames).astype(int))
     task, times = store.tasks[int(store.task_index[episode])], (steps - start) / rate
     return {
         "index": episode,

@@ -80,9 +80,9 @@ def degenerate(store: EpisodeStore) -> Finding:
         return Finding(check, SKIPPED, "no state and no actions in this store")
     if not dead:
         return Finding(check, OK, f"every dimension of {', '.join(keys)} moves")
-    told = ", ".join(dead[:6]) + (f" and {len(dead) - 6} more" if len(dead) > 6 else "")
+    seen = ", ".join(dead[:6]) + (f" and {len(dead) - 6} more" if len(dead) > 6 else "")
     advice = "a joint or channel was not recorded, or is not needed: record it or leave it out"
-    return Finding(check, FAIL if whole else WARN, told, (), advice)
+    return Finding(check, FAIL if whole else WARN, seen, (), advice)
 
 
 def idle(store: EpisodeStore) -> Finding:
@@ -125,12 +125,12 @@ def jumps(store: EpisodeStore) -> Finding:
     if not named:
         return Finding(check, OK, "steps are of one kind")
     verdict = FAIL if leap.sum() > 0.01 * store.steps else WARN
-    advice = "look at these moments with `data view`: a dropped packet, a wrapped angle, or a reset in mid-episode"
+    advice = "view these steps with `data view`: a dropped packet, a wrapped angle, or a reset in mid-episode"
     return Finding(check, verdict, "; ".join(named), episodes_of(store, leap.nonzero()[0]), advice)
 
 
 def bounds(store: EpisodeStore, limits: tuple[Sequence[float], Sequence[float]] | None) -> Finding:
-    """Actions outside the env's range; ``limits``: lowest and highest action, or None where nobody knows them."""
+    """Actions outside the env's range; ``limits``: lowest and highest action, None where unknown."""
     check = "action range"
     keys = [key for key in (ACTION, EXECUTED) if key in store.keys]
     if not keys:
@@ -165,8 +165,8 @@ def lengths(store: EpisodeStore) -> Finding:
         return Finding(check, OK, seen)
     shown = ", ".join(str(length) for length in steps[odd][:6])
     advice = "an aborted or forgotten recording: look, then leave it out"
-    told = f"{odd.sum()} outliers of {shown} steps; all: {seen}"
-    return Finding(check, WARN, told, tuple(odd.nonzero()[0].tolist()), advice)
+    outliers = f"{odd.sum()} outliers of {shown} steps; all: {seen}"
+    return Finding(check, WARN, outliers, tuple(odd.nonzero()[0].tolist()), advice)
 
 
 def _present(store: EpisodeStore) -> list[str]:

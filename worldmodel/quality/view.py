@@ -23,19 +23,19 @@ class ViewConfig:
     episodes: str | None = option("which ones, such as 0,17,23; null takes first, longest, shortest and random", None)
     random: int = option("how many random ones beside first, longest and shortest", 3)
     seed: int = option("draws the random ones", 0)
-    moments: int = option("frames in each strip", 12)
+    frames: int = option("frames in each strip", 12)
     rerun: bool = option("also write episodes.rrd for the Rerun viewer", False)
     live: bool = option("also stream into a Rerun viewer: one opened here, or the one at address=", False)
     address: str | None = option("of a running viewer, such as rerun+http://127.0.0.1:9876/proxy", None)
 
     def __post_init__(self) -> None:
-        for name, (low, high) in {"random": (0, 1000), "moments": (1, 200)}.items():
+        for name, (low, high) in {"random": (0, 1000), "frames": (1, 200)}.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}={getattr(self, name)}: expected {low} to {high}")
 
 
 def view(config: ViewConfig) -> int:
-    """Write ``index.html`` (one file, nothing fetched from elsewhere) and, where asked for, ``episodes.rrd``."""
+    """Write ``index.html`` (one file, nothing fetched from elsewhere) and optionally ``episodes.rrd``."""
     if config.rerun or config.live:
         recording.load_rerun()  # say at once that it is missing
     store = open_source(config.store)
@@ -43,7 +43,7 @@ def view(config: ViewConfig) -> int:
     if out.is_file():
         raise UserError(f"out={config.out}: is a file, expected a folder; the page is written into it")
     out.mkdir(parents=True, exist_ok=True)
-    write_file(out / "index.html", report_page.render(store, chosen, config.moments, rate))
+    write_file(out / "index.html", report_page.render(store, chosen, config.frames, rate))
     print(f"{out / 'index.html'}: episodes {', '.join(map(str, chosen))}")
     if config.rerun:
         recording.write_file(store, chosen, out / "episodes.rrd", rate)
@@ -57,7 +57,7 @@ def view(config: ViewConfig) -> int:
 def choose(store: EpisodeStore, config: ViewConfig) -> dict[int, str]:
     """The episodes to show, each with the reason. Raises UserError for one that is not there."""
     if config.episodes is not None:
-        return dict.fromkeys(_numbers(config.episodes, store.episodes), "as asked")
+        return dict.fromkeys(_numbers(config.episodes, store.episodes), "as given")
     lengths = np.diff(store.ends, prepend=0)
     chosen = {0: "the first"}
     for episode, why in ((int(lengths.argmax()), "the longest"), (int(lengths.argmin()), "the shortest")):

@@ -1,4 +1,4 @@
-"""All plots in one style: colours that colour-blind readers tell apart, labelled axes, light and dark pages.
+"""All plots in one style: colours that colour-blind readers can distinguish, labelled axes, light and dark pages.
 
 Plots for pages are SVG inside the page; figures for files start with `panels` and end with `save`. Matplotlib is
 imported where something is drawn: it takes half a second.

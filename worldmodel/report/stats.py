@@ -1,7 +1,7 @@
 """How sure a success rate is: intervals for one policy, paired tests for two on the same starts.
 
 Success is k of n independent episodes, so it is reported as k/n with a Wilson interval, never as a bare mean. Two
-policies rolled out from the same frozen starts are compared episode by episode, which needs far fewer of them.
+policies rolled out from the same initial states are compared episode by episode, which needs far fewer of them.
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ class OscPose:
 
         Raises ValueError where it is no OSC_POSE.
         """
-        told = json.loads(env_args)
-        controller, old = _controller(told)
+        parsed = json.loads(env_args)
+        controller, old = _controller(parsed)
         if controller.get("type") != "OSC_POSE":
             raise ValueError(
                 f"controller {controller.get('type')!r} in env_args, expected 'OSC_POSE'; keep actions=recorded"
@@ -122,7 +122,7 @@ class OscPose:
             _six(controller.get("output_min", OscPose.least)),
             _six(controller.get("output_max", OscPose.most)),
             frame,
-            "delta" if deltas_by(told) else "absolute",
+            "delta" if deltas_by(parsed) else "absolute",
         )
 
     def scaled(self, actions: np.ndarray) -> np.ndarray:
@@ -154,7 +154,7 @@ class OscPose:
         return np.concatenate([goal, six_from_matrix(turn @ matrix), np.asarray(actions)[..., 6:7]], axis=-1)
 
     def deltas(self, targets: np.ndarray, position: np.ndarray, matrix: np.ndarray, base: np.ndarray) -> np.ndarray:
-        """Inverse of `targets`: the delta action (..., 7) that asks for a target (..., 10), clipped to the range."""
+        """Inverse of `targets`: the delta action (..., 7) that leads to a target (..., 10), clipped to the range."""
         axes = base if self.frame == "base" else np.eye(3)
         move = (np.asarray(targets, np.float64)[..., :3] - position) @ axes
         turn = axes.T @ matrix_from_six(targets[..., 3:9]) @ np.swapaxes(matrix, -1, -2) @ axes

@@ -1,45 +1,42 @@
-"""``worldmodel data convert``: from any known layout of recorded experience to any other, by way of our own store."""
+"""``worldmodel data convert``: between stores, robomimic files and LeRobot datasets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from worldmodel.config import option
 from worldmodel.data.layout import GROUP, UNSEALED
 from worldmodel.data.source import LEROBOT
 
 HDF5 = (".hdf5", ".h5")
 
 
-def _option(help: str, default: Any) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass(frozen=True)
 class ConvertConfig:
     """What to convert, and into what."""
 
-    source: str = field(metadata={"help": "a store's folder, a robomimic .hdf5 file or a LeRobot dataset"})
-    out: str = field(metadata={"help": "folder or file to write; must not exist yet"})
-    to: Literal["store", "robomimic", "lerobot"] = _option("the layout to write", "store")
-    actions: Literal["recorded", "absolute"] = _option(
+    source: str = option("a store's folder, a robomimic .hdf5 file or a LeRobot dataset")
+    out: str = option("folder or file to write; must not exist yet")
+    to: Literal["store", "robomimic", "lerobot"] = option("the layout to write", "store")
+    actions: Literal["recorded", "absolute"] = option(
         "robomimic to store: train on actions as recorded, or on absolute end-effector targets (10 numbers)", "recorded"
     )
-    state: str = _option(
+    state: str = option(
         "robomimic to store: low-dimensional observations that make up observation.state, in this order",
         "robot0_eef_pos,robot0_eef_quat,robot0_gripper_qpos",
     )
-    compress: bool = _option("store to robomimic: gzip the images", False)
-    frames: Literal["as_recorded", "image", "video"] = _option(
+    compress: bool = option("store to robomimic: gzip the images", False)
+    frames: Literal["as_recorded", "image", "video"] = option(
         "store to LeRobot: image is exact, video small; as_recorded is what a LeRobot dataset had, else image",
         "as_recorded",
     )
-    without: str = _option("LeRobot: arrays to leave out, separated by commas", "")
+    without: str = option("LeRobot: arrays to leave out, separated by commas", "")
 
 
 def convert(config: ConvertConfig) -> int:
-    """Convert; ValueError where nothing knows the way. Each branch imports its own layout's module."""
+    """Convert; ValueError for a pair of layouts that is not supported. Each branch imports its own layout's module."""
     kind = kind_of(config.source)
     if (kind, config.to) == ("robomimic", "store"):
         from worldmodel.data.formats.robomimic_files import to_store

@@ -1,6 +1,6 @@
-"""The one file that imports LeRobot: its data sets (format v3), read and written through its own library.
+"""LeRobot data sets (format v3), read and written through its own library: the one file that imports it.
 
-Importing that costs ten seconds and most of a gigabyte, so this module is imported only when such data is asked for.
+That costs ten seconds and most of a gigabyte, so this module is imported only for such data.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def video_windows(root: Path, cameras: Sequence[str], frames: int) -> Any:
 
 
 def encoder_of(feature: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a video was encoded with, as far as its description tells, for ``DatasetPlan.encoder``."""
+    """The settings that a video was encoded with, as far as its description has them, for ``DatasetPlan.encoder``."""
     config = RGBEncoderConfig.from_video_info(feature.get("info"))
     return {name: getattr(config, name) for name in ("vcodec", "pix_fmt", "g", "crf", "preset", "fast_decode")}
 

@@ -24,7 +24,7 @@ SIDECAR = "worldmodel.json"
 
 
 class LeRobotStore(EpisodeStore):
-    """A LeRobot data set (v3) as it lies there. Numbers are in memory, frames are decoded when they are asked for.
+    """A LeRobot data set (v3) read in place. Numbers are in memory, frames are decoded on access.
 
     Names become ours: a camera ``observation.image`` is ``observation.images.image`` here; ``names`` maps ours to
     theirs. ``timestamp`` is an array only where steps are not evenly spaced, ``task_index`` only where an episode has
@@ -126,7 +126,7 @@ class LeRobotStore(EpisodeStore):
         return [bool(v) for v in np.maximum.reduceat(self.recording.column(column).reshape(-1).astype(bool), first)]
 
     def _provenance(self, sidecar: Mapping[str, Any]) -> dict[str, Any]:
-        """Where the data came from: as it was recorded by us, else what LeRobot knows and what the numbers tell."""
+        """Where the data came from: our own record, else LeRobot's and what follows from the numbers."""
         recording = self.recording
         if sidecar:
             known = dict(sidecar["provenance"])

@@ -3,7 +3,7 @@
 Every number of the file is kept as it is, under a key of our convention where there is one (``obs/agentview_image`` is
 ``observation.images.agentview``) and under ``robomimic.<path>`` where there is none, so that the way back is exact.
 What training needs besides, in float32, is derived and left out on the way back: ``action`` (where the file has
-float64), ``action.executed`` (the same: nobody pushed) and ``observation.state``.
+float64), ``action.executed`` (the same) and ``observation.state``.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Reader:
     """Turns demonstrations of one file into episodes.
 
     ``keys`` maps paths to store keys, as in `keys_of` (or as the file itself says, where we wrote it).
-    ``parts`` are the low-dimensional observations that make up ``observation.state``; ``absolute`` asks for absolute
-    end-effector targets as ``action`` instead of what was recorded.
+    ``parts`` are the low-dimensional observations that make up ``observation.state``; ``absolute``:
+    ``action`` holds absolute end-effector targets instead of the recorded actions.
     """
 
     def __init__(self, head: Head, first: Demo, parts: Iterable[str], absolute: bool) -> None:
@@ -112,8 +112,8 @@ class Reader:
             raise ValueError(f"{demo.name} has no {missing[0]!r}, which earlier demonstrations have; leave it out")
         arrays = {key: demo.arrays[path] for path, key in self.keys.items()}
         if self.ours:
-            told = json.loads(demo.attrs[OURS])
-            return Episode(arrays, told["task"], told["seed"], told["success"], told["info"])
+            saved = json.loads(demo.attrs[OURS])
+            return Episode(arrays, saved["task"], saved["seed"], saved["success"], saved["info"])
         action = self._action(demo)
         derived = {ACTION: action, EXECUTED: action}
         if self.parts:
@@ -131,7 +131,7 @@ class Reader:
                 self._models[model] = number
 
     def _action(self, demo: Demo) -> np.ndarray:
-        """What training imitates, float32 (T, 7), or (T, 10) where absolute targets are asked for."""
+        """What training imitates, float32 (T, 7), or (T, 10) for absolute targets."""
         actions = demo.arrays[ACTIONS]
         if self.osc is None:
             return actions.astype(np.float32)
@@ -146,8 +146,8 @@ class Reader:
     def _success(self, demo: Demo) -> bool:
         """From sparse rewards, else from the last ``done``; a file without either holds demonstrations of success."""
         shaped = self.env.get("env_kwargs", {}).get("reward_shaping", False)
-        told = demo.arrays.get(DONES if shaped or REWARDS not in demo.arrays else REWARDS)
-        return bool((told > 0).any()) if told is not None else True
+        saved = demo.arrays.get(DONES if shaped or REWARDS not in demo.arrays else REWARDS)
+        return bool((saved > 0).any()) if saved is not None else True
 
     def _attributes(self, demo: Demo, number: int) -> dict[str, Any]:
         """The demonstration's attributes as JSON; a scene that an earlier one had is named, not repeated."""
@@ -163,15 +163,15 @@ class Reader:
             return dict(self.ours["provenance"])
         attributes = {name: to_json(value) for name, value in self.head.attrs.items() if name != CARD_ATTRIBUTE}
         mask = {name: to_json(names) for name, names in self.head.mask.items()}
-        told = (self.env.get("env_kwargs") or {}).get("control_freq")
-        rate = {"rate": told} if isinstance(told, int | float) and 0 < told < math.inf else {}
+        saved = (self.env.get("env_kwargs") or {}).get("control_freq")
+        rate = {"rate": saved} if isinstance(saved, int | float) and 0 < saved < math.inf else {}
         return {"robomimic": {"attrs": attributes, "mask": mask, "keys": self.keys}, **rate}
 
     def relative(self, action: np.ndarray, state: np.ndarray | None) -> int:
         """How many leading dimensions of ``action`` (T, A) are targets for the same ones of ``state`` (T, S).
 
         Deltas are targets of nothing. Targets that we made of deltas are the hand's position plus a move: 3 where the
-        state begins with that position. Of all else (absolute poses may be in the base's frame) the numbers tell.
+        state begins with that position. Else (absolute poses may be in the base's frame) the numbers decide.
         """
         if state is None:
             return 0
@@ -215,8 +215,8 @@ def demos_of(store: EpisodeStore) -> Iterator[Demo]:
             continue
         last = np.arange(len(episode)) == len(episode) - 1
         arrays = {REWARDS: last * float(episode.success), DONES: last.astype(np.int64), **arrays}
-        told = {"task": episode.task, "seed": episode.seed, "success": episode.success, "info": dict(episode.info)}
-        yield Demo(f"demo_{number}", arrays, {"num_samples": len(episode), OURS: json.dumps(told)})
+        saved = {"task": episode.task, "seed": episode.seed, "success": episode.success, "info": dict(episode.info)}
+        yield Demo(f"demo_{number}", arrays, {"num_samples": len(episode), OURS: json.dumps(saved)})
 
 
 def _restored(store: EpisodeStore, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,8 +234,8 @@ def base_of(model: Any, body: str = "robot0_base") -> np.ndarray:
 
     def inside(node: ElementTree.Element, above: np.ndarray) -> np.ndarray | None:
         for child in node.findall("body"):
-            told = child.get("quat")
-            here = above @ matrix_from_xyzw(xyzw_from_wxyz(np.array(told.split(), float))) if told else above
+            saved = child.get("quat")
+            here = above @ matrix_from_xyzw(xyzw_from_wxyz(np.array(saved.split(), float))) if saved else above
             if child.get("name") == body:
                 return here
             if (found := inside(child, here)) is not None:
@@ -248,6 +248,6 @@ def base_of(model: Any, body: str = "robot0_base") -> np.ndarray:
 
 
 def _orientation(demo: Demo) -> str:
-    """The observation that tells how the controlled site is turned, x y z w: directly, or by way of the hand."""
+    """The observation of the controlled site's orientation, x y z w, or of the hand's."""
     site = "obs/robot0_eef_quat_site"
     return site if site in demo.arrays else HAND

@@ -21,7 +21,7 @@ from worldmodel.schema import ACTION, STATE
 
 
 def to_store(source: Path, out: Path, actions: str, state: str) -> int:
-    """An .hdf5 file as a sealed store. An interrupted one goes on where it stopped; a finished one is left alone."""
+    """An .hdf5 file as a sealed store. Resumes an interrupted one; leaves a finished one alone."""
     with hdf5.DemoFile(source) as file:
         first, head = file.demo(file.names[0]), file.head
         parts = [part for part in state.strip("[]").split(",") if part]
@@ -35,7 +35,7 @@ def to_store(source: Path, out: Path, actions: str, state: str) -> int:
         }
         writer = _writer(out, source, recipe, reader.provenance())
         if writer is None:
-            write_declared(reader.declared, out, EpisodeStore.open(out).fingerprint)  # it may have stopped before that
+            write_declared(reader.declared, out, EpisodeStore.open(out).fingerprint)
             print(f"{out} is complete: {len(file.names)} episodes; nothing to do")
             return 0
         with writer:
@@ -49,7 +49,7 @@ def to_store(source: Path, out: Path, actions: str, state: str) -> int:
             if left_out:
                 writer.note(left_out=sorted(left_out))
                 print(f"left out (no row per step, or no numbers): {', '.join(sorted(left_out))}")
-            if not reader.ours:  # one of our own stores says so itself
+            if not reader.ours:  # our own stores record it
                 states = writer.read(STATE) if STATE in writer.spec else None
                 writer.note(relative=reader.relative(writer.read(ACTION), states))
             writer.seal()

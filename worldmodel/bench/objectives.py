@@ -17,14 +17,14 @@ from worldmodel.train.step import Loss, losses
 
 KINDS = ("flow", "dual", "sra", "self_flow", "separated", "dispersive", "frame")
 MODE = "joint"
-"""Frames and actions wanted: the mode in which every arm does all of its work."""
+"""Frames and actions wanted: the mode in which every objective computes all of its parts."""
 
 
-def compare_arms(data: Path, out: Path, rounds: int = 5, batch: int = 32) -> dict[str, Any]:
-    """Seconds of a whole step (loss, gradient, update, average) per arm, and its ratio to flow matching's.
+def compare_objectives(data: Path, out: Path, rounds: int = 5, batch: int = 32) -> dict[str, Any]:
+    """Seconds of a whole step (loss, gradient, update, average) per objective, and its ratio to flow matching's.
 
-    Medians over ``rounds``, in each of which every arm takes one step, so that a busy moment of the machine meets them
-    alike; the first round is left out. Processor seconds, summed over threads, stand beside wall-clock ones.
+    Medians over ``rounds`` of one step each, so that a busy machine slows all alike; the first round is left out.
+    cpu_seconds: of the processor, summed over threads.
     """
     runs = {kind: _run(kind, data, out / kind, batch) for kind in KINDS}
     wall: dict[str, list[float]] = {kind: [] for kind in KINDS}
@@ -44,7 +44,7 @@ def compare_arms(data: Path, out: Path, rounds: int = 5, batch: int = 32) -> dic
             "ratio": round(statistics.median(ratios), 3),
             "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
         }
-    return {"mode": MODE, "model": "tiny", "batch": batch, "rounds": rounds, "arms": found}
+    return {"mode": MODE, "model": "tiny", "batch": batch, "rounds": rounds, "objectives": found}
 
 
 def _run(kind: str, data: Path, out: Path, batch: int) -> tuple[Run, Loss]:
