@@ -16,7 +16,7 @@ from research.probe import report
 from research.probe.config import ProbeConfig
 from research.probe.features import Collection, Reading, Source, collect_features
 from research.probe.linear import Score, score_probe
-from research.probe.targets import Moments, moments, targets
+from research.probe.targets import Steps, draw_steps, targets
 from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
@@ -48,14 +48,14 @@ def probe(config: ProbeConfig) -> int:
 def measure(config: ProbeConfig, progress: Progress | None = None) -> dict[str, Any]:
     """Everything that ``probe.json`` holds; see `research.probe.report` for how to read it.
 
-    Raises UserError for a model without cameras and for data that it cannot be asked about; CheckpointError.
+    Raises UserError for a model without cameras and for data that do not fit it; CheckpointError.
     """
     config, began, threads = config.sized(), time.monotonic(), use_threads(config.threads)
     model, card = checkpoint.load(config.checkpoint).requires_grad_(False), checkpoint.card(config.checkpoint)
     store = EpisodeStore.open(config.data)
     episodes, seen = choose_episodes(store, card, config)
     clips = pixel_clips(store, model)
-    chosen = moments(store, episodes, config.frames, config.ahead, config.seed)
+    chosen = draw_steps(store, episodes, config.frames, config.ahead, config.seed)
     observed_too = trained_on_noisy_observations(card)
     progress = progress or Progress(disable=True)
     reading = Reading(config.noise, observed_too, config.ahead, config.components, config.batch, config.seed)
@@ -63,7 +63,7 @@ def measure(config: ProbeConfig, progress: Progress | None = None) -> dict[str, 
     found = collect_features(model, clips, chosen, reading, lambda: progress.advance(bar))
     results = _scores(found, store, chosen, config, progress)
     parts = [int(np.unique(chosen.episode[chosen.part == part]).size) for part in range(3)]
-    asked = {
+    probed = {
         target.name: {"label": target.label, "kind": target.kind, "names": list(target.names)}
         for target in targets(store, chosen.time)
     }
@@ -80,7 +80,7 @@ def measure(config: ProbeConfig, progress: Progress | None = None) -> dict[str, 
         },
         "computed": {"dtype": "float32", "mode": "evaluation, frozen", "threads": threads},
         "config": asdict(config),
-        "targets": asked,
+        "targets": probed,
         "results": [asdict(source) | _short(score, name) for source, name, score in results],
         "best": [asdict(source) | {"target": name} | asdict(score) for source, name, score in _best(results)],
         "seconds": round(time.monotonic() - began, 1),
@@ -122,17 +122,15 @@ def trained_on_noisy_observations(card: dict[str, Any]) -> bool:
 type Results = list[tuple[Source, str, Score]]
 
 
-def _scores(
-    found: Collection, store: EpisodeStore, chosen: Moments, config: ProbeConfig, progress: Progress
-) -> Results:
-    """A probe of every set of features for every target; future frames are asked about their own moment."""
-    asked = {"observed": targets(store, chosen.time), "future": targets(store, chosen.time + config.ahead)}
+def _scores(found: Collection, store: EpisodeStore, chosen: Steps, config: ProbeConfig, progress: Progress) -> Results:
+    """A probe of every set of features for every target; future frames are probed for their own time step."""
+    probed = {"observed": targets(store, chosen.time), "future": targets(store, chosen.time + config.ahead)}
     bar = progress.add_task("probes", total=len(found.parts))
     out: Results = []
     for source, features in found.features():
         out += [
             (source, target.name, score_probe(features, target, chosen, config.resamples, config.seed))
-            for target in asked[source.tokens]
+            for target in probed[source.tokens]
         ]
         progress.advance(bar)
     return out

@@ -11,20 +11,20 @@ from worldmodel.config import option
 class ProbeConfig:
     """What to probe, on which recordings, and how thoroughly."""
 
-    data: str = option("folder of an EpisodeStore with the can's pose or phases, best one that nobody trained on")
+    data: str = option("folder of an EpisodeStore with the can's pose or phases, best one that no model was trained on")
     out: str = option("folder for probe.json, its plots and index.html")
     checkpoint: str = option("shipped, or the folder of a training run or model", "shipped")
     first: int = option("first episode to use; -1 for the first that was held out from the model's training", -1)
     episodes: int = option("episodes to use, at most", 160)
-    frames: int = option("moments per episode, at random", 12)
+    frames: int = option("time steps per episode, at random", 12)
     noise: tuple[float, ...] = option("noise of the future frame; 0 is clean, 1 pure noise", (0.0, 0.2, 0.5, 0.8))
     ahead: int = option("control steps from the observation to the future frame", 1)
     components: int = option("principal components kept of each token in the grid pooling", 16)
     resamples: int = option("bootstrap resamples of the test episodes", 1000)
-    batch: int = option("moments per forward pass; the first batch fits the poolings", 96)
+    batch: int = option("time steps per forward pass; the first batch fits the poolings", 96)
     threads: int = option("CPU threads; 0 for half of the cores", 0)
-    seed: int = option("of the split, the moments, the noise and the untrained model", 0)
-    quick: bool = option("a small size: 48 episodes, 10 moments, noise 0 and 0.5, 8 components, at most", False)
+    seed: int = option("of the split, the time steps, the noise and the untrained model", 0)
+    quick: bool = option("a small size: 48 episodes, 10 time steps, noise 0 and 0.5, 8 components, at most", False)
 
     def __post_init__(self) -> None:
         for name in ("frames", "ahead", "components", "resamples", "batch"):
@@ -36,7 +36,7 @@ class ProbeConfig:
             raise ValueError(f"noise={list(self.noise)}: expected levels from 0 (clean) to 1 (pure noise)")
 
     def sized(self) -> ProbeConfig:
-        """The same, made small where ``quick`` asks for it."""
+        """The same, made small by ``quick``."""
         if not self.quick:
             return self
         small = {"episodes": 48, "frames": 10, "components": 8, "batch": 96}

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from research.probe.targets import Moments
+from research.probe.targets import Steps
 from worldmodel.data.clips import Clips
 from worldmodel.flow import NoiseDraw
 from worldmodel.flow.noise import clean_draw
@@ -36,12 +36,12 @@ class Source:
 
 
 class Pooling:
-    """Two ways to make one vector of a moment's tokens, fitted without labels to the first tokens it sees.
+    """Two ways to make one vector of a time step's tokens, fitted without labels to the first tokens.
 
     ``mean`` averages over each camera, which loses where things are. ``grid`` keeps each token's leading principal
     components (of channels, shared by all tokens) and puts the tokens one after another: places stay exact, and no
     13,824 x 13,824 matrix is solved. Mean error of the can's position from the shipped model's first block, over all
-    moments and over those before the grasp: 7.9 and 16.6 mm, by a random projection to about as many dimensions 10.6
+    time steps and over those before the grasp: 7.9 and 16.6 mm, by a random projection to about as many dimensions 10.6
     and 16.5 mm, by ridge regression on the whole grid 8.7 and 14.6 mm.
     """
 
@@ -54,7 +54,7 @@ class Pooling:
         self.basis = vectors[:, -components:]
 
     def __call__(self, tokens: Float[Tensor, "B N D"]) -> dict[str, Float[Tensor, "B k"]]:
-        """Both vectors of every moment, float32, in standard deviations."""
+        """Both vectors of every time step, float32, in standard deviations."""
         away = (tokens - self.centre) / self.scale
         mean = away.unflatten(1, (self.cameras, -1)).mean(2).flatten(1)
         return {"mean": mean, "grid": (away @ self.basis).flatten(1)}
@@ -127,7 +127,7 @@ def pixels_of(model: WorldModel, clip: Clip) -> Iterator[tuple[str, Float[Tensor
 
 
 class Collection:
-    """Pooled features of all moments, batch after batch; the first batch, of moments to fit, fits the poolings."""
+    """Pooled features of all time steps, batch after batch; the first batch fits the poolings."""
 
     def __init__(self, cameras: int, components: int) -> None:
         self.cameras, self.components = cameras, components
@@ -146,7 +146,7 @@ class Collection:
         self.parts.setdefault(source, []).append(values)
 
     def features(self) -> Iterator[tuple[Source, Float[Tensor, "n k"]]]:
-        """Every source with its features of all moments; each is let go when the next is asked for."""
+        """Every source with its features of all time steps, one source at a time."""
         for source in list(self.parts):
             yield source, torch.cat(self.parts.pop(source))
 
@@ -167,13 +167,13 @@ class Reading:
 
 
 def collect_features(
-    model: WorldModel, clips: Clips, moments: Moments, reading: Reading, tick: Callable[[], object]
+    model: WorldModel, clips: Clips, steps: Steps, reading: Reading, tick: Callable[[], object]
 ) -> Collection:
-    """Run the model, its untrained double and the plain baselines over all moments; ``tick`` after every batch."""
+    """Run the model, its untrained double and the plain baselines over all time steps; ``tick`` after every batch."""
     random, found = untrained(model, reading.seed), Collection(len(model.config.cameras), reading.components)
     generator = torch.Generator().manual_seed(reading.seed)
-    for first in range(0, len(moments.time), reading.batch):
-        time = moments.time[first : first + reading.batch]
+    for first in range(0, len(steps.time), reading.batch):
+        time = steps.time[first : first + reading.batch]
         clip = clips.gather(time, np.full((len(time), 1), reading.ahead)).map(torch.as_tensor)
         for tokens, level, layer, values in tokens_of(model, clip, reading.noise, reading.observed_too, generator):
             found.add(Source("model", tokens, level, layer, ""), values)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from research.probe.targets import Moments, Target
+from research.probe.targets import Steps, Target
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Penalties that are tried, relative to the features' mean variance."""
@@ -60,34 +60,32 @@ def ridge(
         yield solution.to(x), (mean_y - mean_x @ solution).to(x)
 
 
-def score_probe(
-    features: Float[Tensor, "n k"], target: Target, moments: Moments, resamples: int, seed: int = 0
-) -> Score:
+def score_probe(features: Float[Tensor, "n k"], target: Target, steps: Steps, resamples: int, seed: int = 0) -> Score:
     """Fit on one part of the episodes, choose the penalty on another, fit on both, and score on the third.
 
     Classes are fitted as one-hot values with every class weighing the same, and decided by `nearest`.
     """
-    rows = [np.flatnonzero((moments.part == part) & target.where) for part in range(3)]
+    rows = [np.flatnonzero((steps.part == part) & target.where) for part in range(3)]
     if min(map(len, rows)) == 0:
-        raise ValueError(f"no moments to fit, choose or test {target.name!r} with; take more episodes")
+        raise ValueError(f"no time steps to fit, choose or test {target.name!r} with; take more episodes")
     both, classes = np.concatenate(rows[:2]), target.kind == "class"
     truth = torch.as_tensor(target.values)
     wanted = F.one_hot(truth[:, 0], len(target.names)).float() if classes else truth.float()
 
-    def fit(chosen: np.ndarray, penalties: tuple[float, ...], asked: np.ndarray) -> list[np.ndarray]:
+    def fit(chosen: np.ndarray, penalties: tuple[float, ...], rows_out: np.ndarray) -> list[np.ndarray]:
         weight = _balance(truth[chosen, 0]) if classes else torch.ones(len(chosen))
         found = list(ridge(features[chosen], wanted[chosen], weight, penalties))
-        answers = [features[asked] @ w + b for w, b in found]
+        answers = [features[rows_out] @ w + b for w, b in found]
         if classes:
             own = (features[chosen] @ w + b for w, b in found)
             answers = [nearest(a, mine, truth[chosen, 0]) for a, mine in zip(answers, own, strict=True)]
         return [answer.numpy() for answer in answers]
 
-    tried = [_score(_sums(a, target, rows[1], moments), classes)[0] for a in fit(rows[0], RIDGES, rows[1])]
+    tried = [_score(_sums(a, target, rows[1], steps), classes)[0] for a in fit(rows[0], RIDGES, rows[1])]
     best = int(np.argmax(tried))
     (answer,) = fit(both, (RIDGES[best],), rows[2])
-    sums = _sums(answer, target, rows[2], moments)
-    return _summary(sums, target, np.unique(moments.episode[rows[2]]), (RIDGES[best], tried[best]), (resamples, seed))
+    sums = _sums(answer, target, rows[2], steps)
+    return _summary(sums, target, np.unique(steps.episode[rows[2]]), (RIDGES[best], tried[best]), (resamples, seed))
 
 
 def nearest(answers: Float[Tensor, "m c"], known: Float[Tensor, "n c"], kinds: Int[Tensor, " n"]) -> Int[Tensor, "m 1"]:
@@ -112,13 +110,13 @@ def _balance(kinds: Tensor) -> Tensor:
     return 1 / counts[kinds]
 
 
-def _sums(answer: np.ndarray, target: Target, rows: np.ndarray, moments: Moments) -> np.ndarray:
+def _sums(answer: np.ndarray, target: Target, rows: np.ndarray, steps: Steps) -> np.ndarray:
     """Sums per episode, (episodes, m), from which scores follow by adding episodes up.
 
-    Positions: moments, distances, then per axis squared errors, values and squared values. Classes: moments, wrong
-    answers, then per class hits and moments.
+    Positions: counts, distances, then per axis squared errors, values and squared values. Classes: counts, wrong
+    answers, then per class hits and counts.
     """
-    truth, _, owner = target.values[rows], *np.unique(moments.episode[rows], return_inverse=True)
+    truth, _, owner = target.values[rows], *np.unique(steps.episode[rows], return_inverse=True)
     one = np.ones((len(rows), 1))
     if target.kind == "class":
         kind = np.eye(len(target.names))[truth[:, 0]]

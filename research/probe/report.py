@@ -94,16 +94,16 @@ def lines(found: Row) -> list[str]:
     """One line per target: the observed frames' best probe beside the baselines."""
     out = []
     for name, target in found["targets"].items():
-        told = []
+        scores = []
         for features in KINDS:
             if row := pick(found, name, features):
                 where = f" (block {row['layer']}, {row['pooling']})" if features == "model" else ""
-                told.append(f"{KINDS[features]} {said(row, target)}{where}")
-        out.append(f"{target['label']}: {'; '.join(told)}")
+                scores.append(f"{KINDS[features]} {score_text(row, target)}{where}")
+        out.append(f"{target['label']}: {'; '.join(scores)}")
     return out
 
 
-def said(row: Row, target: Row) -> str:
+def score_text(row: Row, target: Row) -> str:
     """A score and its error in a few words."""
     if target["kind"] == "metres":
         return f"R² {row['score']:.3f}, {row['error']:.1f} mm"
@@ -115,7 +115,7 @@ def render(found: Row) -> str:
     data, config = found["data"], found["config"]
     counts = data["episodes"]
     tiles = [
-        ("moments", str(data["moments"]), f"{config['frames']} per episode at most"),
+        ("time steps", str(data["moments"]), f"{config['frames']} per episode at most"),
         (
             "episodes",
             str(sum(counts.values())),
@@ -141,11 +141,11 @@ def render(found: Row) -> str:
 
 
 METHOD = (
-    "Ridge regression in closed form on frozen features; episodes, not moments, are split into those that fit, those "
-    "that choose the penalty (and, in the table, block and pooling) and those that test. Score: R² averaged over axes, "
+    "Ridge regression in closed form on frozen features; episodes, not time steps, are split into those that fit, "
+    "those that choose the penalty (and, in the table, block and pooling) and those that test. Score: R² averaged over axes, "
     "or balanced accuracy of a ridge discriminant with equal priors; error: mean distance in millimetres, or "
     "share of wrong answers. Intervals: bootstrap over test episodes. Held: the can's centre lies between the "
-    "fingertips and the opening is a can's diameter. A future frame is asked about its own moment, given the clean "
+    "fingertips and the opening is a can's diameter. A future frame is probed for its own time step, given the clean "
     "observation."
 )
 

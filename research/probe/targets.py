@@ -1,4 +1,4 @@
-"""What is asked of the features: where the can is, how far from the gripper, whether it is held, and the phase."""
+"""What the features are probed for: where the can is, how far from the gripper, whether it is held, and the phase."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PHASE = "phase"
 
 @dataclass(frozen=True)
 class Target:
-    """One question. values: metres, float32 (n, d), or class indices, int64 (n, 1). where: rows that it is asked of.
+    """One question. values: metres, float32 (n, d), or class indices, int64 (n, 1). where: rows that have it.
 
     names: of the axes or classes.
     """
@@ -32,7 +32,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Moments:
+class Steps:
     """Recorded steps and the part that each plays; all steps of an episode play the same.
 
     time: step in concatenated time; episode: its number; int64 (n,). part: 0 to fit, 1 to choose the ridge, 2 to test.
@@ -58,7 +58,7 @@ def split(episodes: np.ndarray, seed: int) -> np.ndarray:
     return part
 
 
-def moments(store: EpisodeStore, episodes: np.ndarray, frames: int, ahead: int, seed: int) -> Moments:
+def draw_steps(store: EpisodeStore, episodes: np.ndarray, frames: int, ahead: int, seed: int) -> Steps:
     """Up to ``frames`` steps of each episode, at random, that have a step ``ahead`` of them in the same episode.
 
     They come in random order, those to fit first.
@@ -73,13 +73,13 @@ def moments(store: EpisodeStore, episodes: np.ndarray, frames: int, ahead: int, 
     part = split(episodes, seed)[np.searchsorted(episodes, all_owner)]
     order = random.permutation(len(part))
     order = order[np.argsort(part[order], kind="stable")]
-    return Moments(all_time[order], all_owner[order], part[order])
+    return Steps(all_time[order], all_owner[order], part[order])
 
 
 def targets(store: EpisodeStore, time: np.ndarray) -> list[Target]:
     """Every question that the store can answer at ``time`` (n,).
 
-    Yaw is not asked: the can is round. Nor is tilt: it stands within 1 degree in 99 % of the expert's steps.
+    Yaw is left out: the can is round. Nor is tilt: it stands within 1 degree in 99 % of the expert's steps.
     Raises UserError where a store has neither the can's pose nor phases.
     """
     found: list[Target] = []
@@ -111,7 +111,7 @@ def targets(store: EpisodeStore, time: np.ndarray) -> list[Target]:
 def held(can: np.ndarray, state: np.ndarray) -> np.ndarray:
     """Whether the closed fingers hold the can, bool (T,), from its centre (T, 3) and the gripper's state (T, 4).
 
-    The centre lies between the fingertips and the opening is a can's diameter. On 6,000 recorded moments this agreed
+    The centre lies between the fingertips and the opening is a can's diameter. On 6,000 recorded time steps this agreed
     with MuJoCo's contacts (both pads touch the can) in 98.9 %; the others are the first steps of letting go.
     """
     aside = np.hypot(can[:, 0] - state[:, 0], can[:, 1] - state[:, 1])

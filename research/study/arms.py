@@ -25,13 +25,13 @@ class StudyArm:
     """One line of the table.
 
     kind: objective (`worldmodel.flow.ARMS`). mixture: ``joint`` trains the plan's modes, ``policy`` actions alone.
-    asks: what the arm is there to answer. changes: training keys that differ from the plan's. matched: train only as
+    question: what the arm answers. changes: training keys that differ from the plan's. matched: train only as
     many steps as the joint arms spend in policy mode, so that actions are seen as often.
     """
 
     kind: str
     mixture: Literal["joint", "policy"]
-    asks: str
+    question: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     matched: bool = False
 
@@ -42,7 +42,7 @@ class StudyArm:
         return not OBJECTIVES[self.kind].passes and not others
 
     @property
-    def hears(self) -> bool:
+    def uses_audio(self) -> bool:
         """Whether it needs recordings with sound."""
         return bool(self.changes.get("modalities"))
 
@@ -113,7 +113,7 @@ ARMS: dict[str, StudyArm] = {
     "self_flow_gentle": StudyArm(
         "self_flow", "joint", "Does the alignment crowd out the flow?", {"objective.align": 0.1}
     ),
-    # Ears, on recordings with a microphone.
+    # Audio, on recordings with a microphone.
     "action_only_heard": StudyArm("flow", "policy", "Does hearing contact help the policy?", HEARING),
     "flow_heard": StudyArm("flow", "joint", "Does it where sound is predicted as well?", HEARING),
     # Chunks that continue actions under way, for delays.

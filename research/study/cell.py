@@ -57,17 +57,17 @@ def run(study: Study, cell: Cell) -> rows.Row:
         rows.write(path, row)
     for name in study.plan.perturb:
         if name in left:
-            solved = examine(study, final, study.plan.episodes, name)
+            solved = evaluate_model(study, final, study.plan.episodes, name)
             row["perturbed"] = row.get("perturbed", {}) | {name: solved}
             rows.write(path, row)
     for steps in study.plan.sampler_steps:
         if f"{steps} sampler steps" in left:
-            solved = examine(study, final, study.plan.episodes, steps=steps)
+            solved = evaluate_model(study, final, study.plan.episodes, steps=steps)
             row["sampled"] = row.get("sampled", {}) | {str(steps): solved}
             rows.write(path, row)
     for delay in study.plan.delays:
         if f"delay {delay}" in left:
-            solved = examine(study, final, study.plan.episodes, delay=delay)
+            solved = evaluate_model(study, final, study.plan.episodes, delay=delay)
             row["delayed"] = row.get("delayed", {}) | {str(delay): solved}
             rows.write(path, row)
     if "imagination" in left:
@@ -114,7 +114,7 @@ def course(study: Study, cell: Cell) -> rows.Row:
     found = []
     for step in plan.milestones(cell.arm):
         episodes = plan.episodes if step == last else plan.curve_episodes
-        solved = examine(study, folder / "models" / f"{step:08d}", episodes)
+        solved = evaluate_model(study, folder / "models" / f"{step:08d}", episodes)
         held_out = {
             key.partition("/")[2]: row[key] for row in log if row["step"] == step for key in row if "held_out/" in key
         }
@@ -128,7 +128,7 @@ def course(study: Study, cell: Cell) -> rows.Row:
     }
 
 
-def examine(
+def evaluate_model(
     study: Study, model: Path, episodes: int, perturb: str = "none", steps: int | None = None, delay: int = 0
 ) -> str:
     """Evaluate closed loop; a character per start, "1" where it was solved. KeyboardInterrupt where stopped."""
@@ -139,10 +139,10 @@ def examine(
     way = f"{steps}-steps" if steps is not None else f"delay-{delay}" if delay else perturb
     out = folder / "evaluated" / f"{model.name}-{way}"
     stage(folder, f"evaluating {int(model.name)} {'' if way == 'none' else way}".strip())
-    asked = {"task": plan.task, "starts": plan.starts, "perturb": perturb, "episodes": episodes, "steps": steps}
-    asked |= {"delay": delay, "n_action_steps": plan.execute}
+    protocol = {"task": plan.task, "starts": plan.starts, "perturb": perturb, "episodes": episodes, "steps": steps}
+    protocol |= {"delay": delay, "n_action_steps": plan.execute}
     ways = {"workers": 1, "batch": plan.simulators, "threads": 1, "videos": 0}
-    if evaluate(EvaluateConfig(out=str(out), checkpoint=str(model), device=plan.device, **asked, **ways)):  # type: ignore[arg-type]
+    if evaluate(EvaluateConfig(out=str(out), checkpoint=str(model), device=plan.device, **protocol, **ways)):  # type: ignore[arg-type]
         raise KeyboardInterrupt
     lines = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
     success = {line["episode"]: bool(line["success"]) for line in lines}
@@ -165,10 +165,10 @@ def imagination(study: Study, weights: Path) -> rows.Row:
 
 
 def sound(study: Study, weights: Path, most: int = 512) -> rows.Row:
-    """How well the chunk's sound is foreseen under the executed actions, on held-out episodes.
+    """How well the chunk's sound is predicted under the executed actions, on held-out episodes.
 
     "r2": share of the variance of the log-power in its bands that the prediction explains, 0 for one that always
-    says the mean of these moments; "r2_loud" the same over the louder half of the control steps.
+    predicts the mean of these time steps; "r2_loud" the same over the louder half of the control steps.
     """
     import numpy as np
     import torch
@@ -179,14 +179,14 @@ def sound(study: Study, weights: Path, most: int = 512) -> rows.Row:
     from worldmodel.schema import AUDIO
 
     model = checkpoint.load(weights)
-    ears = model.further["audio"]
+    audio = model.further["audio"]
     clips = open_clips(model.config, study.plan.data.split(",")[0], study.plan.holdout)
     chosen = np.sort(np.random.default_rng(0).permutation(len(clips))[:most])
     clip = clips.gather(chosen, np.full((len(chosen), 1), model.config.horizon)).map(torch.as_tensor)
     given = Given(clip.images, clip.state, clip.task, clip.executed, more=clip.more)
     found = model.predict(given, Want(at=clip.at), generator=torch.Generator().manual_seed(0)).more["audio"]
     valid = clip.more_future[f"{AUDIO}.valid"]
-    truth, guess = ears.truth(clip, True)[valid], found[valid]
+    truth, guess = audio.truth(clip, True)[valid], found[valid]
     error, spread = (guess - truth).square().mean(-1), (truth - truth.mean(0)).square().mean(-1)
     loud = truth.mean(-1) >= truth.mean(-1).median()
     scores = {"r2": 1 - error.mean() / spread.mean(), "r2_loud": 1 - error[loud].mean() / spread[loud].mean()}
@@ -247,10 +247,10 @@ def made(study: Study) -> dict[str, Any]:
     from worldmodel.evaluate.run import machine
 
     plan = study.plan
-    told = {"code": rows.code(), "torch": torch.__version__, "data": list(study.ground.recordings)}
-    return told | {"device": plan.device, "compile": plan.compile, "workers": plan.workers} | machine()
+    facts = {"code": rows.code(), "torch": torch.__version__, "data": list(study.ground.recordings)}
+    return facts | {"device": plan.device, "compile": plan.compile, "workers": plan.workers} | machine()
 
 
 def stage(folder: Path, name: str) -> None:
-    """Say what the cell is at, to whoever watches."""
+    """Write the stage that the cell is at, for the progress bar."""
     (folder / "stage").write_text(name)

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from research.study import rows
 from research.study.cell import DONE, INTERRUPTED, serve
-from research.study.plan import Cell, Ground, Study, StudyConfig
+from research.study.plan import Cell, Study, StudyConfig, StudyData
 from worldmodel.config import UserError
 from worldmodel.processes import StopSignal, isolated
 
@@ -28,26 +28,26 @@ from worldmodel.processes import StopSignal, isolated
 def selfflow(config: StudyConfig) -> int:
     """Run a plan and report on it. 0: every cell has its row; 1: some failed; 130: interrupted, nothing lost."""
     if config.report_only:
-        return tell(config)
-    study = Study(config, Ground.of(config))
+        return write_report(config)
+    study = Study(config, StudyData.of(config))
     rows.check_all(study)
     started = {cell: rows.begin(study, cell) for cell in config.cells()}
     todo = [cell for cell, row in started.items() if rows.missing(study, cell, row)]
     study.where.mkdir(parents=True, exist_ok=True)
     with only_one(study.where):
-        crew = Crew(study, todo, done=len(started) - len(todo))
-        stopped = crew.work()
+        pool = CellPool(study, todo, done=len(started) - len(todo))
+        stopped = pool.work()
     if any(rows.path_of(config, cell).is_file() for cell in config.cells()):
-        tell(config)
-    for cell, reason in crew.failed.items():
+        write_report(config)
+    for cell, reason in pool.failed.items():
         print(f"failed: {cell.name}: {reason} ({study.where / cell.name / 'log'})")
     if stopped:
-        print(f"interrupted: {crew.done} of {crew.total} cells are done; the same command goes on")
+        print(f"interrupted: {pool.done} of {pool.total} cells are done; the same command goes on")
         return INTERRUPTED
-    return int(bool(crew.failed))
+    return int(bool(pool.failed))
 
 
-def tell(config: StudyConfig) -> int:
+def write_report(config: StudyConfig) -> int:
     """Rebuild the report from the rows."""
     from research.study.report import report  # plots take a second to import
 
@@ -55,7 +55,7 @@ def tell(config: StudyConfig) -> int:
 
 
 @dataclass
-class Crew:
+class CellPool:
     """The cells that run now, those that wait, and how it went."""
 
     study: Study
@@ -76,20 +76,20 @@ class Crew:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with StopSignal() as stop, Progress(*columns, console=console, transient=True) as progress:
             whole = progress.add_task("cells", total=self.total, completed=self.done)
-            told = False
+            announced = False
             try:
                 while self.running or (self.waiting and not stop.requested):
                     while self.waiting and not stop.requested and len(self.running) < self.study.plan.workers:
                         self.start(self.waiting.pop(0), progress)
-                    if stop.requested and not told:
-                        told = True
-                        console.print("stopping after the step or episode at hand; Ctrl-C again stops at once")
+                    if stop.requested and not announced:
+                        announced = True
+                        console.print("stopping after the current step or episode; Ctrl-C again stops at once")
                         self.interrupt()
                     wait([process.sentinel for process in self.running.values()], timeout=1.0)
                     for cell in [cell for cell, process in self.running.items() if not process.is_alive()]:
                         self.finish(cell, progress, console, stop.requested)
                     for cell, bar in self.bars.items():
-                        step, what = self.look(cell)
+                        step, what = self.progress_of(cell)
                         progress.update(bar, description=f"{cell.name}: {what}", completed=step)
                     progress.update(whole, completed=self.done)
             finally:
@@ -113,8 +113,8 @@ class Crew:
             self.done += 1
             solved = rows.read(rows.path_of(self.study.plan, cell))["checkpoints"][-1]["solved"]
             minutes = (time.monotonic() - self.began[cell]) / 60
-            said = f"{cell.name}: {solved.count('1')} of {len(solved)} solved, {minutes:.1f} min"
-            console.print(f"{self.done} of {self.total} cells · {said}", highlight=False)
+            outcome = f"{cell.name}: {solved.count('1')} of {len(solved)} solved, {minutes:.1f} min"
+            console.print(f"{self.done} of {self.total} cells · {outcome}", highlight=False)
         elif not stopping:  # one that was still starting up ends with another code
             self.failed[cell] = last_line(self.study.where / cell.name / "log") or f"exit code {process.exitcode}"
             console.print(f"failed: {cell.name}: {self.failed[cell]}", highlight=False)
@@ -126,7 +126,7 @@ class Crew:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGINT)
 
-    def look(self, cell: Cell) -> tuple[int, str]:
+    def progress_of(self, cell: Cell) -> tuple[int, str]:
         """Training step and stage of a running cell."""
         folder = self.study.where / cell.name
         try:
@@ -137,7 +137,7 @@ class Crew:
 
 @contextlib.contextmanager
 def surroundings(device: str) -> Iterator[None]:
-    """Environment of a cell: one thread, and no GPU unless it was asked for."""
+    """Environment of a cell: one thread, and no GPU unless requested."""
     visible, compilers = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("TORCHINDUCTOR_COMPILE_THREADS")
     with isolated():
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"

@@ -29,7 +29,7 @@ AT_LEAST_ONE = ("steps", "batch", "checkpoints", "episodes", "curve_episodes", "
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """Arms x seeds x sizes of data, how each is trained and examined, and where rows and weights go."""
+    """Arms x seeds x sizes of data, how each is trained and evaluated, and where rows and weights go."""
 
     plan: str = option("name of the plan: its rows go to <report>/<plan>", "try")
     data: str = option("EpisodeStore to learn from; several are separated by commas", "")
@@ -46,7 +46,7 @@ class StudyConfig:
     episodes: int = option("starts for the last checkpoint", 100)
     curve_episodes: int = option("starts for the checkpoints before it", 50)
     checkpoints: int = option("checkpoints evaluated along the way, evenly spaced, the last one included", 4)
-    execute: int = option("actions executed of each chunk before looking again", 8)
+    execute: int = option("actions executed of each chunk before replanning", 8)
     sampler_steps: tuple[int, ...] = option("sampler steps that the last checkpoint is also evaluated with", ())
     delays: tuple[int, ...] = option("control steps of latency that the last checkpoint is also evaluated with", ())
     reach: float = option("success rate whose first checkpoint the report looks for", 0.5)
@@ -101,7 +101,7 @@ class StudyConfig:
         return Path(self.report, self.plan)
 
     def cells(self) -> list[Cell]:
-        """Every cell, in the order they run: all arms of one size, all sizes of one seed, then the next seed.
+        """Every cell, in the order they run: every arm of one size, all sizes of one seed, then the next seed.
 
         An interrupted study thus has as many results of one arm as of another.
         """
@@ -150,11 +150,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Ground:
+class StudyData:
     """What the plan stands on: the recipes of the data, the content of the starts, and the tasks that the data holds.
 
     A recipe run again on another kind of processor gives the same episodes, but frames may differ in their last bits.
-    So rows are told apart by recipe, and only arms that are compared with each other need the very same ``recordings``.
+    So rows are distinguished by recipe, and only arms to be compared with each other need the very same ``recordings``.
     """
 
     data: tuple[str, ...]
@@ -166,7 +166,7 @@ class Ground:
     """Names of the content of the data."""
 
     @classmethod
-    def of(cls, plan: StudyConfig) -> Ground:
+    def of(cls, plan: StudyConfig) -> StudyData:
         """Open stores and starts. UserError, ValueError or OSError, one line, where the plan does not fit them."""
         from worldmodel.data import EpisodeStore
         from worldmodel.evaluate.initial_states import Starts, find
@@ -203,8 +203,8 @@ def recipe_of(store: Any) -> str:
         return str(store.fingerprint)
     chosen = {key: value for key, value in recipe.items() if value is not False}  # options that came later are off
     scenes = {task: about["scene_sha256"] for task, about in provenance["environment"].items()}
-    told = json.dumps([chosen, scenes, store.episodes, store.steps], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    content = json.dumps([chosen, scenes, store.episodes, store.steps], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class Study:
     """A plan on its ground: what every cell needs to know."""
 
     plan: StudyConfig
-    ground: Ground
+    ground: StudyData
 
     @cached_property
     def where(self) -> Path:
@@ -224,7 +224,7 @@ class Study:
         return self.where / cell.name / "models" / f"{self.plan.length(cell.arm):08d}"
 
     def training(self, cell: Cell) -> TrainConfig:
-        """What ``worldmodel train`` is asked for in a cell."""
+        """The training config of a cell."""
         plan, arm = self.plan, find_arm(cell.arm)
         config = TrainConfig(
             data=plan.data,
@@ -263,11 +263,11 @@ class Study:
         """
         aside = {"data", "features", "out", "device", "compile", "resident", "save_dtype", "keep", "log", "validation"}
         train = {key: value for key, value in asdict(self.training(cell)).items() if key not in aside}
-        examined = {key: getattr(self.plan, key) for key in ("task", "episodes", "curve_episodes", "execute")}
+        evaluated = {key: getattr(self.plan, key) for key in ("task", "episodes", "curve_episodes", "execute")}
         ground: dict[str, Any] = {"data": list(self.ground.data), "starts": self.ground.starts}
         if find_arm(cell.arm).external:
             ground["features"] = list(self.ground.features)
-        plain: dict[str, Any] = json.loads(json.dumps(train | examined | ground))
+        plain: dict[str, Any] = json.loads(json.dumps(train | evaluated | ground))
         return dict(leaves(plain))
 
 

@@ -69,7 +69,8 @@ def _curves(records: Sequence[Record], look: Record, path: Path) -> str:
     """Success and held-out losses against steps (above) and processor seconds (below)."""
     names = list(dict.fromkeys(name for one in records for name in one["held_out"]))
     figure, axes = _panels(1 + len(names), 2)
-    for line, (key, said) in zip(axes, (("step", "training steps"), ("cpu_seconds", "processor seconds")), strict=True):
+    clocks = (("step", "training steps"), ("cpu_seconds", "processor seconds"))
+    for line, (key, label) in zip(axes, clocks, strict=True):
         for arm, style in look.items():
             mine = [one for one in records if one["arm"] == arm and one[key] is not None]
             line[0].plot([one[key] for one in mine], [one["success"] for one in mine], "o-", ms=3, **style)
@@ -78,9 +79,9 @@ def _curves(records: Sequence[Record], look: Record, path: Path) -> str:
                 # A regression's loss is in other units than a flow's
                 if points and not (name == "policy" and arm in ("regression", "mip")):
                     axis.plot(*zip(*points, strict=True), "o-", ms=3, **style)
-        line[0].set(xlabel=said, ylabel="success on the curve's starts", ylim=(-0.02, 1.02))
+        line[0].set(xlabel=label, ylabel="success on the curve's starts", ylim=(-0.02, 1.02))
         for axis, name in zip(line[1:], names, strict=True):
-            axis.set(xlabel=said, ylabel=f"held-out loss, {name}")
+            axis.set(xlabel=label, ylabel=f"held-out loss, {name}")
     return _save(figure, path)
 
 

@@ -37,13 +37,14 @@ def report(config: StudyConfig) -> int:
 
 def about(summary: Mapping[str, Any]) -> list[str]:
     """What was run, in a few sentences."""
-    told, made = summary["settings"], summary["made"]
+    settings, made = summary["settings"], summary["made"]
     whole = len(summary["arms"]) * len(summary["demonstrations"]) * len(summary["seeds"])
-    model = f"a backbone of width {told['backbone.width']} and depth {told['backbone.depth']}"
+    model = f"a backbone of width {settings['backbone.width']} and depth {settings['backbone.depth']}"
     lines = [
         f"{summary['cells']} of {whole} cells: {len(summary['arms'])} arms x seeds "
         f"{', '.join(map(str, summary['seeds']))} x {', '.join(map(str, summary['demonstrations']))} demonstrations; "
-        f"task {told['task']}, {told['steps']} steps of {told['batch']}, {model}, {told['episodes']} starts.",
+        f"task {settings['task']}, {settings['steps']} steps of {settings['batch']}, {model}, "
+        f"{settings['episodes']} starts.",
     ]
     lines += [
         f"Made with torch {one['torch']} on {one['device']} ({one['system']}, {one['cores']} cores), training code "

@@ -25,7 +25,7 @@ from worldmodel.train.config import TrainConfig
 
 FORMAT = 1
 CODE = ("backbone", "flow", "model", "objectives", "tokens", "train", "data/clips.py", "schema.py")
-"""What trains a cell. Rows keep its hash, and reports tell where rows of several versions stand side by side."""
+"""What trains a cell. Rows keep its hash, and reports show where rows of several versions stand side by side."""
 
 type Row = dict[str, Any]
 
@@ -88,8 +88,8 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         for key in dict.fromkeys([*before, *now])
         if before.get(key, default.get(key)) != now.get(key, default.get(key))
     ]
-    said = [f"{key}={_short(before.get(key, default.get(key)))}, now {_short(now.get(key))}" for key in keys[:4]]
-    return "; ".join([*said, *([f"and {len(keys) - 4} more"] if len(keys) > 4 else [])])
+    changes = [f"{key}={_short(before.get(key, default.get(key)))}, now {_short(now.get(key))}" for key in keys[:4]]
+    return "; ".join([*changes, *([f"and {len(keys) - 4} more"] if len(keys) > 4 else [])])
 
 
 def _today(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def check_all(study: Study) -> None:
 
 
 def missing(study: Study, cell: Cell, row: Row) -> list[str]:
-    """What the plan asks for and the row does not have: "training", "imagination", a perturbation, ...."""
+    """What the plan requires and the row does not have: "training", "imagination", a perturbation, ...."""
     plan, modes = study.plan, study.training(cell).modes
     left = [] if "checkpoints" in row else ["training"]
     left += [name for name in plan.perturb if name not in row.get("perturbed", {})]
@@ -130,13 +130,13 @@ def missing(study: Study, cell: Cell, row: Row) -> list[str]:
     left += [f"delay {steps}" for steps in plan.delays if str(steps) not in row.get("delayed", {})]
     if plan.imagine and modes.forward > 0 and not row.get("imagination"):
         left.append("imagination")
-    if find_arm(cell.arm).hears and modes.forward > 0 and "sound" not in row:
+    if find_arm(cell.arm).uses_audio and modes.forward > 0 and "sound" not in row:
         left.append("sound")
     return left + [name for name in _probe(plan) if not row.get(name)]
 
 
 def _probe(plan: StudyConfig) -> list[str]:
-    """Probing, where it is asked for and this version can."""
+    """Probing, if requested and possible in this version."""
     return ["probe"] if plan.probe and _can("research.probe.command") else []
 
 

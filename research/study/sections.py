@@ -240,4 +240,4 @@ def _diagnostics(records: Sequence[Record]) -> Section:
 
 
 def _arms(arms: Mapping[str, str]) -> Section:
-    return Section("Arms", "What each is there to answer.", ("arm", "asks"), list(arms.items()))
+    return Section("Arms", "The question of each.", ("arm", "question"), list(arms.items()))

@@ -1,4 +1,4 @@
-"""How sure a comparison of arms is, where both trainings (seeds) and exams (starts) are samples of many.
+"""How sure a comparison of arms is, where both trainings (seeds) and evaluations (starts) are samples of many.
 
 Episodes of one seed share a network, episodes of one start share a scene. Pooling them as if they were independent
 makes intervals too short, so differences are resampled over both at once, and seeds stay in sight.
@@ -36,7 +36,7 @@ class Comparison:
 def compare(
     first: Bool[np.ndarray, "seeds sizes starts"], second: Bool[np.ndarray, "seeds sizes starts"]
 ) -> Comparison:
-    """Compare two arms' outcomes on the same seeds, sizes of data and starts."""
+    """Compare the outcomes of a pair of arms on the same seeds, sizes of data and starts."""
     gap = first.astype(np.float64) - second
     whole = paired(first.ravel().tolist(), second.ravel().tolist())
     return Comparison(

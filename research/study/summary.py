@@ -36,7 +36,7 @@ def summarize(rows: Sequence[Row], reach: float) -> dict[str, Any]:
     kinds = ["none", *dict.fromkeys(name for row in table.rows for name in row.get("perturbed", {}))]
     return {
         "settings": {key: first.get(key) for key in (*SHARED, "backbone.width", "backbone.depth", "execute")},
-        "arms": {arm: ARMS[arm].asks if arm in ARMS else "" for arm in table.arms},
+        "arms": {arm: ARMS[arm].question if arm in ARMS else "" for arm in table.arms},
         "demonstrations": table.sizes,
         "seeds": table.seeds,
         "cells": len(table.rows),
@@ -78,8 +78,8 @@ def differences(table: Table, kind: str = "none", against: str = BASELINE) -> li
             if arm != against and (one := paired_outcomes(table, (arm, against), chosen, kind)):
                 compared = compare(*one)
                 what = {"arm": arm, "against": against, "demonstrations": chosen, "under": kind, "seeds": len(one[0])}
-                told = asdict(compared) | {"interval": _round(compared.interval), "by_seed": _round(compared.by_seed)}
-                found.append(what | told | {"difference": round(compared.difference, 4)})
+                facts = asdict(compared) | {"interval": _round(compared.interval), "by_seed": _round(compared.by_seed)}
+                found.append(what | facts | {"difference": round(compared.difference, 4)})
     return found
 
 
@@ -90,8 +90,8 @@ def delayed(table: Table) -> list[dict[str, Any]]:
         for one in success(table, f"delay {delay}"):
             compared = against_no_delay(table, one["arm"], delay, [one["demonstrations"]])
             assert compared is not None
-            told = {"difference": round(compared.difference, 4), "interval": _round(compared.interval)}
-            found.append(one | {"delay": delay, "against_none": told})
+            facts = {"difference": round(compared.difference, 4), "interval": _round(compared.interval)}
+            found.append(one | {"delay": delay, "against_none": facts})
     return sorted(found, key=lambda one: (table.arms.index(one["arm"]), one["demonstrations"]))
 
 
@@ -106,9 +106,9 @@ def against_no_delay(table: Table, arm: str, delay: int, sizes: Sequence[int] | 
 def paired_outcomes(
     table: Table, arms: tuple[str, str], sizes: Sequence[int], kind: str | tuple[str, str] = "none"
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Outcomes bool (seeds, sizes, starts) of two arms on what both have; None where that is nothing.
+    """Outcomes bool (seeds, sizes, starts) of a pair of arms on what both have; None where that is nothing.
 
-    kind: of exam (see `solved`), the same for both or one for each.
+    kind: of evaluation (see `solved`), the same for both or one for each.
     """
     sides = zip(table.both(*arms, sizes), (kind, kind) if isinstance(kind, str) else kind, strict=True)
     bits = [[[solved(row, way) for row in line] for line in rows] for rows, way in sides]
@@ -149,9 +149,9 @@ def cost(table: Table) -> list[dict[str, Any]]:
             if rows := table.of(arm, size):
                 one, two = table.both(arm, BASELINE, [size])
                 times = [sum(line[0]["cpu_seconds"] for line in side) for side in (one, two)]
-                told = {key: round(float(np.mean([row[key] for row in rows]))) for key in ("seconds", "cpu_seconds")}
+                facts = {key: round(float(np.mean([row[key] for row in rows]))) for key in ("seconds", "cpu_seconds")}
                 ratio = round(times[0] / times[1], 3) if times[0] and times[1] else None
-                found.append({"arm": arm, "demonstrations": size, **told, "against_baseline": ratio})
+                found.append({"arm": arm, "demonstrations": size, **facts, "against_baseline": ratio})
     return found
 
 
@@ -162,8 +162,8 @@ def reached(table: Table, rate: float) -> list[dict[str, Any]]:
         n = row["settings"]["curve_episodes"]
         first = next((at for at in row["checkpoints"] if early(at, n) >= rate), None)
         what = {key: row[key] for key in ("arm", "demonstrations", "seed")}
-        told = {key: first[key] if first else None for key in ("step", "seconds", "cpu_seconds")}
-        found.append(what | told | {"of": row["checkpoints"][-1]["step"]})
+        facts = {key: first[key] if first else None for key in ("step", "seconds", "cpu_seconds")}
+        found.append(what | facts | {"of": row["checkpoints"][-1]["step"]})
     return found
 
 
@@ -194,9 +194,9 @@ def imagination(table: Table) -> list[dict[str, Any]]:
     found = []
     for arm in table.arms:
         for size in table.sizes:
-            if told := [row["imagination"]["psnr"] for row in table.of(arm, size) if row.get("imagination")]:
-                curves = {key: np.mean([one[key] for one in told], axis=0).round(2).tolist() for key in told[0]}
-                found.append({"arm": arm, "demonstrations": size, "seeds": len(told), **curves})
+            if facts := [row["imagination"]["psnr"] for row in table.of(arm, size) if row.get("imagination")]:
+                curves = {key: np.mean([one[key] for one in facts], axis=0).round(2).tolist() for key in facts[0]}
+                found.append({"arm": arm, "demonstrations": size, "seeds": len(facts), **curves})
     return found
 
 

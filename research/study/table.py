@@ -38,7 +38,7 @@ class Table:
         return [row for seed in self.seeds if (row := self.get(arm, size, seed))]
 
     def both(self, first: str, second: str, sizes: Sequence[int]) -> tuple[list[list[Row]], list[list[Row]]]:
-        """Rows of two arms, [seed][size], of the seeds for which both have every one of the sizes."""
+        """Rows of a pair of arms, [seed][size], of the seeds for which both have every one of the sizes."""
         whole = [
             seed
             for seed in self.seeds

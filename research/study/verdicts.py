@@ -20,7 +20,7 @@ from worldmodel.report.stats import mean_interval
 WORTH, WORTH_SCORE, WORTH_DECIBELS, LOSES = 0.05, 0.02, 0.3, 0.02
 """Effects worth having: success rate, probe score, PSNR; and the success that few sampler steps may lose."""
 CONTINUE, LATEST = ("action_only_prefix", "flow_prefix"), 8
-"""Arms whose chunks continue committed actions, and the longest delay that they are asked to bridge."""
+"""Arms whose chunks continue committed actions, and the longest delay that they have to bridge."""
 FRESH, LOWER_LOSS = 3, 0.95
 """First seed that explored nothing before R1 to R3 were written down; a ratio of losses worth having."""
 SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_RUN = "supported", "not supported", "undecided", "not run"
@@ -71,8 +71,8 @@ def self_flow_helps(table: Table) -> list[Verdict]:
     else:
         whole = SUPPORTED if all(verdict == SUPPORTED for verdict in found) else UNDECIDED
     rule = "Supported where H2a, H2b and H2c are; not supported where H2c is not; undecided otherwise."
-    said = ", ".join(f"{part.name} {part.verdict}" for part in parts)
-    return [Verdict("H2", "Self-Flow is better than joint flow matching", rule, whole, said), *parts]
+    text = ", ".join(f"{part.name} {part.verdict}" for part in parts)
+    return [Verdict("H2", "Self-Flow is better than joint flow matching", rule, whole, text), *parts]
 
 
 def augmentation(table: Table) -> Verdict:
@@ -85,10 +85,10 @@ def augmentation(table: Table) -> Verdict:
     found = _compare(table, "self_flow", "separated")
     if found is None:
         return Verdict("H3", claim, rule, NOT_RUN, "no rows of self_flow and separated on the same seeds and sizes")
-    (difference, (low, high), _), said = found
+    (difference, (low, high), _), text = found
     equal = max(abs(low), abs(high)) < WORTH
     verdict = SUPPORTED if equal else NOT_SUPPORTED if low > 0 and difference > 0 else UNDECIDED
-    return Verdict("H3", claim, rule, verdict, said)
+    return Verdict("H3", claim, rule, verdict, text)
 
 
 def delays(table: Table) -> Verdict:
@@ -102,18 +102,18 @@ def delays(table: Table) -> Verdict:
     steps = sorted({int(delay) for row in table.rows for delay in row.get("delayed", {})})
     found = {(arm, step): against_no_delay(table, arm, step) for arm in table.arms for step in steps}
     known = {key: compared for key, compared in found.items() if compared}
-    said = "; ".join(f"{arm} at {step}: {_signed(one.difference, one.interval)}" for (arm, step), one in known.items())
+    text = "; ".join(f"{arm} at {step}: {_signed(one.difference, one.interval)}" for (arm, step), one in known.items())
     mine = {key: compared for key, compared in known.items() if key[0] in CONTINUE}
     if not mine:
         none = "no rows of " + " or ".join(CONTINUE) + " with delays"
-        return Verdict("H4", claim, rule, NOT_RUN, f"{none}; {said}" if said else none)
+        return Verdict("H4", claim, rule, NOT_RUN, f"{none}; {text}" if text else none)
     if min(len(one.by_seed) for one in mine.values()) < 2:
-        return Verdict("H4", claim, rule, UNDECIDED, f"{said}; one seed cannot decide")
+        return Verdict("H4", claim, rule, UNDECIDED, f"{text}; one seed cannot decide")
     high = min(one.interval[1] for one in mine.values())
     low = min(one.interval[0] for one in mine.values())
-    told = all((arm, LATEST) in mine and _rate(table, arm) > WORTH for arm, _ in mine)
-    verdict = NOT_SUPPORTED if high < -WORTH else SUPPORTED if low > -WORTH and told else UNDECIDED
-    return Verdict("H4", claim, rule, verdict, said)
+    strong = all((arm, LATEST) in mine and _rate(table, arm) > WORTH for arm, _ in mine)
+    verdict = NOT_SUPPORTED if high < -WORTH else SUPPORTED if low > -WORTH and strong else UNDECIDED
+    return Verdict("H4", claim, rule, verdict, text)
 
 
 def few_steps(table: Table) -> Verdict:
@@ -127,22 +127,22 @@ def few_steps(table: Table) -> Verdict:
     counts = sorted({int(count) for row in rows for count in row["sampled"]})
     if not rows or not [count for count in counts if count <= 4 < counts[-1]]:
         return Verdict("H5", claim, rule, NOT_RUN, "no rows of flow with few and with many sampler steps")
-    found, said = [], []
+    found, text = [], []
     for count in [count for count in counts if count <= 4]:
         few, many = (_bits(table, f"{n} sampler steps") for n in (count, counts[-1]))
         compared = compare(few, many)
         found.append(compared.interval)
-        said.append(f"{count} against {counts[-1]}: {_signed(compared.difference, compared.interval)}")
+        text.append(f"{count} against {counts[-1]}: {_signed(compared.difference, compared.interval)}")
     low, high = min(low for low, _ in found), min(high for _, high in found)
     verdict = SUPPORTED if low > -LOSES else NOT_SUPPORTED if high < -LOSES else UNDECIDED
-    return Verdict("H5", claim, rule, verdict, "; ".join(said))
+    return Verdict("H5", claim, rule, verdict, "; ".join(text))
 
 
 def sound_helps(table: Table) -> list[Verdict]:
     """S1 and S2."""
     claim = "Contact sound raises the policy's success (action_only_heard above action_only)"
     first = _success("S1", claim, table, "action_only_heard", "action_only")
-    claim = "The chunk's sound is foreseen better than by saying the mean"
+    claim = "The chunk's sound is predicted better than by its mean"
     rule = (
         "Explained variance of held-out log-power, flow_heard, averaged over sizes: supported where the 95 % Student "
         "interval over seeds, and every seed, lie above 0; not supported where the interval lies below 0.02; "
@@ -156,9 +156,9 @@ def sound_helps(table: Table) -> list[Verdict]:
         return [first, Verdict("S2", claim, rule, NOT_RUN, "no rows of flow_heard with this measure")]
     each = [float(np.mean(values)) for values in heard.values()]
     mean, interval = mean_interval(each)
-    said = f"{mean:.3f} ({interval[0]:.3f} to {interval[1]:.3f}), by seed {', '.join(f'{v:.3f}' for v in each)}"
+    text = f"{mean:.3f} ({interval[0]:.3f} to {interval[1]:.3f}), by seed {', '.join(f'{v:.3f}' for v in each)}"
     verdict = decide(mean, interval, each, WORTH_SCORE) if len(each) > 1 else UNDECIDED
-    return [first, Verdict("S2", claim, rule, verdict, said)]
+    return [first, Verdict("S2", claim, rule, verdict, text)]
 
 
 def regime(table: Table) -> list[Verdict]:
@@ -178,9 +178,9 @@ def regime(table: Table) -> list[Verdict]:
     if not found or found[0]["pairs"] < 2:
         return [first, second, Verdict("R3", claim, rule, NOT_RUN, "no rows of both on two seeds")]
     ratio, (low, high), each = found[0]["ratio"], found[0]["interval"], found[0]["each"]
-    said = f"{ratio:.3f} ({low:.3f} to {high:.3f}), by seed {', '.join(f'{value:.3f}' for value in each)}"
+    text = f"{ratio:.3f} ({low:.3f} to {high:.3f}), by seed {', '.join(f'{value:.3f}' for value in each)}"
     verdict = SUPPORTED if high < 1 and max(each) < 1 else NOT_SUPPORTED if low > LOWER_LOSS else UNDECIDED
-    return [first, second, Verdict("R3", claim, rule, verdict, said)]
+    return [first, second, Verdict("R3", claim, rule, verdict, text)]
 
 
 def decide(difference: float, interval: tuple[float, float], each: Sequence[float], worth: float) -> str:
@@ -200,10 +200,10 @@ def _success(name: str, claim: str, table: Table, first: str, second: str) -> Ve
     found = _compare(table, first, second)
     if found is None:
         return Verdict(name, claim, rule, NOT_RUN, f"no rows of {first} and {second} on the same seeds and sizes")
-    (difference, interval, each), said = found
+    (difference, interval, each), text = found
     if len(each) < 2:
-        return Verdict(name, claim, rule, UNDECIDED, f"{said}; one seed cannot decide")
-    return Verdict(name, claim, rule, decide(difference, interval, each, WORTH), said)
+        return Verdict(name, claim, rule, UNDECIDED, f"{text}; one seed cannot decide")
+    return Verdict(name, claim, rule, decide(difference, interval, each, WORTH), text)
 
 
 def _compare(
@@ -216,11 +216,11 @@ def _compare(
         return None
     found = compare(*pair)
     seeds = ", ".join(f"{100 * value:+.1f}" for value in found.by_seed)
-    said = (
+    text = (
         f"{_signed(found.difference, found.interval)} over {found.episodes} pairs (sizes {', '.join(map(str, sizes))}; "
         f"by seed {seeds}; McNemar p = {found.p_value:.2g})"
     )
-    return (found.difference, found.interval, found.by_seed), said
+    return (found.difference, found.interval, found.by_seed), text
 
 
 def _scalar(name: str, claim: str, table: Table, read: Callable[[Any], float | None], worth: float) -> Verdict:
@@ -240,8 +240,8 @@ def _scalar(name: str, claim: str, table: Table, read: Callable[[Any], float | N
     if not each:
         return Verdict(name, claim, rule, NOT_RUN, "no rows with this measure on the same seeds and sizes")
     mean, interval = mean_interval(each)
-    said = f"{mean:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f}), by seed {', '.join(f'{v:+.3f}' for v in each)}"
-    return Verdict(name, claim, rule, decide(mean, interval, each, worth), said)
+    text = f"{mean:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f}), by seed {', '.join(f'{v:+.3f}' for v in each)}"
+    return Verdict(name, claim, rule, decide(mean, interval, each, worth), text)
 
 
 def _probe_score(row: Any) -> float | None:
@@ -252,12 +252,12 @@ def _probe_score(row: Any) -> float | None:
 
 def _imagined_last(row: Any) -> float | None:
     """PSNR of the last step ahead."""
-    told = row.get("imagination")
-    return float(told["psnr"]["imagined"][-1]) if told else None
+    imagination = row.get("imagination")
+    return float(imagination["psnr"]["imagined"][-1]) if imagination else None
 
 
 def _bits(table: Table, kind: str) -> np.ndarray:
-    """Outcomes of flow under a kind of exam, (seeds, sizes, starts), of seeds that have it at every size."""
+    """Outcomes of flow under a kind of evaluation, (seeds, sizes, starts), of seeds that have it at every size."""
     found = paired_outcomes(table, (BASELINE, BASELINE), table.shared_sizes(BASELINE, BASELINE), kind)
     assert found is not None
     return found[0]

@@ -43,7 +43,7 @@ def pixels(frames: Float[Tensor, "*batch 3 height width"], size: int) -> UInt8[T
 
 
 def images(batch: Batch, config: ModelConfig) -> UInt8[Tensor, "B T C size size 3"]:
-    """The frames of all cameras, in the model's order; a batch without a time axis has one moment, T = 1."""
+    """The frames of all cameras, in the model's order; a batch without a time axis has T = 1."""
     each = []
     for camera in config.cameras:
         frames = batch[camera_key(camera, batch)]
@@ -58,7 +58,7 @@ def state(batch: Batch, config: ModelConfig) -> Float[Tensor, "B S"]:
 
 
 def _vector(batch: Batch, config: ModelConfig) -> Float[Tensor, "B *T S"]:
-    """The state vectors, one after another, at every moment that the batch has."""
+    """The concatenated state vectors at every time step of the batch."""
     if missing := [key for key in config.states if key not in batch]:
         raise ValueError(f"the policy needs {missing[0]!r}; there is {', '.join(batch)}")
     vector = torch.cat([batch[key].float() for key in config.states], dim=-1)
@@ -67,15 +67,15 @@ def _vector(batch: Batch, config: ModelConfig) -> Float[Tensor, "B *T S"]:
     return vector
 
 
-def told(batch: Batch, model: WorldModel, fallback: str | None) -> tuple[Int[Tensor, " B"], dict[str, Tensor]]:
-    """Each row's task, and for a model that reads also what it is told in words.
+def instructions(batch: Batch, model: WorldModel, fallback: str | None) -> tuple[Int[Tensor, " B"], dict[str, Tensor]]:
+    """Each row's task, and the sentence for a model with language.
 
-    A batch says its ``task`` in text. A model of one task need not be told; a model that reads takes any sentence.
+    A batch's ``task`` is text; optional for a model of one task, any sentence for a model with language.
     Raises ValueError, one line, for a task that the model does not know.
     """
     tasks, rows = model.config.tasks, len(next(value for value in batch.values() if isinstance(value, Tensor)))
-    said = batch.get("task") or [""] * rows
-    texts = [text or fallback or "" for text in ([said] * rows if isinstance(said, str) else said)]
+    task_text = batch.get("task") or [""] * rows
+    texts = [text or fallback or "" for text in ([task_text] * rows if isinstance(task_text, str) else task_text)]
     if model.config.words:
         language: Any = model.instruction
         usual = language.usual.cpu().numpy()
@@ -92,7 +92,7 @@ def told(batch: Batch, model: WorldModel, fallback: str | None) -> tuple[Int[Ten
 def given(batch: Batch, model: WorldModel, fallback: str | None) -> Given:
     """What a policy acts on."""
     vector = state(batch, model.config)
-    task, more = told(batch, model, fallback)
+    task, more = instructions(batch, model, fallback)
     device = vector.device
     seen = images(batch, model.config)[:, 0]
     return Given(seen, vector, task.to(device), more={key: value.to(device) for key, value in more.items()})
@@ -100,10 +100,10 @@ def given(batch: Batch, model: WorldModel, fallback: str | None) -> Given:
 
 @dataclass(frozen=True)
 class StepTable:
-    """What a whole data set tells of each of its T steps and LeRobot's batches leave out, looked up by ``index``.
+    """What LeRobot's batches leave out of each of a data set's T steps, looked up by ``index``.
 
-    ends: where its episodes end, int64 (E,). executed: the actions that were carried out, float32 (T, A), None where
-    it does not tell. tolerance: how far these may lie from what was wanted, float32 (A,), as `worldmodel.data.clips`
+    ends: where its episodes end, int64 (E,). executed: the executed actions, float32 (T, A), None where
+    not recorded. tolerance: how far these may lie from what was wanted, float32 (A,), as `worldmodel.data.clips`
     says. demonstrated: bool (T,), whether the step is worth imitating.
     """
 
@@ -128,12 +128,12 @@ class StepTable:
 
 
 def clip(batch: Batch, model: WorldModel, plan: BatchPlan, steps: Sequence[int], recorded: StepTable | None) -> Clip:
-    """The arrays that ``plan`` asks for, out of a batch with the frames and states of the observation and ``steps``.
+    """The arrays of ``plan``, out of a batch with the frames and states of the observation and ``steps``.
 
     The actions that teach, and which of them do, are decided by `worldmodel.data.clips.labels`, as for our own stores.
     """
     batch = first_rows(batch, plan.rows)
-    task, more = told(batch, model, None)
+    task, more = instructions(batch, model, None)
     wanted = batch[ACTION].float().cpu().numpy()
     past = np.zeros(wanted.shape[:2], bool)
     if f"{ACTION}_is_pad" in batch:
@@ -154,7 +154,7 @@ def clip(batch: Batch, model: WorldModel, plan: BatchPlan, steps: Sequence[int],
 def _with_later(
     seen: Clip, batch: Batch, frames: Tensor, plan: BatchPlan, steps: Sequence[int], config: ModelConfig
 ) -> Clip:
-    """The same with the frames of ``plan.at``, and the states of these moments where the plan asks for them."""
+    """The same with the frames of ``plan.at``, and the states of these steps where the plan has them."""
     assert plan.at is not None
     row, pick = torch.arange(len(frames))[:, None], torch.as_tensor(np.searchsorted(steps, plan.at)) + 1
     key = f"{camera_key(config.cameras[0], batch)}_is_pad"

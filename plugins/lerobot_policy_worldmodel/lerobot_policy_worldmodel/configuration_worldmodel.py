@@ -24,7 +24,7 @@ from worldmodel.train.config import AugmentConfig, ModesConfig, OptimiserConfig,
 class WorldModelConfig(PreTrainedConfig):
     """worldmodel's own configs, each where LeRobot's command line reaches it (``--policy.model.backbone.width=192``).
 
-    model: what it sees and does; cameras, sizes, widths, rate and tasks come from the data, the rest is yours to set.
+    model: its inputs and outputs; cameras, sizes, widths, rate and tasks come from the data, the rest is yours to set.
     modes, stream, objective, noise, augment, optimiser: as in ``worldmodel train``; objective ``repa`` is not for
     LeRobot.
     size: side of the frames in pixels; others are cropped to their middle square and resized; 0 takes them as recorded.

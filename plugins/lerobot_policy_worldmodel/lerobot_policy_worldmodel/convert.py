@@ -42,7 +42,7 @@ def to_lerobot(source: str, out: Path) -> None:
     tensors, card = checkpoint.read_folder(checkpoint.resolve(source), checkpoint.WEIGHTS, checkpoint.CARD)
     model = checkpoint.config_of(card["config"])
     if model.modalities or model.states != (STATE,) or not model.cameras:
-        what = "hears" if model.modalities else "reads the simulator's own state"
+        what = "has audio" if model.modalities else "reads the simulator's own state"
         raise CheckpointError(f"checkpoint {source}: it {what}, for which LeRobot's envs and robots have no place")
     config = config_for(model, card.get("made", {}).get("train") or {})
     with atomic_folder(out) as partial:
@@ -58,8 +58,8 @@ def to_lerobot(source: str, out: Path) -> None:
 def to_worldmodel(source: Path, out: Path) -> None:
     """Write the model folder of a pretrained folder: its averaged weights, as ``worldmodel train`` exports them.
 
-    The card is the one that the weights came with, where `to_lerobot` made the folder and nobody changed them since;
-    else it tells of LeRobot's training. Raises CheckpointError, one line, where the folder is no policy of ours.
+    The card is the one that the weights came with, where `to_lerobot` made the folder and they are unchanged;
+    else it describes LeRobot's training. Raises CheckpointError, one line, where the folder is no policy of ours.
     """
     config = PreTrainedConfig.from_pretrained(source)
     if not isinstance(config, WorldModelConfig):

@@ -1,4 +1,4 @@
-"""A fresh model made to measure: what it sees and does, and its ranges, from a LeRobot data set or from features."""
+"""A new model whose inputs, outputs and ranges come from a LeRobot data set or from features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def open_data(meta: Any, size: int) -> EpisodeStore:
 
 
 def shape_of_data(config: WorldModelConfig, store: EpisodeStore) -> ModelConfig:
-    """The model that a data set asks for, decided as ``worldmodel train`` does. Raises ValueError, one line."""
+    """The model that fits a data set, decided as ``worldmodel train`` does. Raises ValueError, one line."""
     try:
         return setup.shape_of_data(replace(config.model, modalities={}, words=()), config.training(), [store])
     except ValueError as error:
@@ -70,5 +70,5 @@ def check(model: ModelConfig, store: EpisodeStore) -> None:
 
 
 def windows(model: ModelConfig, store: EpisodeStore) -> Clips:
-    """All windows of a data set, one per step, as ``worldmodel train`` sees them."""
+    """All windows of a data set, one per step, as in ``worldmodel train``."""
     return Clips([store], ClipSpec(model.cameras, model.horizon, model.tasks, model.states))

@@ -14,7 +14,7 @@ from worldmodel.train.step import losses
 
 
 class LeRobotDraws(Draws):
-    """Batches that LeRobot loads. Mode, moments, noise and augmentation follow from the seed and the step's number."""
+    """Batches that LeRobot loads; mode, future steps, noise and augmentation follow from seed and step number."""
 
     def __init__(
         self, policy: WorldModelConfig, model: WorldModel, teacher: WorldModel, recorded: StepTable | None

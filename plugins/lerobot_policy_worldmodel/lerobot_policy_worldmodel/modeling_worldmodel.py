@@ -99,7 +99,7 @@ class WorldModelPolicy(PreTrainedPolicy):
 
     @torch.no_grad()
     def select_action(self, batch: Batch, noise: Tensor | None = None, **_: Any) -> Float[Tensor, "B A"]:
-        """The next action; a new chunk is asked for when ``execute`` of the last one have been carried out."""
+        """The next action; a new chunk is predicted when ``execute`` of the last one have been carried out."""
         if not self._queue:
             seen = given(batch, self._actor(), self.config.task)
             chunk = self._chunk(seen, noise)

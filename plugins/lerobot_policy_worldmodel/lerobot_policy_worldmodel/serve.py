@@ -15,7 +15,7 @@ from lerobot.transport import services_pb2_grpc
 from lerobot.utils.import_utils import register_third_party_plugins
 
 HERE = "127.0.0.1"
-"""The one address that is served: what comes in is unpickled, so whoever can connect can run code here."""
+"""The one address that is served: what comes in is unpickled, so any client can run code here."""
 
 
 class Server(policy_server.PolicyServer):

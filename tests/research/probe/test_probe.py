@@ -13,7 +13,7 @@ from research.probe import ProbeConfig, measure
 from research.probe.command import choose_episodes, pixel_clips, trained_on_noisy_observations
 from research.probe.features import Pooling, Reading, collect_features, tokens_of, untrained
 from research.probe.linear import ridge, score_probe
-from research.probe.targets import Moments, Target, before_first, held, moments, split, targets
+from research.probe.targets import Steps, Target, before_first, draw_steps, held, split, targets
 from worldmodel import checkpoint, cli
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
@@ -21,7 +21,7 @@ from worldmodel.model import WorldModel
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, EXECUTED, STATE, Episode, image_key
 
 
-def planted(noise: float, shuffled: bool = False) -> tuple[torch.Tensor, Target, Target, Moments]:
+def planted(noise: float, shuffled: bool = False) -> tuple[torch.Tensor, Target, Target, Steps]:
     """30 episodes of 10 moments whose features hold a position and a class, linearly."""
     random = np.random.default_rng(0)
     features = random.normal(size=(300, 20)).astype(np.float32)
@@ -35,7 +35,7 @@ def planted(noise: float, shuffled: bool = False) -> tuple[torch.Tensor, Target,
     where = Target("can", "can", "metres", position.astype(np.float32), everywhere, ("x", "y", "z"))
     what = Target("phase", "phase", "class", kind, everywhere, ("a", "b", "c"))
     part = split(np.arange(30), seed=0)[episode]
-    return torch.as_tensor(features), where, what, Moments(np.arange(300), episode, part)
+    return torch.as_tensor(features), where, what, Steps(np.arange(300), episode, part)
 
 
 def test_a_planted_linear_relation_is_found() -> None:
@@ -84,7 +84,7 @@ def test_rows_that_are_not_asked_about_do_not_matter() -> None:
 
 def test_every_episode_plays_one_part(tmp_path: Path) -> None:
     store = recordings(tmp_path, episodes=12)
-    chosen = moments(store, np.arange(2, 12), frames=6, ahead=2, seed=0)
+    chosen = draw_steps(store, np.arange(2, 12), frames=6, ahead=2, seed=0)
     owner = np.searchsorted(store.ends, chosen.time, side="right")
     assert (owner == chosen.episode).all() and set(owner.tolist()) == set(range(2, 12))
     parts = [set(chosen.episode[chosen.part == part].tolist()) for part in range(3)]

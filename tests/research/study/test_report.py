@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from research.study import StudyConfig, rows, selfflow
-from research.study.plan import Cell, Ground, Study
+from research.study.plan import Cell, Study, StudyData
 from research.study.summary import differences, reached, success, summarize
 from research.study.table import Table
 from research.study.verdicts import NOT_RUN, NOT_SUPPORTED, SUPPORTED, UNDECIDED, decide, verdicts
@@ -28,7 +28,7 @@ def outcome(share: float, seed: int) -> str:
 
 
 def made_row(config: StudyConfig, cell: Cell, share: float) -> rows.Row:
-    row = rows.begin(Study(config, Ground(("a",), "b", ("place_can",))), cell)
+    row = rows.begin(Study(config, StudyData(("a",), "b", ("place_can",))), cell)
     half, whole = outcome(share / 2, cell.seed)[:20], outcome(share, cell.seed)
     losses = {"policy": 0.1, "forward": 0.2}
     row |= {"seconds": 100.0, "cpu_seconds": 110.0 if cell.arm == "self_flow" else 100.0, "parameters": 7}

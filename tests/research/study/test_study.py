@@ -18,7 +18,7 @@ from small import small_store
 from research.study import StudyConfig, rows, selfflow
 from research.study.arms import ARMS
 from research.study.cell import curves
-from research.study.plan import Cell, Ground, Study, changed, recipe_of
+from research.study.plan import Cell, Study, StudyData, changed, recipe_of
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
@@ -27,7 +27,7 @@ from worldmodel.objectives import ARMS as OBJECTIVES
 from worldmodel.settings import load
 from worldmodel.train.config import ModesConfig, TrainConfig
 
-GROUND = Ground(("abc",), "def", ("lift_can",), ("xyz",))
+GROUND = StudyData(("abc",), "def", ("lift_can",), ("xyz",))
 
 
 @pytest.fixture
@@ -242,9 +242,9 @@ def test_bad_plans_are_one_line(config: StudyConfig) -> None:
     with pytest.raises(ValueError, match=r"seeds=\[0, 0\]: expected one or more, each once"):
         replace(config, seeds=(0, 0))
     with pytest.raises(UserError, match=r"demonstrations=5: with holdout=0[.]5 the data has 1 episodes"):
-        Ground.of(replace(config, demonstrations=(5,)))
+        StudyData.of(replace(config, demonstrations=(5,)))
     with pytest.raises(UserError, match="task=place_can: the data holds lift_can"):
-        Ground.of(replace(config, task="place_can"))
+        StudyData.of(replace(config, task="place_can"))
     with pytest.raises(UserError, match="no rows"):
         selfflow(replace(config, report_only=True))
     with pytest.raises(UserError, match=r"framse: no such training key"):
