@@ -116,13 +116,8 @@ def notes(report: dict[str, Any]) -> list[str]:
 
 
 def _versions() -> dict[str, str]:
-    installed = {}
-    for name in PACKAGES:
-        try:
-            installed[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            installed[name] = "not installed"
-    return installed
+    found = {package.name: package.version for package in importlib.metadata.distributions()}
+    return {name: found.get(name, "not installed") for name in PACKAGES}
 
 
 def _machine() -> dict[str, Any]:

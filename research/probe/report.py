@@ -141,8 +141,9 @@ def render(found: Row) -> str:
 
 
 METHOD = (
-    "Ridge regression in closed form on frozen features; episodes, not time steps, are split into those that fit, "
-    "those that choose the penalty (and, in the table, block and pooling) and those that test. Score: R² averaged over axes, "
+    "Ridge regression in closed form on frozen features; episodes, not time steps, are split into "
+    "those that fit, those that choose the penalty (and, in the table, block and pooling) and those that test. "
+    "Score: R² averaged over axes, "
     "or balanced accuracy of a ridge discriminant with equal priors; error: mean distance in millimetres, or "
     "share of wrong answers. Intervals: bootstrap over test episodes. Held: the can's centre lies between the "
     "fingertips and the opening is a can's diameter. A future frame is probed for its own time step, given the clean "

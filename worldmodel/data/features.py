@@ -1,7 +1,7 @@
-"""Features of a frozen encoder beside the frames that they describe: an EpisodeStore with the same episodes.
+"""Features of a pretrained encoder, from ``worldmodel encode``: an EpisodeStore with the same episodes.
 
-Array ``features.<camera>``, float16 (T, N, E): N places of the model's grid row by row, E channels. The provenance's
-recipe names the data (by fingerprint) and the encoder that they came from; ``worldmodel encode`` makes such a store.
+Array ``features.<camera>``, float16 (T, N, E): N positions of the model's grid row by row, E channels. The provenance's
+recipe names the data (by fingerprint) and the encoder.
 """
 
 from __future__ import annotations
@@ -28,12 +28,8 @@ def open_features(
 ) -> list[EpisodeStore]:
     """The features of each store, in the stores' order.
 
-    Args:
-        folders: made by ``worldmodel encode``, one per store and in any order, separated by commas.
-        stores: the data. cameras: of the model. grid: its patches along a side.
-
-    Raises StoreError (one line) where features are of other data, lack a camera, have another grid, or come from
-    different encoders.
+    folders: of ``worldmodel encode``, one per store in any order, separated by commas. cameras: of the model. grid:
+    its patches along a side. Raises StoreError (one line) where they do not fit the stores and the model.
     """
     made = [EpisodeStore.open(folder) for folder in folders.split(",")]
     by_data = {recipe_of(features)["data"]: features for features in made}

@@ -60,14 +60,9 @@ def checksum(array: np.ndarray) -> int:
     return int.from_bytes(hashlib.blake2b(data.view(np.uint8).reshape(-1), digest_size=8).digest(), "little")
 
 
-def canonical(record: Mapping[str, Any]) -> bytes:
-    """One byte string per JSON value, whatever the order of its keys."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
-
-
 def digest(record: Mapping[str, Any]) -> str:
-    """SHA-256 of a JSON record."""
-    return hashlib.sha256(canonical(record)).hexdigest()
+    """SHA-256 of a JSON record, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def array_metadata(shape: tuple[int, ...], dtype: np.dtype, block: int, axes: tuple[str, ...]) -> dict[str, Any]:
@@ -91,17 +86,13 @@ def array_metadata(shape: tuple[int, ...], dtype: np.dtype, block: int, axes: tu
 
 
 def array_json(shape: tuple[int, ...], dtype: np.dtype, block: int, key: str) -> bytes:
-    """The array's metadata file, byte for byte."""
-    return json.dumps(array_metadata(shape, dtype, block, axes_of(key, len(shape))), indent=1).encode()
-
-
-def axes_of(key: str, ndim: int) -> tuple[str, ...]:
-    """Names of an array's axes, for the metadata that other readers see."""
+    """The array's metadata file, byte for byte, with names of its axes for other readers."""
+    axes: tuple[str, ...] = ("time", *(f"axis_{i}" for i in range(1, len(shape))))
     if key.startswith(EPISODE):
-        return ("episode", "key")[:ndim]
-    if ndim == 4:
-        return ("time", "row", "column", "channel")
-    return ("time", *(f"axis_{i}" for i in range(1, ndim)))
+        axes = ("episode", "key")[: len(shape)]
+    elif len(shape) == 4:
+        axes = ("time", "row", "column", "channel")
+    return json.dumps(array_metadata(shape, dtype, block, axes), indent=1).encode()
 
 
 def block_path(array: Path, block: int, ndim: int) -> Path:
@@ -123,11 +114,8 @@ def fingerprint(spec: Mapping[str, Any], tasks: Sequence[str], index: Mapping[st
 def read_attributes(path: Path) -> dict[str, Any]:
     """Attributes of a sealed store.
 
-    Raises:
-        FileNotFoundError: nothing there.
-        InterruptedStoreError: not sealed.
-        DamagedStoreError: unreadable or altered metadata.
-        StoreError: a folder or Zarr group that is not ours.
+    Raises FileNotFoundError (nothing there), InterruptedStoreError (not sealed), DamagedStoreError (unreadable or
+    altered metadata) or StoreError (not ours).
     """
     if not path.exists():
         raise FileNotFoundError(f"no store at {path}; make one with `worldmodel collect task=place_can out={path}`")

@@ -1,4 +1,4 @@
-"""Data by its name, whatever wrote it: the folder of a store, or ``lerobot:`` and a folder or OWNER/NAME."""
+"""Opens data by its name: the folder of a store, or ``lerobot:`` and a folder or OWNER/NAME."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from worldmodel.schema import ACTION, LEROBOT, STATE, image_key
 
 
 def open_source(name: str, size: int = 0) -> EpisodeStore:
-    """Open data for reading.
+    """Open data for reading: ``name`` is a store's folder or ``lerobot:PATH_OR_REPO_ID``.
 
-    Args:
-        name: the folder of an EpisodeStore, or ``lerobot:PATH_OR_REPO_ID`` for a LeRobot data set as it is.
-        size: side of the frames in pixels; other frames are cropped in their middle and resized. 0 leaves them alone.
-
-    Raises StoreError or FileNotFoundError (one line) where there is no such data.
+    size: side of the frames in pixels, to which others are cropped and resized; 0 leaves them alone. Raises StoreError
+    or FileNotFoundError (one line) where there is no such data.
     """
     if name.startswith(LEROBOT):
         from worldmodel.data.formats.lerobot_store import LeRobotStore  # ten seconds, and an extra
@@ -28,11 +25,7 @@ def open_source(name: str, size: int = 0) -> EpisodeStore:
 
 
 def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:
-    """Several to learn from, separated by commas.
-
-    Raises ValueError where their control rates or their conventions for actions differ, or state or action is missing
-    or no vector.
-    """
+    """Several training stores, separated by commas; ValueError where they cannot be trained on together."""
     stores = [open_source(name, size) for name in names.split(",")]
     for store in stores:
         for key in (STATE, ACTION):

@@ -44,20 +44,15 @@ class EpisodeStore:
     @staticmethod
     def create(path: str | Path, provenance: Mapping[str, Any], block: int = BLOCK_STEPS) -> StoreWriter:
         """A writer for a new store (see StoreWriter.create)."""
-        from worldmodel.data.writer import StoreWriter  # here: who reads needs no writer
+        from worldmodel.data.writer import StoreWriter  # readers need no writer
 
         return StoreWriter.create(path, provenance, block)
 
     @classmethod
     def open(cls, path: str | Path, check: bool = True) -> EpisodeStore:
-        """Open a sealed store. Reads metadata and sizes, not the data: `worldmodel data verify` reads all of it.
+        """Open a sealed store: reads metadata and, with ``check``, the sizes of all block files, not the data.
 
-        Args:
-            path: the store's folder.
-            check: also make sure that every block file is there and whole (``verify`` reports these itself).
-
-        Raises:
-            FileNotFoundError: no such folder. InterruptedStoreError: never sealed. DamagedStoreError: altered bytes.
+        Raises FileNotFoundError, InterruptedStoreError (never sealed) or DamagedStoreError (altered bytes).
         """
         path = Path(path)
         meta = layout.read_attributes(path)
@@ -65,9 +60,10 @@ class EpisodeStore:
         store = cls(path, meta, index)
         if layout.fingerprint(meta["arrays"], list(store.tasks), index) != store.fingerprint:
             raise DamagedStoreError(f"{path}: episode index does not match the fingerprint; restore or collect again")
-        if check:
-            for key in store.keys:
-                store._check_blocks(key)
+        for key in store.keys if check else ():
+            if not (path / key / "c").is_dir():
+                raise DamagedStoreError(f"{path} is damaged: array {key} has no data; see `worldmodel data verify`")
+            store.array(key)
         return store
 
     @property
@@ -123,13 +119,6 @@ class EpisodeStore:
 
     def __len__(self) -> int:
         return self.episodes
-
-    def _check_blocks(self, key: str) -> None:
-        """Every block file of an array must exist at full size."""
-        if (self.path / key / "c").is_dir():
-            self.array(key)
-        else:
-            raise DamagedStoreError(f"{self.path} is damaged: array {key} has no data; see `worldmodel data verify`")
 
 
 def _index_array(path: Path, name: str, meta: Mapping[str, Any]) -> np.ndarray:

@@ -13,7 +13,7 @@ from worldmodel.data import layout
 from worldmodel.data.blocks import BlockReader
 from worldmodel.data.layout import DamagedStoreError, checksum
 from worldmodel.data.store import EpisodeStore
-from worldmodel.data.views import View, open_view
+from worldmodel.data.views import open_view
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,8 @@ class Damage:
 def verify(path: str | Path, progress: Callable[[int, int], None] | None = None) -> list[Damage]:
     """All damage in the data of a sealed store; empty when every byte is as recorded.
 
-    Args:
-        path: the store's folder.
-        progress: called with (arrays done, arrays in all).
-
-    Raises:
-        StoreError, FileNotFoundError: no sealed store there, or its metadata or episode index is damaged.
+    ``progress`` is called with (arrays done, arrays in all). Raises StoreError or FileNotFoundError where there is no
+    sealed store, or its metadata or episode index is damaged.
     """
     store = EpisodeStore.open(path, check=False)
     damage = [*_verify_metadata(store), *_verify_kept(store.path / layout.KEPT)]
@@ -63,8 +59,7 @@ def _verify_metadata(store: EpisodeStore) -> Iterator[Damage]:
             codecs = json.loads(content)["codecs"]
             archived = len(codecs) > 1 or codecs[0]["name"] == "sharding_indexed"
         except (OSError, ValueError, KeyError, TypeError, IndexError):
-            archived = False
-            content = b""
+            archived, content = False, b""
         if not archived and content != layout.array_json(shape, dtype, block, key):
             yield Damage(key, None, "metadata differs from what was sealed")
 
@@ -89,7 +84,13 @@ def _verify_kept(folder: Path) -> Iterator[Damage]:
 
 def _verify_array(store: EpisodeStore, key: str) -> Iterator[Damage]:
     column = store.keys.index(key)
-    read, problem = _reader(store, key)
+    shape, dtype, block = (store.steps, *store.row(key)), store.dtype(key), store.meta["block"]
+    raw = BlockReader(store.path / key, store.row(key), dtype, block)
+    try:
+        view, problem = open_view(store.path / key, shape, dtype, block), _padding(raw, store.steps)
+        read: Callable[[int, int], np.ndarray] = lambda start, stop: view[start:stop]  # noqa: E731
+    except DamagedStoreError as error:  # files are missing: read the others
+        read, problem = raw.read, str(error)
     for episode in range(store.episodes):
         start, stop = store.span(episode)
         try:
@@ -101,27 +102,14 @@ def _verify_array(store: EpisodeStore, key: str) -> Iterator[Damage]:
             yield Damage(key, episode, "cannot be read (a block file is too short)")
         elif checksum(rows) != int(store.checksums[episode, column]):
             yield Damage(key, episode, "does not match its checksum")
-    if problem is not None:
-        yield problem
+    if problem:
+        yield Damage(key, None, problem)
 
 
-def _reader(store: EpisodeStore, key: str) -> tuple[Callable[[int, int], np.ndarray], Damage | None]:
-    """How to read rows of an array even where files are missing, and damage found outside the episodes."""
-    shape, dtype, block = (store.steps, *store.row(key)), store.dtype(key), store.meta["block"]
+def _padding(raw: BlockReader, steps: int) -> str:
+    """What is wrong with the end of the last block, which holds zeros; empty where nothing is."""
     try:
-        view: View = open_view(store.path / key, shape, dtype, block)
-    except DamagedStoreError as error:
-        raw = BlockReader(store.path / key, store.row(key), dtype, block)
-        return raw.read, Damage(key, None, str(error))
-    return lambda start, stop: view[start:stop], _padding(store, key)
-
-
-def _padding(store: EpisodeStore, key: str) -> Damage | None:
-    """The end of the last block holds zeros; anything else there was written by somebody else."""
-    raw = BlockReader(store.path / key, store.row(key), store.dtype(key), store.meta["block"])
-    full = -(-store.steps // raw.block) * raw.block
-    try:
-        rows = raw.read(store.steps, full)
+        rows = raw.read(steps, -(-steps // raw.block) * raw.block)
     except (OSError, ValueError):
-        return None  # compressed or re-chunked: there are no plain block files to look into
-    return Damage(key, None, "padding of the last block is not zero") if rows.view(np.uint8).any() else None
+        return ""  # compressed or re-chunked: there are no plain block files
+    return "padding of the last block is not zero" if rows.view(np.uint8).any() else ""

@@ -86,11 +86,12 @@ def leakage(ours: Openings, theirs: Openings) -> Finding:
     if ours.fingerprint and ours.fingerprint == theirs.fingerprint:
         everything = tuple(range(ours.episodes))
         return Finding(check, FAIL, "it is the same store", everything, "split the episodes, or collect others to test")
-    shared = {"simulator states": _common(ours.states, theirs.states), "seeds": _common(ours.seeds, theirs.seeds)}
-    for key in ours.frames.keys() & theirs.frames.keys():
-        camera = key.split()[0].removeprefix(IMAGES)
-        shared[f"first frames of {camera}"] = _common(ours.frames[key], theirs.frames[key])
-    compared = [what for what, (mine, other) in _sizes(ours, theirs).items() if mine and other]
+    cameras = ours.frames.keys() & theirs.frames.keys()
+    both = {"simulator states": (ours.states, theirs.states), "seeds": (ours.seeds, theirs.seeds)}
+    compared = [what for what, (mine, other) in both.items() if mine and other] + ["first frames"] * bool(cameras)
+    for key in cameras:
+        both[f"first frames of {key.split()[0].removeprefix(IMAGES)}"] = ours.frames[key], theirs.frames[key]
+    shared = {what: {mine[mark] for mark in mine.keys() & other.keys()} for what, (mine, other) in both.items()}
     found = {what: episodes for what, episodes in shared.items() if episodes}
     if not compared:
         return Finding(check, SKIPPED, "no seeds, simulator states or cameras in common to compare")
@@ -120,17 +121,3 @@ def _first(marks: Iterable[object]) -> Marks:
     for episode, mark in enumerate(marks):
         found.setdefault(mark, episode)
     return found
-
-
-def _common(ours: Marks, theirs: Marks) -> set[int]:
-    """Our episodes that share a mark."""
-    return {ours[mark] for mark in ours.keys() & theirs.keys()}
-
-
-def _sizes(ours: Openings, theirs: Openings) -> dict[str, tuple[int, int]]:
-    frames = ours.frames.keys() & theirs.frames.keys()
-    return {
-        "simulator states": (len(ours.states), len(theirs.states)),
-        "seeds": (len(ours.seeds), len(theirs.seeds)),
-        "first frames": (len(frames), len(frames)),
-    }

@@ -142,10 +142,8 @@ class OscPose:
     def targets(self, actions: np.ndarray, position: np.ndarray, matrix: np.ndarray, base: np.ndarray) -> np.ndarray:
         """Delta actions (..., 7) as absolute targets (..., 10): position, 6-D rotation, gripper; world frame.
 
-        Args:
-            actions: as robosuite takes them.
-            position, matrix: pose of the controlled site when the action was taken, world frame, (..., 3), (..., 3, 3).
-            base: orientation of the robot's base in the world, (3, 3); used where ``frame`` is "base".
+        position (..., 3), matrix (..., 3, 3): pose of the controlled site when the action was taken, world frame.
+        base (3, 3): orientation of the robot's base in the world, used where ``frame`` is "base".
         """
         delta = self.scaled(actions)
         axes = base if self.frame == "base" else np.eye(3)

@@ -65,13 +65,9 @@ def from_store(
 ) -> None:
     """Write a store as a LeRobot data set, in a folder beside ``out`` that takes its name once it is whole.
 
-    Args:
-        frames: ``image`` is exact; ``video`` is small: h264 without loss of colour resolution, or whatever the frames
-            were encoded with before; ``as_recorded`` is video where the store was made from video, else image.
-        without: arrays to leave out, such as those that no policy should see.
-        encoder: of video, by LeRobot's names, in place of what ``frames`` says; empty for LeRobot's default.
-
-    Raises StoreError where LeRobot cannot hold the store, or ``out`` is in use.
+    frames: ``image`` is exact; ``video`` is small: h264 at full colour resolution, or the frames' earlier encoding;
+    ``as_recorded`` is video where the store was made from video, else image. without: arrays to leave out. encoder: of
+    video, by LeRobot's names; empty for LeRobot's default. Raises StoreError where LeRobot cannot hold the store.
     """
     store = EpisodeStore.open(path)
     if unknown := [key for key in without if key not in store.keys]:
