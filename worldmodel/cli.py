@@ -175,8 +175,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `worldmodel --help | head` is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
-        if os.environ.get("WORLDMODEL_TRACE") or not _is_users(error):
+    except (UserError, ValueError, OSError) as error:  # any other is a defect, whose traceback is wanted
+        if os.environ.get("WORLDMODEL_TRACE"):
             raise
         return _complain(str(error) or type(error).__name__, BAD_INPUT)
 
@@ -262,11 +262,6 @@ def find_command(words: list[str]) -> tuple[Command, list[str]]:
     families = {command.name.split()[0] for command in COMMANDS if " " in command.name}
     name = " ".join(words[:2]) if words[0] in families else words[0]
     raise UserError(f"{name}: no such command; {closest(name, named)}")
-
-
-def _is_users(error: Exception) -> bool:
-    """Errors that carry a message for the user, as against a defect, whose traceback we want to see."""
-    return isinstance(error, UserError | ValueError | OSError)
 
 
 def _shown(value: Any) -> str:

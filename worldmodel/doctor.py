@@ -83,7 +83,7 @@ def probe_rendering(timeout: float) -> dict[str, Any]:
 
 
 def notes(report: dict[str, Any]) -> list[str]:
-    """What will be slow, or will not work, and what to do about it; empty on a machine that has everything."""
+    """What will be slow or fail, and what to do about it."""
     machine, compute, rendering = report["machine"], report["compute"], report["rendering"]
     found = []
     if not rendering["works"]:

@@ -1,4 +1,4 @@
-"""``worldmodel bench``: every figure that the README promises about speed, measured here and now."""
+"""``worldmodel bench``: the figures of speed, measured on this machine."""
 
 from __future__ import annotations
 
@@ -51,42 +51,39 @@ def bench(config: BenchConfig) -> int:
 
 def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
     if part == "act":
-        return _act(_candidate(config))
+        return _act(_policy(config))
     if part == "simulate":
         return simulate(config.task, 96, os.cpu_count() or 1, config.seconds, timeout=60)
     if part == "streaming":
         return stream_speed(config.threads)
     store, seconds = _store(config, scratch)
     if part == "collect":
-        return {
-            "episodes": len(store),
-            "steps": len(store.array(STATE)),
-            "episodes_per_minute": round(60 * len(store) / seconds, 1),
-        }
+        speed = round(60 * len(store) / seconds, 1)
+        return {"episodes": len(store), "steps": store.steps, "episodes_per_minute": speed}
     if part == "load":
         return load_speed(scratch / "store", scratch, config.seconds)
     if part == "imagine":
-        candidate = _candidate(config)
-        model = candidate.policy.model  # type: ignore[attr-defined]  # a ModelPolicy
+        loaded = _policy(config)
+        model = loaded.policy.model  # type: ignore[attr-defined]  # a ModelPolicy
         return psnr_by_step(model, open_clips(model.config, str(store.path)))
     if part == "objectives":
         return compare_objectives(scratch / "store", scratch / "objectives")
     return train_speed(scratch / "store", scratch / "run", config.steps)
 
 
-def _candidate(config: BenchConfig) -> LoadedPolicy:
+def _policy(config: BenchConfig) -> LoadedPolicy:
     return load_policy(config.checkpoint, config.task, PolicyOptions(8, device="cpu"))
 
 
-def _act(candidate: LoadedPolicy) -> dict[str, Any]:
+def _act(loaded: LoadedPolicy) -> dict[str, Any]:
     """Milliseconds of one ``act``: one observation in, a whole chunk out. The pixels' values cannot matter."""
     random = np.random.default_rng(0)
-    frames = (candidate.size, candidate.size, 3)
-    observation = {image_key(camera): random.integers(0, 256, frames, np.uint8) for camera in candidate.cameras}
+    frames = (loaded.size, loaded.size, 3)
+    observation = {image_key(camera): random.integers(0, 256, frames, np.uint8) for camera in loaded.cameras}
     observation[STATE] = np.array([0.5, 0.0, 0.2, 0.08], np.float32)
-    for key, count in candidate.history.items():
+    for key, count in loaded.history.items():
         observation[key] = np.zeros((count, AUDIO_HZ // CONTROL_HZ), np.float32)
-    return time_single(BatchedPolicy(candidate.policy, 1), [(observation, seed) for seed in range(8)])
+    return time_single(BatchedPolicy(loaded.policy, 1), [(observation, seed) for seed in range(8)])
 
 
 def _store(config: BenchConfig, scratch: Path) -> tuple[EpisodeStore, float]:

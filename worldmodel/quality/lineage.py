@@ -48,10 +48,8 @@ def lineage(config: LineageConfig) -> int:
 
 
 def trace(name: str) -> dict[str, Any]:
-    """The lineage as a JSON record: weights, training, code, data (each with its simulators), encoders, missing.
-
-    "init": the same, but for what is missing, of the weights that these were begun from, as recorded then; None where
-    they began at random. Raises CheckpointError where there is no checkpoint.
+    """The lineage as a JSON record: weights, training, code, data (each with its simulators), encoders, missing, and
+    under "init" the same of the initial weights (None where random). Raises CheckpointError.
     """
     folder, card = checkpoints.resolve(name), checkpoints.card(name)
     made = card.get("made") or {}
@@ -62,14 +60,17 @@ def trace(name: str) -> dict[str, Any]:
 def _history(made: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint's card says of how it was made, and of what was before it."""
     before = made.get("init")
-    weights = {"sha256": before.get("sha256")} if before else None
     return {
         "training": {key: made.get(key) for key in ("command", "steps", "seconds", "hardware", "torch")},
-        "code": made.get("code") or {"version": made.get("version"), "commit": None, "modified": None},
+        "code": _code_of(made),
         "data": [_data(entry, path) for entry, path in _stores(made)],
         "encoders": made.get("features") or [],
-        "init": {"weights": weights} | _history(before.get("made") or {}) if before else None,
+        "init": {"weights": {"sha256": before.get("sha256")}} | _history(before.get("made") or {}) if before else None,
     }
+
+
+def _code_of(record: Mapping[str, Any]) -> Any:
+    return record.get("code") or {"version": record.get("version"), "commit": None, "modified": None}
 
 
 def _weights(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,14 +105,14 @@ def _data(entry: Mapping[str, Any], path: str | None) -> dict[str, Any]:
         "card": updated(card, provenance),
         "command": provenance.get("command"),
         "created": provenance.get("created"),
-        "code": provenance.get("code") or {"version": provenance.get("version"), "commit": None, "modified": None},
+        "code": _code_of(provenance),
         "recipe": provenance.get("recipe"),
         "simulators": simulators,
     }
 
 
 def _here(path: str | None, fingerprint: str) -> str:
-    """Whether the data still lie where they lay."""
+    """Whether the data are still at their path."""
     if path is None:
         return "its path was not recorded"
     if path.startswith(LEROBOT):

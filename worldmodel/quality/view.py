@@ -68,10 +68,9 @@ def choose(store: EpisodeStore, config: ViewConfig) -> dict[int, str]:
 
 
 def _numbers(text: str, count: int) -> list[int]:
-    words = [word for word in text.strip("[] ").replace(",", " ").split() if word]
-    for word in words:
-        if not word.isdigit() or int(word) >= count:
-            raise UserError(f"episodes={text}: no episode {word!r}; expected numbers from 0 to {count - 1}, as in 0,1")
-    if not words:
-        raise UserError(f"episodes={text}: expected numbers from 0 to {count - 1}, as in 0,1")
+    words = text.strip("[] ").replace(",", " ").split()
+    wrong = [word for word in words if not word.isdigit() or int(word) >= count]
+    if wrong or not words:
+        what = f"no episode {wrong[0]!r}; " if wrong else ""
+        raise UserError(f"episodes={text}: {what}expected numbers from 0 to {count - 1}, as in 0,1")
     return [int(word) for word in words]
