@@ -78,7 +78,7 @@ def test_rows_that_are_not_asked_about_do_not_matter() -> None:
     half = np.arange(300) % 2 == 0
     spoiled = np.where(half[:, None], where.values, 1e3).astype(np.float32)
     assert score_probe(features, replace(where, values=spoiled, where=half), chosen, resamples=50).score > 0.99
-    with pytest.raises(ValueError, match="no moments to fit, choose or test 'can'"):
+    with pytest.raises(ValueError, match="no time steps to fit, choose or test 'can'"):
         score_probe(features, replace(where, where=chosen.part == 0), chosen, resamples=50)
 
 
