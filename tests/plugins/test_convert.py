@@ -113,7 +113,7 @@ def test_weights_that_lerobot_changed_are_not_said_to_be_ours(theirs: Path, tmp_
         ("lerobot:nowhere", "no config.json in it; give a pretrained folder"),
         ("other", "holds a LeRobot policy of type act; only worldmodel can become ours"),
         ("broken", "model.safetensors cannot be read"),
-        ("deaf", "it hears, for which LeRobot's envs and robots have no place"),
+        ("deaf", "it has audio, for which LeRobot's envs and robots have no place"),
     ],
 )
 def test_what_cannot_be_converted_is_told_in_one_line(
