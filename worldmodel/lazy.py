@@ -1,4 +1,4 @@
-"""Packages whose names load when they are asked for: who reads a command's keys waits for neither torch nor MuJoCo."""
+"""Packages whose names load on first use: who reads a command's keys waits for neither torch nor MuJoCo."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_which_episodes(store):
     assert reasons[0] == "the first" and reasons[2] == "the longest" and reasons[1] == "the shortest"
     assert len(reasons) == 5 == len(choose(store, ViewConfig(str(store.path), random=2, seed=1)))
     assert list(choose(store, ViewConfig(str(store.path), random=99))) == [0, 2, 1, 3, 4, 5]
-    assert choose(store, ViewConfig(str(store.path), episodes="[4, 0]")) == {4: "as asked", 0: "as asked"}
+    assert choose(store, ViewConfig(str(store.path), episodes="[4, 0]")) == {4: "as given", 0: "as given"}
     for wrong in ("6", "one", "", "-1"):
         with pytest.raises(UserError, match="expected numbers from 0 to 5"):
             choose(store, ViewConfig(str(store.path), episodes=wrong))
