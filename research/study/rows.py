@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from research.study.plan import Cell, Study, StudyConfig
 from worldmodel import legacy
 from worldmodel.config import UserError, leaves
 from worldmodel.files import write_file
+from worldmodel.objectives import ObjectiveConfig
 from worldmodel.tokens.listed import complete
 from worldmodel.train.config import TrainConfig
 
@@ -96,7 +97,8 @@ def _today(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a row of any version, flat, by the names that they have now."""
     nested = legacy.saved("train", settings)
     if "objective" in nested:
-        nested["objective"] = legacy.section("objective", nested["objective"])
+        known = {field.name for field in fields(ObjectiveConfig)}  # older rows hold options that have gone
+        nested["objective"] = {key: value for key, value in nested["objective"].items() if key in known}
     if "modalities" in nested:
         nested["modalities"] = complete(nested["modalities"])
     return dict(leaves(nested))
