@@ -21,11 +21,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "noise.audio": "modalities.audio.noise",
         "objective.audio": "modalities.audio.weight",
     },
-    "imagine": {
-        "mode=stream": "mode=rollout",
-        "frames": "length",
-        "real": "references",
-    },
+    "imagine": {"mode=stream": "mode=rollout", "frames": "length", "real": "references"},
     "bench": {"parts=[arms]": "parts=[objectives]"},
     "data_view": {"moments": "frames"},
     "model": {"audio": "modalities.audio"},

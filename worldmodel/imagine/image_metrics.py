@@ -16,7 +16,6 @@ type Distance = Callable[[Tensor, Tensor], Tensor]
 ALEXNET = "alexnet-owt-7be5be79.pth"
 """The file in torch's cache that holds AlexNet's weights, which LPIPS compares features of."""
 
-
 CAP = 138.0
 """Decibels at most where equal frames must give a number, as in plain JSON."""
 

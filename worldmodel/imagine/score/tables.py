@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from worldmodel.imagine.score.action_rows import READ
 from worldmodel.report.page import percent
 from worldmodel.report.plots import Curve, curves
-
-INVERSE = {
-    "every": "from a real frame at every step",
-    "real": "from two real frames, in the middle and at the end",
-    "imagined": "from two imagined frames",
-    "policy": "policy, without a later frame",
-    "zero_motion": "zero-motion baseline",
-}
-"""Where positions are read from."""
 
 type Table = dict[str, Any]
 type Rows = Sequence[Mapping[str, Any]]
@@ -65,7 +57,7 @@ def inverse_error(read: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not read:
         return None
     steps = range(1, len(read["real"]["by_step"]) + 1)
-    known = {name: text for name, text in INVERSE.items() if name in read}
+    known = {name: text for name, text in READ.items() if name in read}
     lines = [
         Curve(text, steps, read[name]["by_step"], dashed=name in ("policy", "zero_motion"))
         for name, text in known.items()
