@@ -75,7 +75,7 @@ WORDS_LEFT: dict[str, int] = {
     "worldmodel/train": 18,
 }
 NAMES_LEFT = """
-Arm Draws Learner Moments NoiseDraw NoiseLaw Seen Sought Stream TokenStream examine foresee look_back stray taught
+Arm Draws Learner Moments NoiseDraw NoiseLaw Seen Sought Stream TokenStream foresee look_back stray taught
 """
 
 
