@@ -190,7 +190,7 @@ def test_the_verb_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_features_are_the_same_at_every_call(tmp_path: Path) -> None:
     store, model = recordings(tmp_path, episodes=5), small_model()
-    clips, chosen = pixel_clips(store, model), moments(store, np.arange(5), frames=4, ahead=1, seed=0)
+    clips, chosen = pixel_clips(store, model), draw_steps(store, np.arange(5), frames=4, ahead=1, seed=0)
     reading, ticks = Reading((0.0, 0.5), True, 1, components=2, batch=8, seed=0), list[int]()
     first, second = (
         dict(collect_features(model, clips, chosen, reading, lambda: ticks.append(1)).features()) for _ in range(2)
