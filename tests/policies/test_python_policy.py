@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from worldmodel.config import UserError
+from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.evaluate import evaluate
-from worldmodel.evaluate.run import EvaluateConfig
 from worldmodel.policies.load import PolicyOptions, load_policy
 
 STILL = """

@@ -17,7 +17,8 @@ from worldmodel.backbone import BackboneConfig
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
-from worldmodel.evaluate.evaluate import EvaluateConfig, evaluate
+from worldmodel.evaluate.config import EvaluateConfig
+from worldmodel.evaluate.evaluate import evaluate
 from worldmodel.evaluate.starts import StartsConfig, starts
 from worldmodel.rollout import rollout
 from worldmodel.schema import STATE, image_key
