@@ -47,7 +47,7 @@ COMMANDS = (
          "worldmodel collect 'task=gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos' out=datasets/local/pusht"),
     ),
     Command(
-        "encode", "research.encode.command", "encode", "EncodeConfig",
+        "encode", "research.encode.command", "encode", "research.encode.config:EncodeConfig",
         "Compute a pretrained encoder's features of a store's frames, for objective.kind=repa. Run it again to resume.",
         ("worldmodel encode data=datasets/local/place_can encoder=dinov2_s out=datasets/local/place_can.dinov2_s",),
     ),
@@ -158,7 +158,7 @@ COMMANDS = (
          "worldmodel study selfflow plan=place_can report_only=true"),
     ),
     Command(
-        "bench", "worldmodel.bench.command", "bench", "BenchConfig",
+        "bench", "worldmodel.bench.command", "bench", "worldmodel.bench.config:BenchConfig",
         "Measure the speed of acting, training and simulation on this machine; write bench.json.",
         ("worldmodel bench out=outputs/bench",),
     ),
