@@ -120,7 +120,7 @@ def test_a_microphone_is_recorded_and_reported(tmp_path, capsys):
     assert summary(store)["waveforms"]["observation.audio"]["hertz"] == 8000
     info(InspectConfig(str(store.path)))
     assert re.search(r"observation\.audio +8000 Hz, active on [1-9]\d* % of steps", capsys.readouterr().out)
-    with pytest.raises(UserError, match="microphone=True, asked for microphone=False"):
+    with pytest.raises(UserError, match="microphone=True, expected microphone=False"):
         collect(replace(wanted, microphone=False))
 
 
@@ -148,7 +148,7 @@ def test_a_mixture_keeps_what_fails_and_says_who_acted(tmp_path, capsys):
     assert main([str(store.path)]) == 0 and "| play | 2 | 160 |" in capsys.readouterr().out
     for change in ({"behaviour": "play"}, {"segmentation": False}):
         key = next(iter(change))
-        with pytest.raises(UserError, match=f"made with {key}=.*, asked for {key}={change[key]}"):
+        with pytest.raises(UserError, match=f"made with {key}=.*, expected {key}={change[key]}"):
             collect(replace(wanted, **change))
 
 
@@ -157,7 +157,7 @@ def test_a_store_from_before_behaviours_is_the_experts(straight):
     assert not {"behaviour", "segmentation"} & recipe.keys(), "an old recipe and one of today are the same record"
     assert straight.meta["info"][0].keys() == {"success_step"}
     assert collect(config(straight.path)) == 0
-    with pytest.raises(UserError, match="made with behaviour=expert, asked for behaviour=play"):
+    with pytest.raises(UserError, match="made with behaviour=expert, expected behaviour=play"):
         collect(config(straight.path, behaviour="play"))
 
 
@@ -255,7 +255,7 @@ def test_an_unfinished_store_is_resumed_only_by_the_same_recipe_and_simulator(tm
     path = tmp_path / "store"
     with pytest.raises(UserError, match="exploded"):
         collect(config(path))
-    with pytest.raises(UserError, match=r"noise=1.0, asked for noise=0.25; resume it with the same arguments"):
+    with pytest.raises(UserError, match=r"noise=1.0, expected noise=0.25; resume it with the same arguments"):
         collect(config(path, noise=0.25))
     monkeypatch.setenv("COUNTING_WORLD", "b")
     with pytest.raises(UserError, match="another simulator: world was a, is b"):

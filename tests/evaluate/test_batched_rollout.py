@@ -178,7 +178,7 @@ def test_the_report_has_what_machines_read(tmp_path: Path) -> None:
 
 def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     assert run(evaluation(tmp_path)) == 0
-    with pytest.raises(UserError, match="holds an evaluation with seed=0, asked for seed=1"):
+    with pytest.raises(UserError, match="holds an evaluation with seed=0, expected seed=1"):
         run(evaluation(tmp_path, seed=1))
     with pytest.raises(UserError, match=r"no episodes\.jsonl there"):
         run(evaluation(tmp_path / "c", against=str(tmp_path / "nowhere")))

@@ -80,7 +80,7 @@ def test_bad_input_is_told_in_one_line(tiny: Path, tmp_path: Path, monkeypatch: 
     refused("unknown perturbation 'lights'.*did you mean 'light'", perturb="lights")
     refused("no starts file nowhere", starts="nowhere")
     refused("is damaged or none at all", starts="broken.npz")
-    refused("is for task 'place_can', asked for 'lift_can'", starts=str(shipped), task="lift_can", **known)
+    refused("is for task 'place_can', expected 'lift_can'", starts=str(shipped), task="lift_can", **known)
     refused("checkpoint 'nowhere': no such folder", checkpoint="nowhere")
     refused("sees 96 pixels; leave size out", size=64, **known)
     refused("episodes=900: starts file", episodes=900, **known)

@@ -84,7 +84,7 @@ def test_pickled_content_is_refused(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     made, path = starts_of(5), Path("s.npz")
     made.check(path, "count", 5, "s")
-    with pytest.raises(StartsError, match="is for task 'count', asked for 'place_can'; use task=count"):
+    with pytest.raises(StartsError, match="is for task 'count', expected 'place_can'; use task=count"):
         made.check(path, "place_can", 5, "s")
     with pytest.raises(StartsError, match="belongs to scene s, this is t; freeze new starts"):
         made.check(path, "count", 5, "t")

@@ -97,7 +97,7 @@ def test_the_keyboard_reaches_everything(browser: Any) -> None:
     for _ in range(24):
         reached.append(browser.execute_script("return document.activeElement.id"))
         browser.switch_to.active_element.send_keys(Keys.TAB)
-    assert {"sees", "up", "down", "grip", "pause", "step", "policy", "record", "kind", "number", "reset"} <= set(
+    assert {"observes", "up", "down", "grip", "pause", "step", "policy", "record", "kind", "number", "reset"} <= set(
         reached
     )
     browser.execute_script("document.getElementById('reset').focus()")

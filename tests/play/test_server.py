@@ -105,9 +105,9 @@ def test_every_source_of_places_and_what_is_none(page: Page) -> None:
 
 
 def test_the_policy_drives_until_the_person_does(page: Page) -> None:
-    page.say("policy", on=True, sees="real")
+    page.say("policy", on=True, observes="real")
     frame = page.reach(0.1)
-    assert (frame["policy"], frame["sees"]) == (True, "real")
+    assert (frame["policy"], frame["observes"]) == (True, "real")
     page.say("drive", move=[0, 0, 1], grip=False)
     page.until("frame", policy=False)
     page.say("pause", on=True)

@@ -55,7 +55,7 @@ def test_data_that_misfits(tmp_path: Path, recorded: str) -> None:
     state = {"simulator_state": np.zeros((3, 5))}
     for data, told in (
         (store(tmp_path / "slow", rate=10.0, **state), "recorded at 10 Hz, the simulator runs at 20"),
-        (store(tmp_path / "blind", cameras=("scene",), **state), "lacks camera 'wrist', which the checkpoint sees"),
+        (store(tmp_path / "blind", cameras=("scene",), **state), "lacks camera 'wrist', which the checkpoint observes"),
         (store(tmp_path / "bare"), "keeps no 'simulator_state', so MuJoCo cannot be put at its frames"),
     ):
         with pytest.raises(UserError, match=told):

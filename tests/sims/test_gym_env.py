@@ -55,7 +55,7 @@ def test_what_is_found_out_is_said():
     task = f"{TASK}?state=1:3&steps=30&success=height>8"
     info, fingerprint = describe(SimulatorSpec(task, size=32))
     said = "\n".join(info.lines)
-    assert "25 Hz (metadata render_fps), at most 30 steps, 1.2 s (asked for)" in said
+    assert "25 Hz (metadata render_fps), at most 30 steps, 1.2 s (chosen)" in said
     assert "eyes.left: observation, 30x20, shown at 32x32" in said
     assert "2 of 3 numbers: count (2), mode (1)" in said
     assert "-1 to 1e+09, -5 to 10000, 0 to 400" in said and "info['height'] > 8" in said

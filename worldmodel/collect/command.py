@@ -1,4 +1,4 @@
-"""The verb ``collect``: what was asked, whether the folder is fit for it, and what the user is told."""
+"""The command ``collect``: options, checks of the folder, and what is printed."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def _same_recipe(path: Path, theirs: dict[str, Any] | None, ours: CollectionSpec
     if differ:
         key = differ[0]
         was = before.get(key)
-        raise UserError(f"{path} holds a store made with {key}={was}, asked for {key}={wanted[key]}; {advice}")
+        raise UserError(f"{path} holds a store made with {key}={was}, expected {key}={wanted[key]}; {advice}")
 
 
 def _writer(path: Path, recipe: CollectionSpec, config: CollectConfig, console: Console) -> StoreWriter:

@@ -54,7 +54,7 @@ class CollectionSpec:
         return SimulatorSpec(task, self.cameras, self.size, keys=keys)
 
     def record(self) -> dict[str, Any]:
-        """The recipe as JSON gives it back. What came later than a store's format is told only where it is used."""
+        """The recipe as JSON gives it back. What came later than a store's format is recorded only where it is used."""
         found = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         return {key: value for key, value in found.items() if key not in LATER or value != LATER[key]}
 
@@ -100,7 +100,7 @@ def demonstrate(simulator: Simulator, recipe: CollectionSpec, seed: int, policy:
     """The episode of ``seed``, successful or not, of the recipe's expert or of a ``policy`` instead.
 
     Every step holds the observation, the clean action wanted ("action"), the action sent ("action.executed"), the
-    expert's phase (int8) and the complete simulator state (float64) where the simulator can tell it. It ends ``tail``
+    expert's phase (int8) and the complete simulator state (float64) where the simulator has it. It ends ``tail``
     steps after the first success, by the time limit, or after so many steps as an expert without a goal says.
     """
     behaviour, ending, execute = recipe.behaviour_of(seed), Ending(recipe.tail), 1

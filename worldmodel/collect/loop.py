@@ -56,7 +56,7 @@ class Queue:
 
 
 def collect_episodes(writer: StoreWriter, workers: Workers, console: Console, stop: StopSignal) -> Tally:
-    """Fill the store until it holds the recipe's number of episodes, or until ``stop`` is asked for."""
+    """Fill the store until it holds the recipe's number of episodes, or until ``stop`` is requested."""
     recipe, folder = workers.job.recipe, workers.job.spool
     settled = len(writer.records) + len(writer.dropped)  # seeds are settled in their order, without gaps
     queue = Queue(recipe.seed + settled, len(writer.records), recipe.episodes, spool.waiting(folder))

@@ -1,4 +1,4 @@
-"""Finished episodes on their way from a worker to the store: one .npz file each, complete from the moment it exists.
+"""Finished episodes on their way from a worker to the store: one .npz file each, complete as soon as it exists.
 
 Files rather than pipes, so that an episode that finished out of turn survives a crash of the parent.
 """

@@ -1,4 +1,4 @@
-"""The verb ``demo``: a robot at work, and beside each real frame the one its model had imagined for that moment."""
+"""The command ``demo``: a robot at work, and beside each real frame the one its model had imagined for it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The verb ``demo``: one robot, one policy, one look at a time, as it would run on a real arm."""
+"""The command ``demo``: one robot, one policy, one observation at a time, as it would run on a real arm."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from worldmodel.sims.base import InitialState, SimulatorSpec, StepResult
 from worldmodel.sims.make import check, slots_of
 
 WARM_UP = 3
-"""Chunks asked for before the first episode: the first ones pay for allocations that no later one does."""
+"""Chunks requested before the first episode: the first ones pay for allocations that no later one does."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def choose(starts: Starts, episodes: int, seed: int) -> list[InitialState]:
 
 
 class ImaginingPolicy(BatchedPolicy):
-    """One look at a time, as on a real arm; after each decision the frames that it will lead to are imagined."""
+    """One observation at a time, as on a real arm; after each decision the frames that it will lead to are imagined."""
 
     def __init__(self, policy: Any, execute: int, warm: bool) -> None:
         super().__init__(policy, 1)

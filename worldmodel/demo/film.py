@@ -1,4 +1,4 @@
-"""One episode as pictures: what the cameras saw above what the model had imagined for the same moment."""
+"""One episode as pictures: what the cameras saw above what the model had imagined for the same time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRIP_EDGE, STRIP_LABEL, STRIP_COLUMNS = 96, 72, 14
 
 @dataclass(frozen=True)
 class FilmFrame:
-    """One moment: frames seen, and frames imagined for it ``ahead`` control steps before (None at the very start)."""
+    """One time step: real frames, and those imagined ``ahead`` control steps before (None at the start)."""
 
     real: Arrays
     imagined: Arrays | None = None
@@ -43,7 +43,7 @@ class Surprise:
         self.sums: dict[int, np.ndarray] = {}
 
     def add(self, ahead: int, real: Arrays, imagined: Arrays, last: Arrays) -> None:
-        """Count one moment; ``last`` is what was seen when it was imagined."""
+        """Count one time step; ``last`` is what was seen when it was imagined."""
         errors = [_squared(guess, real) for guess in (imagined, last)]
         self.sums[ahead] = self.sums.get(ahead, np.zeros(3)) + np.array([*errors, 1.0])
 
@@ -52,7 +52,7 @@ class Surprise:
             self.sums[ahead] = self.sums.get(ahead, np.zeros(3)) + values
 
     def decibels(self) -> dict[int, tuple[float, float]]:
-        """PSNR of imagined frames and of copying the last frame, from errors averaged over all moments."""
+        """PSNR of imagined frames and of copying the last frame, from errors averaged over all time steps."""
         return {ahead: _psnr(*self.sums[ahead]) for ahead in sorted(self.sums)}
 
     def overall(self) -> tuple[float, float]:
@@ -69,7 +69,7 @@ class Film:
     surprise: Surprise = field(default_factory=Surprise)
 
     def begin(self, observation: Arrays) -> None:
-        """The first look."""
+        """The first observation."""
         self.shots.append(FilmFrame(self._frames(observation)))
 
     def chunk(self, frames: Sequence[Arrays], imagined: Mapping[str, np.ndarray]) -> None:
@@ -81,7 +81,7 @@ class Film:
             self.shots.append(FilmFrame(self._frames(seen), guess, ahead))
 
     def picture(self, index: int) -> np.ndarray:
-        """One moment, real above imagined, uint8 (H, W, 3)."""
+        """One time step, real above imagined, uint8 (H, W, 3)."""
         shot, keys = self.shots[index], [image_key(camera) for camera in self.cameras]
         names = [f"real · {camera}" for camera in self.cameras]
         dreamt = [f"imagined · {camera}" for camera in self.cameras]
@@ -90,7 +90,7 @@ class Film:
             side_by_side([shot.real[key] for key in keys], names),
             side_by_side([guess[key] for key in keys], dreamt),
         ]
-        ahead = f"imagined {1000 * shot.ahead // CONTROL_HZ} ms ahead" if shot.imagined else "first look"
+        ahead = f"imagined {1000 * shot.ahead // CONTROL_HZ} ms ahead" if shot.imagined else "first observation"
         return caption(in_column(rows), f"{index / CONTROL_HZ:5.2f} s   {ahead}")
 
     def write(self, path: Path, maker: str = "") -> None:
@@ -104,7 +104,7 @@ class Film:
         write_mp4(path.with_suffix(".mp4"), map(self.picture, range(len(self.shots))), CONTROL_HZ, comment)
 
     def strip(self) -> np.ndarray:
-        """Real above imagined for each camera, a column for the last moment of each chunk: the farthest imagined."""
+        """Real above imagined for each camera, a column for the last time step of each chunk: the farthest imagined."""
         ends = [i for i, shot in enumerate(self.shots) if i and self._ends_chunk(i)]
         if len(ends) > STRIP_COLUMNS:
             ends = [ends[i] for i in np.linspace(0, len(ends) - 1, STRIP_COLUMNS).round().astype(int)]

@@ -1,1 +1,1 @@
-"""Measuring policies: frozen starts, simulators in spawned workers, one batched policy, a report with intervals."""
+"""Measuring policies: fixed initial states, simulators in spawned workers, one batched policy, a report."""

@@ -33,7 +33,7 @@ class EvaluateConfig:
     size: int | None = option("edge of the camera images in pixels; null takes the checkpoint's own", None)
     device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
     threads: int = option("threads of the policy on a CPU; 0 takes half of the cores", 0)
-    instruction: str | None = option("what a checkpoint that reads sentences is told; null takes the task's own", None)
+    instruction: str | None = option("the sentence for a checkpoint that reads them; null takes the task's own", None)
     against: str | None = option("folder of another evaluation on the same starts, for a paired comparison", None)
     timeout: float = option("seconds after which a silent simulator is replaced", 60.0)
 

@@ -1,4 +1,4 @@
-"""The verb ``evaluate``: roll a checkpoint out closed loop on frozen starts and say how sure the result is."""
+"""The command ``evaluate``: roll a checkpoint out closed loop on fixed initial states; the result has an interval."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldmodel.sims.base import EnvInfo, SimulatorSpec
 from worldmodel.sims.make import check, describe
 
 VERSIONS = {"mujoco": "MuJoCo", "made_by": "", "gl": "GL", "gymnasium": "Gymnasium", "robosuite": "robosuite"}
-"""What may differ between the freezing of starts and their use; the report tells."""
+"""What may differ between the freezing of starts and their use; the report lists it."""
 
 
 def evaluate(config: EvaluateConfig) -> int:
@@ -74,8 +74,8 @@ def check_widths(policy: LoadedPolicy, info: EnvInfo) -> None:
 def check_delay(delay: int, execute: int, horizon: int) -> None:
     """UserError where a robot that looks every ``execute`` steps cannot bridge ``delay`` steps with its last chunk.
 
-    The last chunk must reach until the new one is there, and it must itself be there when the robot looks again: what
-    is committed at a look would otherwise depend on a chunk that is still being computed.
+    The last chunk must reach until the new one is there, and it must itself be there when the robot replans: what
+    is committed at a replanning would otherwise depend on a chunk that is still being computed.
     """
     most = min(execute, horizon - execute)
     if not 0 <= delay <= most:

@@ -1,4 +1,4 @@
-"""Frozen start states: the exam paper that every policy sits, and that no policy may have practised on.
+"""Fixed initial states: every policy is evaluated on the same ones, and none is trained on them.
 
 A file holds the *full* simulator state of every start (not a seed: seeds mean other scenes in another MuJoCo
 version), a SHA-256 of each state, and one over all of it. It is a plain ``.npz`` that is read without pickle.
@@ -41,7 +41,7 @@ def digest(state: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class Starts:
-    """Frozen starts of one task: ``states`` float64 (n, size); row i was drawn by env seed ``seeds[i]``.
+    """Fixed initial states of one task: ``states`` float64 (n, size); row i was drawn by env seed ``seeds[i]``.
 
     ``fingerprint`` says which scene and MuJoCo made them; ``refused`` counts draws that were already solved.
     kind: ``state``, or ``seed`` for envs that cannot be put into a state: their rows hold two SHA-256, byte by byte, of
@@ -70,7 +70,7 @@ class Starts:
         return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
     def first(self, episodes: int) -> list[InitialState]:
-        """The first ``episodes`` starts: the same ones for everyone who asks for that many."""
+        """The first ``episodes`` starts: the same ones for every policy."""
         return [InitialState(i, self.seeds[i], self.states[i], self.hashes[i]) for i in range(episodes)]
 
     def save(self, path: Path) -> None:
@@ -112,9 +112,9 @@ class Starts:
         return starts
 
     def check(self, path: Path, task: str, episodes: int, scene: str) -> None:
-        """Refuse, with StartsError, starts of another task or scene (by its SHA-256), or fewer than asked for."""
+        """Refuse, with StartsError, starts of another task or scene (by its SHA-256), or fewer than wanted."""
         if self.task != task:
-            raise StartsError(f"starts file {path} is for task {self.task!r}, asked for {task!r}; use task={self.task}")
+            raise StartsError(f"starts file {path} is for task {self.task!r}, expected {task!r}; use task={self.task}")
         if self.fingerprint.get("scene_sha256") != scene:
             theirs = str(self.fingerprint.get("scene_sha256"))[:12]
             raise StartsError(f"starts file {path} belongs to scene {theirs}, this is {scene[:12]}; freeze new starts")

@@ -75,7 +75,7 @@ class EvalJournal:
         differs = [key for key in identity if before.get(key) != identity[key]]
         if differs:
             key = differs[0]
-            was = f"holds an evaluation with {key}={_short(before.get(key))}, asked for {key}={_short(identity[key])}"
+            was = f"holds an evaluation with {key}={_short(before.get(key))}, expected {key}={_short(identity[key])}"
             raise UserError(f"out={self.path}: {was}; choose another out= or remove it")
         return dict(run)
 

@@ -1,4 +1,4 @@
-"""The verb ``starts``: freeze start states, drawn from a task's own start distribution, into one file."""
+"""The command ``starts``: freeze start states, drawn from a task's own start distribution, into one file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def starts(config: StartsConfig) -> int:
         raise UserError(f"out={config.out}: is a folder, expected a file; try out={path / 'starts.npz'}")
     if path.exists() and not config.overwrite:
         raise UserError(
-            f"out={config.out}: exists, and frozen starts stay as they are; choose another or overwrite=true"
+            f"out={config.out}: exists, and fixed initial states are not replaced; choose another or overwrite=true"
         )
     spec = SimulatorSpec(config.task, ())
     if check(spec).starts == SEED and config.seed >= SEED_SETS:

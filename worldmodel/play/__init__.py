@@ -1,4 +1,4 @@
-"""The verb ``play``: a page on this machine where a person drives the gripper in the imagination, MuJoCo beside it."""
+"""The command ``play``: a page where a person drives the gripper in an imagined rollout, MuJoCo beside it."""
 
 from worldmodel.play.command import PlayConfig, play
 

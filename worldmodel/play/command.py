@@ -1,4 +1,4 @@
-"""The verb ``play``: open a checkpoint, a port on this machine, and wait for a browser."""
+"""The command ``play``: open a checkpoint, a port on this machine, and wait for a browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worldmodel.play.server import Server
 
 HOST = "127.0.0.1"
-"""The only address: whoever can reach the page can move the arm and fill the disk."""
+"""The only address: a program that reaches the page can move the arm and fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def play(config: PlayConfig) -> int:
 
 
 def serve(server: Server, listener: socket.socket) -> None:
-    """Run the server on a listening socket until it is told to stop."""
+    """Run the server on a listening socket until it is stopped."""
     import uvicorn
 
     from worldmodel.play.app import build, settings

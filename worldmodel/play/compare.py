@@ -52,7 +52,7 @@ class Stopwatch:
 def measure(real: Arrays, imagined: Arrays, cameras: Sequence[str]) -> dict[str, Any]:
     """PSNR in decibels per camera (at most `ALIKE`), distance of the grippers in millimetres, both positions in metres.
 
-    A position that is not finite (a dream gone astray) is left out, its distance -1.
+    A position that is not finite (an imagined rollout gone astray) is left out, its distance -1.
     """
     alike = {}
     for camera in cameras:

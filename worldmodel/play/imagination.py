@@ -1,4 +1,4 @@
-"""What the page drives: a dream that takes one action at a time, streamed where the checkpoint can, else chained."""
+"""What the page drives: an imagined rollout, one action at a time; streamed where the checkpoint can, else chained."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from worldmodel.schema import CONTROL_HZ, STATE, Arrays, image_key
 from worldmodel.sims.can.scene import CAMERAS
 
 ANCHOR = 8
-"""Control steps that a chained dream imagines from one observation before what it imagined becomes the next one.
+"""Control steps that chained imagination predicts from one observation before what it imagined becomes the next one.
 
 Measured with the first shipped checkpoint, which did not stream, one pass, ten drives of 4 s: the policy's drives end
 at 16.9 dB (scene) with an anchor at every step, 19.7 with 8, 19.6 with 16; a keyboard's at 16.9 to 17.0 with any.
 """
 PASSES = 1
-"""Sampling passes of a chained dream: a second one costs as much again and loses 0.6 to 1 dB in a chain."""
+"""Sampling passes of chained imagination: a second one costs as much again and loses 0.6 to 1 dB in a chain."""
 
 
 class ImaginedEnv(Protocol):
@@ -54,14 +54,14 @@ class Imagination:
         return f"checkpoint {self.loaded.name}, weights {self.loaded.sha256[:16]}"
 
     def dream(self, task: str) -> ImaginedEnv:
-        """A new dream; it must begin before it steps."""
+        """A new imagined env; reset it before a step."""
         if self.kind == "streaming":
             return StreamedEnv(self.policy.model, task, self.steps, self.loaded.device)
         return ChainedEnv(self.policy)
 
 
 class StreamedEnv:
-    """A `WorldModelEnv`: frames and state imagined together, with a memory of the last moments."""
+    """A `WorldModelEnv`: frames and state imagined together, with a memory of the last frames."""
 
     def __init__(self, model: WorldModel, task: str, steps: int, device: str) -> None:
         self.env = WorldModelEnv(model, task, steps=steps, device=device)
@@ -126,7 +126,7 @@ def open_imagination(name: str, task: str, execute: int, steps: int, device: str
 
 
 def check_fit(name: str, config: ModelConfig) -> None:
-    """Raises UserError where a model sees or does something else than our simulated arm."""
+    """Raises UserError where a model observes or does something else than our simulated arm."""
     wanted = {
         "control rate": (config.rate, float(CONTROL_HZ)),
         "actions": (config.action_dim, 4),

@@ -23,7 +23,7 @@ EXPECTED = {
     "move": "three numbers from -1 to 1",
     **dict.fromkeys(("number", "step", "tick"), "a whole number, 0 or more"),
     **dict.fromkeys(("on", "grip"), "true or false"),
-    "sees": f"one of {', '.join(EYES)}",
+    "observes": f"one of {', '.join(EYES)}",
     "split": f"one of {', '.join(SPLITS)}",
 }
 """What a field must be, for error messages."""
@@ -84,7 +84,7 @@ class LetPolicy(Message, frozen=True, tag="policy"):
     """Let the policy drive, seeing what is ``imagined`` or what is ``real``; or take over again."""
 
     on: bool
-    sees: Literal["imagined", "real"]
+    observes: Literal["imagined", "real"]
 
 
 class Record(Message, frozen=True):

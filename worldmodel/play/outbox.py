@@ -1,4 +1,4 @@
-"""What waits to be sent to one page: its newest packet only, and a few words; a slow page slows nobody down."""
+"""What waits to be sent to one page: its newest packet only, and a few words; a slow page slows no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoint's policy at the wheel, asked for a chunk when the last one is used up."""
+"""The checkpoint's policy at the wheel, which gives a new chunk when the last one is used up."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class PolicyDriver:
     """Whether the policy drives, what it is shown, and the rest of its chunk."""
 
     def __init__(self, imagination: Imagination) -> None:
-        self.imagination, self.on, self.sees = imagination, False, EYES[0]
+        self.imagination, self.on, self.observes = imagination, False, EYES[0]
         self._chunk: list[np.ndarray] = []
 
-    def set(self, on: bool, sees: str) -> None:
+    def set(self, on: bool, observes: str) -> None:
         """Let it drive or not, from the next look on."""
-        if sees != self.sees or on != self.on:
+        if observes != self.observes or on != self.on:
             self._chunk = []
-        self.on, self.sees = on, sees
+        self.on, self.observes = on, observes
 
     def act(self, observation: Arrays) -> np.ndarray:
         """The next action, float32 (4,). On the model's thread."""

@@ -17,7 +17,7 @@ from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 LONGEST = 10 * 60 * CONTROL_HZ
 """Control steps after which a clip ends by itself: ten minutes."""
 WAITING = 64
-"""Pictures that may wait for the encoder; beyond that whoever plays waits for it."""
+"""Pictures that may wait for the encoder; beyond that the session waits for it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class ClipRecorder:
             write_mp4(self.path, self._pictures(first), CONTROL_HZ, self.comment)
         except (OSError, ValueError) as error:
             self.failed = " ".join(str(error).split()) or type(error).__name__
-            while not self._shots.empty():  # nobody must wait for an encoder that is gone
+            while not self._shots.empty():  # nothing may wait for an encoder that is gone
                 self._shots.get_nowait()
 
     def _pictures(self, first: PlayedStep) -> Iterator[np.ndarray]:

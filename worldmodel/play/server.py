@@ -54,7 +54,7 @@ class Server:
     def open_simulators(self) -> Pool:
         """One simulator in a process of its own; the caller closes it.
 
-        On the event loop's thread, which sets the child's environment for a moment: no two do that at once.
+        On the event loop's thread, which sets the child's environment briefly: no two do that at once.
         """
         spec = simulator_of(self.imagination.loaded, self.task)
         return Pool(slots_of(spec, Ending(free=True)), 1, 1, TIMEOUT)
@@ -65,7 +65,7 @@ class Server:
         return ClipRecorder(self.out / name, self.imagination.loaded.cameras, self.imagination.maker)
 
     def told(self) -> dict[str, Any]:
-        """What a page is told when it has taken its seat."""
+        """What a page receives when it connects."""
         return {
             "task": self.task,
             "checkpoint": self.imagination.loaded.name,

@@ -1,4 +1,4 @@
-"""One page's play: a dream and a simulator under the same actions, on a clock of its own."""
+"""One page's session: an imagined rollout and a simulator under the same actions, on a clock of its own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from worldmodel.processes import Pool
 from worldmodel.schema import CONTROL_HZ, Arrays
 
 SILENT = 10.0
-"""Seconds without a word of a page after which its clock is held: nobody may be looking."""
+"""Seconds without a word of a page after which its clock is held."""
 IDLE = 900.0
 """Seconds without a word after which its seat is given up."""
 
 
 @dataclass
 class Commands:
-    """What the page has asked for and the clock has not yet done."""
+    """Requests of the page that are pending."""
 
     place: StartPoint | None = None
     steps: int = 0
@@ -37,7 +37,7 @@ class Commands:
 
 @dataclass
 class Both:
-    """The two worlds at one moment."""
+    """Both worlds at one time step."""
 
     real: Arrays
     imagined: Arrays
@@ -79,8 +79,8 @@ class Session:
                 self.commands.steps = min(4, self.commands.steps + 1)
             case Reset(place):
                 self.commands.place = place
-            case LetPolicy(on, sees):
-                self._let_policy(on, sees)
+            case LetPolicy(on, observes):
+                self._let_policy(on, observes)
             case Record(on):
                 self.commands.record = on
             case Displayed(tick):
@@ -130,14 +130,14 @@ class Session:
             "paused": self.paused,
             "ready": self.ready,
             "policy": self.driver.on,
-            "sees": self.driver.sees,
+            "observes": self.driver.observes,
             "grip": self.teleop.grip > 0,
             "recording": self.recorder.steps if self.recorder is not None else None,
             "place": str(self.place),
         }
 
     def notice(self, text: str, **values: Any) -> None:
-        """Tell the person something."""
+        """Send the person a notice."""
         self.outbox.say("notice", text=text, **values)
 
     def _drive(self, move: tuple[float, float, float], grip: bool) -> None:
@@ -150,38 +150,38 @@ class Session:
             self.paused = self.ready = False
             self.tell()
 
-    def _let_policy(self, on: bool, sees: str) -> None:
+    def _let_policy(self, on: bool, observes: str) -> None:
         if on and not self.server.imagination.drives:
             self.notice("this checkpoint was not trained to act (modes.policy=0): its policy cannot drive", bad=True)
             return
-        self.driver.set(on, sees)
+        self.driver.set(on, observes)
         if on and self.ready:
             self.paused = self.ready = False
 
     async def _begin(self) -> None:
-        """Put both worlds at the place asked for; whatever is wrong with it leaves everything as it was."""
+        """Put both worlds at the place requested; whatever is wrong with it leaves everything as it was."""
         place, self.commands.place = self.commands.place, None
         assert place is not None
         try:
             start = self.server.places.find(place)
-            moment = (await self._in_thread(self.simulators.one, 0, "begin", start)).value
-            if moment is None:
+            result = (await self._in_thread(self.simulators.one, 0, "begin", start)).value
+            if result is None:
                 raise UserError("the simulator was lost and has been started again; reset once more")
-            if moment.observation is None:
-                raise UserError(f"{place} does not fit: {moment.refused}")
+            if result.observation is None:
+                raise UserError(f"{place} does not fit: {result.refused}")
             if self.imagined_env is None:
                 self.imagined_env = await self.server.think(self.server.imagination.dream, self.server.task)
-            await self.server.think(self.imagined_env.begin, moment.observation, start.seed)
+            await self.server.think(self.imagined_env.begin, result.observation, start.seed)
         except (UserError, ValueError) as error:
             if self.both is None:
                 raise
             self.notice(str(error), bad=True)
             return
         self.place, self.time, self.paused, self.ready = place, 0, True, True
-        self.teleop.place(moment.observation)
-        self.driver.set(False, self.driver.sees)
+        self.teleop.place(result.observation)
+        self.driver.set(False, self.driver.observes)
         self.clock, self.commands.steps = Stopwatch(), 0
-        self.both = Both(moment.observation, moment.observation, moment.success)
+        self.both = Both(result.observation, result.observation, result.success)
         await self._show(self.both)
         self.tell()
 
@@ -189,7 +189,7 @@ class Session:
         """One control step of both worlds at once."""
         self.commands.steps = max(0, self.commands.steps - 1)
         if self.driver.on:
-            seen = both.imagined if self.driver.sees == "imagined" else both.real
+            seen = both.imagined if self.driver.observes == "imagined" else both.real
             action = await self.server.think(self.driver.act, seen)
             self.teleop.follow(action)
         else:
@@ -253,7 +253,7 @@ class Session:
     def _listen_for_silence(self) -> None:
         if not self.paused and time.monotonic() - self.heard > SILENT:
             self.paused = True
-            self.notice(f"paused: nothing was heard of the page for {SILENT:g} s")
+            self.notice(f"paused: the page sent nothing for {SILENT:g} s")
             self.tell()
 
     async def _wait(self) -> None:
@@ -262,7 +262,7 @@ class Session:
         try:
             await asyncio.wait_for(self._wake.wait(), IDLE)
         except TimeoutError:
-            raise UserError(f"closed: nothing was heard of the page for {IDLE / 60:g} minutes; reload it") from None
+            raise UserError(f"closed: the page sent nothing for {IDLE / 60:g} minutes; reload it") from None
 
     async def _in_thread(self, call: Any, *arguments: Any) -> Any:
         """Wait for something slow without stopping others; one thing at a time."""

@@ -1,4 +1,4 @@
-"""Where play can begin: a seed's own start, a frozen start, any step of a data set that kept its simulator's state."""
+"""Where play can begin: a seed's own start, a fixed initial state, any step of a data set with simulator states."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class StartPoints:
         name = f"data={self.name}"
         if lacking := [camera for camera in cameras if camera not in (there := cameras_of(dict.fromkeys(store.keys)))]:
             seen = ", ".join(there) or "none"
-            raise UserError(f"{name}: lacks camera {lacking[0]!r}, which the checkpoint sees; it has: {seen}")
+            raise UserError(f"{name}: lacks camera {lacking[0]!r}, which the checkpoint observes; it has: {seen}")
         check_restorable(store, name)
         for task in store.tasks:
             if TASKS[task].scene != self.task.scene:

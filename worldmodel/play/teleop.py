@@ -1,4 +1,4 @@
-"""The person's hand: velocities in, absolute targets out, and a body's reaction to them where nobody imagines one."""
+"""The person's hand: velocities in, absolute targets out, and a body's reaction to them where none is imagined."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Least squares over 6,000 steps of keyboard-like driving in the real env (30 seed
 step for the position (which moved 7.9 mm), 0.13 mm for the opening. Twenty steps ahead the lag is off by 1.6 mm.
 """
 HELD = 0.08
-"""Opening in metres below which a gripper counts as told to close: a can keeps the fingers at 0.066."""
+"""Opening in metres below which a gripper counts as commanded to close: a can keeps the fingers at 0.066."""
 
 
 class Teleop:

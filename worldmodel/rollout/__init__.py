@@ -1,4 +1,4 @@
-"""Policy x env -> Episode: ask for a chunk of actions, execute some of it, look again."""
+"""Policy x env -> Episode: ask for a chunk of actions, execute some of it, replan."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def rollout(
         env: a Gymnasium env; an attribute ``task`` names the episode's task.
         start: a seed, or a full simulator state (float64 vector) to start from.
         max_steps: control steps at most; None leaves it to the env's own time limit.
-        execute: actions executed of each chunk before looking again, 1 to horizon; None takes ``policy.execute``
+        execute: actions executed of each chunk before replanning, 1 to horizon; None takes ``policy.execute``
             where the policy has one, else the whole chunk.
         on_step: called with (step, observation, action) before each step.
 

@@ -1,4 +1,4 @@
-"""The closed loop: every simulator shows what it sees, one policy call answers them all, each carries out its actions.
+"""The closed loop: every simulator gives an observation, one policy call answers all, each executes its actions.
 
 Evaluation, demonstrations, the demo and `rollout` are this loop with other policies, slots and hooks.
 """
@@ -26,7 +26,7 @@ SAMPLES = 64
 
 
 class Slots(Protocol):
-    """Simulators that are asked and reply, each a `Slot`: in this process (`LocalSlots`) or in others (a `Pool`)."""
+    """Simulators that are called and reply, each a `Slot`: in this process (`LocalSlots`) or in others (a `Pool`)."""
 
     slots: int
 
@@ -97,8 +97,8 @@ class BatchedRollout:
     """Runs episodes through ``slots`` under one policy, ``execute`` actions of each chunk at a time.
 
     noise: seed of the sampler's noise for a start and a decision; else `noise_seed` of seed 0.
-    delay: control steps from a look until its chunk is there (at most ``execute``, and what a chunk reaches beyond
-    that). Until then the robot carries out what the chunk before had foreseen: these actions are committed, and given
+    delay: control steps from an observation until its chunk is there (at most ``execute``, and what a chunk reaches
+    beyond that). Until then the robot carries out what the chunk before had planned: these actions are committed, and given
     to a policy whose chunks can continue as many; any other policy does not know of them, and its chunk's actions for
     those steps are lost. Before an episode's first chunk there is nothing to carry out: the robot waits.
     on_result: called with every `StepResult` and its start. record: whether these hold the frames of every step.
@@ -121,7 +121,7 @@ class BatchedRollout:
         self.samples: list[tuple[Arrays, int]] = []
         self.steps = 0
         self.began: float | None = None
-        """When the first chunk was asked for: starting simulators up is no part of their speed."""
+        """When the first chunk was requested: starting simulators up is no part of their speed."""
         self._running: dict[int, RunningEpisode] = {}
         self._queue: deque[InitialState] = deque()
         self._attempts: dict[int, int] = {}
@@ -142,7 +142,7 @@ class BatchedRollout:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the first chunk was asked for."""
+        """Seconds since the first chunk was requested."""
         return 0.0 if self.began is None else time.monotonic() - self.began
 
     def _fill(self) -> None:

@@ -42,7 +42,7 @@ def history_of(policy: Any) -> dict[str, int]:
 
 
 class BatchedPolicy:
-    """Asks a policy for chunks in batches of one fixed size, and keeps how long that took.
+    """Calls a policy in batches of one fixed size, and keeps how long that took.
 
     The size is fixed, by repeating rows, because matrix products of another size round differently. seeded: whether a
     policy that takes noise seeds is given them.

@@ -47,7 +47,7 @@ class StepResult:
     """Where an episode stands after some actions.
 
     observation: what a policy is shown now, None once the episode is over or where its start was ``refused``.
-    frames: one dict (camera key -> uint8 (H, W, 3)) per step executed, where asked for. stats: the simulator's own
+    frames: one dict (camera key -> uint8 (H, W, 3)) per step executed, where recorded. stats: the simulator's own
     summary of the episode (see `Simulator.stats`), with the last result.
     """
 
@@ -130,7 +130,7 @@ class Simulator:
     """One simulator of one task. A subclass is made with a `SimulatorSpec` and sets ``info``.
 
     ``success``: whether the task is solved now; ``over``: whether the env ended the episode, by its time limit say.
-    ``env``: what it wraps, if anything; that is asked for the fingerprint and closed.
+    ``env``: what it wraps, if anything; it gives the fingerprint and is closed.
     """
 
     starts: ClassVar[str] = STATE
@@ -144,7 +144,7 @@ class Simulator:
     draws_at_once: ClassVar[bool] = False
     """Whether making one draws already, which must happen in a process without CUDA."""
     frozen_with: ClassVar[tuple[str, ...]] = ("mujoco", "scene_sha256")
-    """What of the fingerprint belongs to frozen starts."""
+    """What of the fingerprint belongs to fixed initial states."""
 
     info: EnvInfo
     env: Any = None
@@ -183,11 +183,11 @@ class Simulator:
 
     @property
     def solved(self) -> bool:
-        """Whether the task's condition holds, be it for a moment only."""
+        """Whether the task's condition holds, if only for one step."""
         return self.success
 
     def get_state(self) -> np.ndarray | None:
-        """Everything that decides the future, float64 (S,); None where it cannot be told."""
+        """Everything that decides the future, float64 (S,); None where it is unknown."""
         return None
 
     def start_state(self) -> np.ndarray:
@@ -199,7 +199,7 @@ class Simulator:
     def expert(
         self, seed: int, noise: float = 0.0, behaviour: str = EXPERT, name: str = SCRIPTED
     ) -> Demonstrates | None:
-        """Who demonstrates from ``seed`` on with pushes of strength ``noise``; None where nobody can."""
+        """Who demonstrates from ``seed`` on with pushes of strength ``noise``; None where there is no expert."""
         return None
 
     def stats(self) -> dict[str, Any]:

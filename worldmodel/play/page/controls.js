@@ -11,10 +11,10 @@ const add = (a, b) => a.map((value, i) => value + b[i]);
 const bounded = (move) => move.map((value) => Math.max(-1, Math.min(1, Math.round(value * 1000) / 1000)));
 
 export class Hands {
-  // send(move, grip): called when something changed and, while moving, again and again. verbs: what single keys do.
-  constructor(send, verbs) {
+  // send(move, grip): called when something changed and, while moving, again and again. actions: what single keys do.
+  constructor(send, actions) {
     this.send = send;
-    this.verbs = verbs;
+    this.actions = actions;
     this.down = new Set();
     this.pad = [0, 0, 0];
     this.lift = [0, 0, 0];
@@ -48,9 +48,9 @@ export class Hands {
       if (event.code === "Space" && !onButton) {
         event.preventDefault();
         this.toggle();
-      } else if (event.code in this.verbs) {
+      } else if (event.code in this.actions) {
         event.preventDefault();
-        this.verbs[event.code]();
+        this.actions[event.code]();
       }
     }
   }
@@ -109,9 +109,9 @@ export class Hands {
     const pressed = gamepad.buttons.map((button) => button.pressed);
     const fresh = (i) => pressed[i] && !this.buttons[i];
     if (fresh(0)) this.grip = !this.grip;
-    if (fresh(9)) this.verbs.KeyP();
-    if (fresh(8)) this.verbs.KeyR();
-    if (fresh(3)) this.verbs.KeyT();
+    if (fresh(9)) this.actions.KeyP();
+    if (fresh(8)) this.actions.KeyR();
+    if (fresh(3)) this.actions.KeyT();
     this.buttons = pressed;
   }
 
@@ -120,9 +120,9 @@ export class Hands {
     let move = [...this.down].map((code) => KEYS[code]).reduce(add, [0, 0, 0]);
     if (this.slow) move = move.map((value) => value * SLOWLY);
     move = bounded([this.pad, this.lift, this.stick].reduce(add, move));
-    const said = JSON.stringify([move, this.grip]), now = performance.now();
-    if (said === this.last && (move.every((value) => !value) || now - this.at < AGAIN_MS)) return;
-    [this.last, this.at] = [said, now];
+    const state = JSON.stringify([move, this.grip]), now = performance.now();
+    if (state === this.last && (move.every((value) => !value) || now - this.at < AGAIN_MS)) return;
+    [this.last, this.at] = [state, now];
     this.send(move, this.grip);
   }
 

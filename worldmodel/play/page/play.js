@@ -4,15 +4,15 @@ import { Hands } from "./controls.js";
 import { byId, clip, notice, View } from "./view.js";
 
 const SPOKEN_MS = 6000;
-let socket, view, told, hands, status = { paused: true, ready: true }, latest = null, spoke = -Infinity;
+let socket, view, hello, hands, status = { paused: true, ready: true }, latest = null, spoke = -Infinity;
 
 const say = (type, values = {}) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, ...values }));
 
-const verbs = {
+const actions = {
   KeyP: () => say("pause", { on: !status.paused }),
   KeyN: () => say("step"),
   KeyR: () => reset(),
-  KeyT: () => say("policy", { on: !status.policy, sees: byId("sees").value }),
+  KeyT: () => say("policy", { on: !status.policy, observes: byId("observes").value }),
   KeyV: () => say("record", { on: status.recording === null }),
 };
 
@@ -50,16 +50,16 @@ function connect() {
 }
 
 function greet(word) {
-  told = word;
-  view = new View(told);
+  hello = word;
+  view = new View(hello);
   const kinds = [["seed", "Seed"]];
-  for (const [split, count] of Object.entries(told.starts)) kinds.unshift([`start ${split}`, `Frozen start, ${split} (0–${count - 1})`]);
-  if (told.data) kinds.unshift(["data", `Recorded frame of ${told.data.name}`]);
+  for (const [split, count] of Object.entries(hello.starts)) kinds.unshift([`start ${split}`, `Frozen start, ${split} (0–${count - 1})`]);
+  if (hello.data) kinds.unshift(["data", `Recorded frame of ${hello.data.name}`]);
   const before = byId("kind").value;
   byId("kind").replaceChildren(...kinds.map(([value, text]) => new Option(text, value)));
   byId("kind").value = kinds.some(([value]) => value === before) ? before : kinds.find(([value]) => value.startsWith("start v"))?.[0] ?? "seed";
   for (const button of document.querySelectorAll("#controls button, #reset")) button.disabled = false;
-  byId("policy").disabled = !told.drives;
+  byId("policy").disabled = !hello.drives;
   limit();
 }
 
@@ -69,8 +69,8 @@ function limit() {
   byId("step-field").hidden = !data;
   byId("at").disabled = !data;
   byId("number-label").textContent = { data: "episode", seed: "number" }[kind] ?? "number";
-  const lengths = told.data?.lengths ?? [];
-  byId("number").max = data ? lengths.length - 1 : kind === "seed" ? 2 ** 31 - 1 : told.starts[kind.slice(6)] - 1;
+  const lengths = hello.data?.lengths ?? [];
+  byId("number").max = data ? lengths.length - 1 : kind === "seed" ? 2 ** 31 - 1 : hello.starts[kind.slice(6)] - 1;
   byId("at").max = (lengths[Number(byId("number").value)] ?? 1) - 1;
 }
 
@@ -112,16 +112,16 @@ function speak() {
   const now = performance.now();
   if (latest === null || now - spoke < SPOKEN_MS) return;
   spoke = now;
-  const pictures = told.cameras.map((camera) => `${camera} ${latest.psnr[camera].toFixed(0)} decibels`).join(", ");
+  const pictures = hello.cameras.map((camera) => `${camera} ${latest.psnr[camera].toFixed(0)} decibels`).join(", ");
   byId("spoken").textContent = `${byId("state-text").textContent}, from ${latest.place}. ${pictures}, grippers ${latest.gap.toFixed(0)} millimetres apart, ${latest.fps.toFixed(0)} steps a second.`;
 }
 
-hands = new Hands((move, grip) => say("drive", { move, grip }), verbs);
+hands = new Hands((move, grip) => say("drive", { move, grip }), actions);
 byId("grip").onclick = () => hands.toggle();
-for (const [id, code] of [["pause", "KeyP"], ["step", "KeyN"], ["policy", "KeyT"], ["record", "KeyV"]]) byId(id).onclick = verbs[code];
-byId("sees").onchange = () => status.policy && say("policy", { on: true, sees: byId("sees").value });
+for (const [id, code] of [["pause", "KeyP"], ["step", "KeyN"], ["policy", "KeyT"], ["record", "KeyV"]]) byId(id).onclick = actions[code];
+byId("observes").onchange = () => status.policy && say("policy", { on: true, observes: byId("observes").value });
 byId("reset-form").onsubmit = (event) => { event.preventDefault(); reset(); };
 byId("kind").onchange = byId("number").oninput = limit;
-// After a click the keys drive again; whoever came by Tab keeps the focus.
+// After a click the keys drive again; focus that came by Tab stays the focus.
 document.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button")?.blur());
 connect();

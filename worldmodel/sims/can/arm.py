@@ -23,7 +23,7 @@ MAX_GRIP_STEP = 0.012
 """Most that the commanded opening changes in one control step, in metres."""
 SQUEEZE = 0.03
 """How far the commanded opening may fall below the measured one, in metres: bounds the grip force (about 34 N a pad)
-and lets the fingers open at once when told to."""
+and lets the fingers open at once on command."""
 DAMPING = 0.02
 POSTURE = 0.05
 """Pull of the arm's redundant joint towards `HOME` per iteration: keeps joints a function of the target alone."""
@@ -31,7 +31,7 @@ POSTURE = 0.05
 
 @dataclass(frozen=True)
 class ArmTarget:
-    """What the controller was last told: joint angles (7,), end-effector position (3,), opening in metres."""
+    """What the controller last received: joint angles (7,), end-effector position (3,), opening in metres."""
 
     joints: np.ndarray
     position: np.ndarray

@@ -40,7 +40,7 @@ FORCED = bool(os.environ.get("MUJOCO_GL")) and os.environ.get("WORLDMODEL_GL_CHO
 
 
 class GLError(OSError):
-    """The graphics library that was asked for does not work here."""
+    """The graphics library that was chosen does not work here."""
 
     def __init__(self, backend: str, error: Exception) -> None:
         lines = str(error).strip().splitlines()

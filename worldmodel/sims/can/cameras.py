@@ -50,7 +50,7 @@ class GLRenderer:
         self._renderer = mujoco.Renderer(model, size, size)
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        # GL contexts freed while Python shuts down complain: free them before that, and as soon as nobody draws
+        # GL contexts freed while Python shuts down complain: free them before that, and as soon as none draws
         self._close = weakref.finalize(self, _free, self._renderer)
 
     def draw(self, data: Any, camera: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A scripted expert: it reads the simulator's state, decides from geometry alone, and may be pushed off its path.
 
 Every decision depends on what the cameras and the robot state show (offsets, heights, opening), never on a timer, so
-that a policy that sees only these can imitate it, and so that a missed, dropped or pushed can is simply tried again.
+that a policy that observes only these can imitate it, and so that a missed, dropped or pushed can is tried again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A contact microphone: what touches is heard. Sound is synthesised from MuJoCo's contact forces while it steps.
 
 Every pair of surfaces has a few damped modes. A change of its normal force strikes them, so a can that is gripped, set
-down or let go rings for a moment; a contact that slides hisses with its normal force times its speed.
+down or let go rings briefly; a contact that slides hisses with its normal force times its speed.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Touches(NamedTuple):
 class Microphone:
     """Steps a scene and listens to it at `AUDIO_HZ`.
 
-    What it hears depends on the physics, and on what still rings from before. Silence (`hush`) forgets the latter: the
-    physics' own state has no room for it, and half a second later nobody could tell. Sliding noise comes from a
+    What it records depends on the physics, and on what still rings. Silence (`hush`) forgets the latter: the
+    physics' own state has no room for it, and half a second later it is unknown. Sliding noise comes from a
     generator seeded with the positions at the control step's start, so equal states sound alike.
     """
 

@@ -25,7 +25,7 @@ WALL = 0.01
 DISTRACTOR_RADIUS = 0.03
 """Within this of its middle lies all of a distractor, in metres (a box's corners reach 3.5 cm)."""
 CLUTTER_LOW, CLUTTER_HIGH = np.array([0.27, -0.33]), np.array([0.70, 0.24])
-"""Where clutter may lie, metres: the part of the table that the scene camera sees."""
+"""Where clutter may lie, metres: the part of the table that the scene camera shows."""
 
 
 def check_perturbation(name: str) -> str:
@@ -104,7 +104,7 @@ class Perturber:
             self._model.cam_quat[camera] = turned
 
     def _colour(self, random: np.random.Generator) -> None:
-        """Every material's red, green and blue move by up to 0.12, keeping objects told apart by colour."""
+        """Every material's red, green and blue move by up to 0.12, keeping objects distinguishable by colour."""
         shift = random.uniform(-0.12, 0.12, (self._model.nmat, 3))
         self._model.mat_rgba[:, :3] = np.clip(self._nominal["mat_rgba"][:, :3] + shift, 0, 1)
 

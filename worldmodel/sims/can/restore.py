@@ -1,4 +1,4 @@
-"""Can the simulator be put at a recording's moments again?"""
+"""Can the simulator be put at a recording's steps again?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tasks import TASKS
 
 
 def check_restorable(store: EpisodeStore, name: str) -> None:
-    """Raises UserError, one line beginning with ``name``, for a store whose moments our simulator cannot be put at."""
+    """Raises UserError, one line beginning with ``name``, for a store whose steps our simulator cannot be put at."""
     if store.rate != CONTROL_HZ:
         raise UserError(f"{name}: recorded at {store.rate:g} Hz, the simulator runs at {CONTROL_HZ}; give data of that")
     if SIMULATOR_STATE not in store.keys:

@@ -1,6 +1,6 @@
 """The expert there and back: once it has succeeded, what it did is done again backwards, then forwards, and so on.
 
-Demonstrations end when the task does, so nothing in them tells what a hand that comes back finds. Here a can is put
+Demonstrations end when the task does, so nothing in them shows what a hand that comes back finds. Here a can is put
 down, taken up again where it stands, carried back, or missed and knocked over by then.
 """
 

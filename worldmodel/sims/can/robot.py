@@ -187,7 +187,7 @@ class RobotEnv(gymnasium.Env):
 
     @property
     def solved(self) -> bool:
-        """Whether the condition holds now, be it for a moment only."""
+        """Whether the condition holds now, if only for one step."""
         return bool(self.success or self.task.holds(self.scene))
 
     def _info(self) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class RobotEnv(gymnasium.Env):
         return observation
 
     def privileged(self) -> dict[str, np.ndarray]:
-        """What no camera tells exactly, float64: can position (3,), quaternion (4,), velocity (3,).
+        """What no camera shows exactly, float64: can position (3,), quaternion (4,), velocity (3,).
 
         Where the bin moves also its centre (2,).
         """

@@ -126,7 +126,7 @@ class Play(Expert):
                 return
 
     def _stay(self, activity: Activity, grip: float, steps: int) -> Moves:
-        """Where it is, with the gripper told ``grip``."""
+        """Where it is, with the gripper commanded ``grip``."""
         here = self._env.scene.eef
         for _ in range(steps):
             yield activity, here, grip, FAST

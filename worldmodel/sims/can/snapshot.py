@@ -1,4 +1,4 @@
-"""Everything that decides an env's future, as one vector: what frozen starts and restored episodes are made of."""
+"""Everything that decides an env's future, as one vector: for fixed initial states and restored episodes."""
 
 from __future__ import annotations
 

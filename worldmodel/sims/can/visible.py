@@ -6,7 +6,7 @@ from jaxtyping import Bool, UInt8
 RED, OTHERS, SHARE = 120, 80, 0.001
 """The can's red: more than so much red, less than so much green and blue; and the share of a frame that counts as seen.
 
-Nothing else in our scenes is red. Of 1,500 demonstrated moments all show it in one view or the other.
+Nothing else in our scenes is red. Of 1,500 demonstrated frames all show it in one view or the other.
 """
 
 

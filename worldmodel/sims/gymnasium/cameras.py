@@ -1,4 +1,4 @@
-"""Where somebody else's env shows pixels, and where it tells numbers."""
+"""Where somebody else's env shows pixels, and where it gives numbers."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class GymEnv:
         self._seen = seen
         everything = self._everything()
         if (most := max((end for _, end in self.task_id.state), default=0)) > len(everything):
-            raise UserError(f"task={self.task}: state= asks for number {most - 1}, the env has {len(everything)}")
+            raise UserError(f"task={self.task}: state= names number {most - 1}, the env has {len(everything)}")
         middle = np.clip(np.zeros_like(self.low), self.low, self.high)
         info = {**info, **self.raw.step(self._shaped(middle))[-1]}
         self.rule = rule_of(self.task_id.success, info, getattr(spec, "reward_threshold", None))
@@ -130,7 +130,7 @@ class GymEnv:
             self.rate,
             rate_from,
             self.limit,
-            "asked for" if self.task_id.steps else limit_from,
+            "chosen" if self.task_id.steps else limit_from,
             self.cameras.cameras,
             self.cameras.offered,
             self.cameras.described(seen),
@@ -189,11 +189,11 @@ class GymEnv:
         return told | ({ENVIRONMENT_STATE: everything} if self.task_id.state else {})
 
     def privileged(self) -> dict[str, np.ndarray]:
-        """What the env tells, chosen for the policy or not, float32: for experts."""
+        """What the env gives, chosen for the policy or not, float32: for experts."""
         return {"observation": self._everything()}
 
     def start_digest(self) -> np.ndarray:
-        """What tells two starts apart, float64 (64,): two SHA-256, of the numbers and of the pictures of this moment.
+        """What distinguishes two starts, float64 (64,): two SHA-256, of the numbers and of the pictures now.
 
         The numbers of the observation and those that ``reset`` told in its info, to `DECIMALS` digits.
         """

@@ -1,4 +1,4 @@
-"""Makes the Gymnasium env that a task's name asks for, or says in one line why there is none."""
+"""Makes the Gymnasium env that a task's name stands for, or says in one line why there is none."""
 
 from __future__ import annotations
 

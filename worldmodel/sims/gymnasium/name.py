@@ -1,4 +1,4 @@
-"""What ``task=gym:ID?key=value&...`` asks for: an env's id, options for its constructor, and three words of ours."""
+"""What ``task=gym:ID?key=value&...`` stands for: an env's id, options for its constructor, and three words of ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TaskId:
     """A task's name, taken apart.
 
     host: see `HOSTS`. id: the env's. options: for its constructor.
-    state: ranges of the numbers that the policy sees, one after another; empty for all of them.
+    state: ranges of the numbers that the policy observes, one after another; empty for all of them.
     success: ``auto`` or a rule (see `worldmodel.sims.gymnasium.success`). steps: time limit in control steps, or None.
     """
 

@@ -111,7 +111,7 @@ class Twin:
 
 @dataclass
 class Push:
-    """The way to where a push begins, its targets, and the pose that the twin foresees after each of them."""
+    """The way to where a push begins, its targets, and the pose that the twin predicts after each of them."""
 
     way: list[np.ndarray]
     targets: list[np.ndarray]
@@ -121,7 +121,7 @@ class Push:
 
 
 class PushTExpert:
-    """Drives gym_pusht's PushT from its simulator's state; goes around the T, pushes, looks again."""
+    """Drives gym_pusht's PushT from its simulator's state; goes around the T, pushes, replans."""
 
     push = np.array([20.0, 20.0])
 

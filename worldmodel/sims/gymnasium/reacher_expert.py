@@ -16,7 +16,7 @@ STIFF, DAMP = 1.0, 0.12
 
 
 class ReacherExpert:
-    """Bends the way that asks for less turning. Reads the env's own observation; decides from it alone."""
+    """Bends the way that needs less turning. Reads the env's own observation; decides from it alone."""
 
     push = np.array([0.5, 0.5])
 

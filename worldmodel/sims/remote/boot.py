@@ -1,4 +1,4 @@
-"""Runs one of our servers under another environment's Python, which then sees this package beside its own, and no more.
+"""Runs one of our servers under another environment's Python, which then has this package beside its own, and no more.
 
 ``python -I boot.py SERVER FD``: the module ``worldmodel.sims.SERVER`` answers on the connected socket FD, which it
 inherits, and ends with the other side. Nothing of ours lands on ``sys.path``: what the server imports besides is what

@@ -1,4 +1,4 @@
-"""The verb ``env install``: a pinned environment of its own for a simulator whose needs clash with ours."""
+"""The command ``env install``: a pinned environment of its own for a simulator whose needs clash with ours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Pins:
 
 
 RECIPES = {
-    # robosuite asks for numpy < 2 by way of a solver it uses only for whole bodies, and breaks with MuJoCo >= 3.10
+    # robosuite needs numpy < 2 by way of a solver it uses only for whole bodies, and breaks with MuJoCo >= 3.10
     "robosuite": Pins(
         (
             "mujoco==3.9.0",
@@ -71,7 +71,7 @@ class InstallConfig:
 
 
 def install(config: InstallConfig) -> int:
-    """Make the environment, or leave alone one that has these very versions; asks nothing and touches nothing else."""
+    """Make the environment, or keep one that has these very versions; without prompts."""
     if config.name not in RECIPES:
         raise UserError(f"{config.name}: no such simulator; {closest(config.name, RECIPES)}")
     recipe, folder = RECIPES[config.name], home(config.name) if config.out == "auto" else Path(config.out)
@@ -113,7 +113,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def _try_out(name: str, python: Path) -> None:
-    """One step, seen: tells whether it renders here, and compiles what robosuite compiles at first use."""
+    """One step, drawn: shows whether it renders here, and compiles what robosuite compiles at first use."""
     if name == "metaworld":
         from worldmodel.sims.metaworld.client import CAMERAS, MetaWorld
 

@@ -18,13 +18,13 @@ from worldmodel.sims.remote import boot, wire
 
 
 class ServerProcess:
-    """A server as a child with which we share one socket pair: nothing listens, nobody else can connect."""
+    """A server as a child with which we share one socket pair: nothing listens, no one else can connect."""
 
     def __init__(self, name: str, python: Path, seconds: float) -> None:
         """``name``: the simulator, whose server is ``sims/<name>/server.py``; ``seconds``: how long a call may take."""
         self.name = name
         self.wire, theirs = socket.socketpair()
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child; a pipe that nobody reads would fill
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child; an unread pipe would fill
         command = [str(python), "-I", boot.__file__, f"{name}.server", str(theirs.fileno())]
         with theirs:
             self.child = subprocess.Popen(

@@ -102,7 +102,7 @@ class RobosuiteEnv(gymnasium.Env):
         return self.observe(), float(self.success), self.success, self.over, self._info()
 
     def advance(self, action: np.ndarray, draw: bool = False) -> None:
-        """`step` without looking, unless told to ``draw``; ValueError as there, and for a 6-D rotation that is none."""
+        """`step` without looking, unless with ``draw``; ValueError as there, and for a 6-D rotation that is none."""
         told = action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
             raise ValueError(f"action {told.tolist()}: expected {self.action_space.shape} finite numbers")

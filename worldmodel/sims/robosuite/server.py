@@ -48,7 +48,7 @@ class RobosuiteServer:
         self.load(self.env.sim.model.get_xml())
 
     def _controller(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """The arm's controller: as told, translated from robosuite 1.4's layout, or the default with our two words."""
+        """The arm's controller: as configured, from robosuite 1.4's layout, or the default with our two words."""
         told, ours = wanted.get("controller_configs"), wanted.pop("ours", {})
         if told is None:
             told = self.suite.load_composite_controller_config(controller="BASIC", robot="Panda")

@@ -1,4 +1,4 @@
-"""What ``task=robosuite:NAME`` asks for: one of robosuite's tasks, driven as ``collect`` records it."""
+"""What ``task=robosuite:NAME`` stands for: one of robosuite's tasks, driven as ``collect`` records it."""
 
 from __future__ import annotations
 
