@@ -26,7 +26,7 @@ class EvalJournal:
     def __init__(
         self, path: Path, identity: Mapping[str, Any], starts: Mapping[int, str], rate: float = CONTROL_HZ
     ) -> None:
-        """``starts`` maps the index of each episode asked for to the hash of its start; ``rate`` in hertz."""
+        """``starts`` maps the index of each episode to the hash of its start; ``rate`` in hertz."""
         if path.exists() and not path.is_dir():
             raise UserError(f"out={path}: is a file, expected a folder; choose another out=")
         path.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from worldmodel.evaluate.initial_states import SPLITS
 
 MAX_BYTES = 2048
 """Longest message that a page may send; the longest that ours sends has about 100 bytes."""
-EYES = ("imagined", "real")
+OBSERVED = ("imagined", "real")
 """Which observation a policy that drives is shown."""
 PLACES = {"seed": {"number"}, "start": {"split", "number"}, "data": {"number", "step"}}
 """The fields that each kind of place has."""
@@ -23,7 +23,7 @@ EXPECTED = {
     "move": "three numbers from -1 to 1",
     **dict.fromkeys(("number", "step", "tick"), "a whole number, 0 or more"),
     **dict.fromkeys(("on", "grip"), "true or false"),
-    "observes": f"one of {', '.join(EYES)}",
+    "observes": f"one of {', '.join(OBSERVED)}",
     "split": f"one of {', '.join(SPLITS)}",
 }
 """What a field must be, for error messages."""

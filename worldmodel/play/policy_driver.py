@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.play.imagination import Imagination
-from worldmodel.play.messages import EYES
+from worldmodel.play.messages import OBSERVED
 from worldmodel.schema import Arrays
 
 
@@ -15,7 +15,7 @@ class PolicyDriver:
     """Whether the policy drives, what it is shown, and the rest of its chunk."""
 
     def __init__(self, imagination: Imagination) -> None:
-        self.imagination, self.on, self.observes = imagination, False, EYES[0]
+        self.imagination, self.on, self.observes = imagination, False, OBSERVED[0]
         self._chunk: list[np.ndarray] = []
 
     def set(self, on: bool, observes: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -20,13 +19,8 @@ WAITING = 64
 """Pictures that may wait for the encoder; beyond that the session waits for it."""
 
 
-@dataclass(frozen=True)
-class PlayedStep:
-    """One control step: both observations and a line of text."""
-
-    real: Arrays
-    imagined: Arrays
-    text: str
+type PlayedStep = tuple[Arrays, Arrays, str]
+"""One control step: the real frames, the imagined ones, and a line of text."""
 
 
 class ClipRecorder:
@@ -45,7 +39,7 @@ class ClipRecorder:
     def add(self, real: Arrays, imagined: Arrays, text: str) -> None:
         """Append one step; waits where the encoder is far behind."""
         if not self.failed:
-            self._shots.put(PlayedStep(self._frames(real), self._frames(imagined), text))
+            self._shots.put((self._frames(real), self._frames(imagined), text))
             self.steps += 1
 
     @property
@@ -77,15 +71,15 @@ class ClipRecorder:
                 self._shots.get_nowait()
 
     def _pictures(self, first: PlayedStep) -> Iterator[np.ndarray]:
-        for shot in chain([first], iter(self._shots.get, None)):
+        for real, imagined, text in chain([first], iter(self._shots.get, None)):
             rows = [
                 side_by_side(
                     [seen[image_key(camera)] for camera in self.cameras],
                     [f"{name} · {camera}" for camera in self.cameras],
                 )
-                for name, seen in (("MuJoCo", shot.real), ("imagined (generated)", shot.imagined))
+                for name, seen in (("MuJoCo", real), ("imagined (generated)", imagined))
             ]
-            yield caption(in_column(rows), shot.text)
+            yield caption(in_column(rows), text)
 
     def _frames(self, observation: Arrays) -> Mapping[str, np.ndarray]:
         return {key: np.asarray(observation[key]) for key in map(image_key, self.cameras)}

@@ -98,9 +98,9 @@ class BatchedRollout:
 
     noise: seed of the sampler's noise for a start and a decision; else `noise_seed` of seed 0.
     delay: control steps from an observation until its chunk is there (at most ``execute``, and what a chunk reaches
-    beyond that). Until then the robot carries out what the chunk before had planned: these actions are committed, and given
-    to a policy whose chunks can continue as many; any other policy does not know of them, and its chunk's actions for
-    those steps are lost. Before an episode's first chunk there is nothing to carry out: the robot waits.
+    beyond that). Until then the robot executes the rest of the chunk before: these actions are committed, and given to
+    a policy whose chunks can continue them; any other policy's actions for those steps are lost. Before an episode's
+    first chunk the robot waits.
     on_result: called with every `StepResult` and its start. record: whether these hold the frames of every step.
     """
 

@@ -53,7 +53,7 @@ function greet(word) {
   hello = word;
   view = new View(hello);
   const kinds = [["seed", "Seed"]];
-  for (const [split, count] of Object.entries(hello.starts)) kinds.unshift([`start ${split}`, `Frozen start, ${split} (0–${count - 1})`]);
+  for (const [split, count] of Object.entries(hello.starts)) kinds.unshift([`start ${split}`, `Initial state, ${split} (0–${count - 1})`]);
   if (hello.data) kinds.unshift(["data", `Recorded frame of ${hello.data.name}`]);
   const before = byId("kind").value;
   byId("kind").replaceChildren(...kinds.map(([value, text]) => new Option(text, value)));
@@ -122,6 +122,6 @@ for (const [id, code] of [["pause", "KeyP"], ["step", "KeyN"], ["policy", "KeyT"
 byId("observes").onchange = () => status.policy && say("policy", { on: true, observes: byId("observes").value });
 byId("reset-form").onsubmit = (event) => { event.preventDefault(); reset(); };
 byId("kind").onchange = byId("number").oninput = limit;
-// After a click the keys drive again; focus that came by Tab stays the focus.
+// After a click the keys drive again; a focus that came by Tab stays.
 document.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button")?.blur());
 connect();
