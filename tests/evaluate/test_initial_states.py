@@ -137,7 +137,7 @@ def test_the_verb_writes_once_and_says_what(tmp_path: Path, capsys: pytest.Captu
     frozen = Starts.load(path)
     assert f"{path}: 3 starts of lift_can" in said
     assert frozen.sha256 in said
-    with pytest.raises(Exception, match="exists, and frozen starts stay as they are"):
+    with pytest.raises(Exception, match="exists, and fixed initial states are not replaced"):
         starts(StartsConfig(out=str(path), task="lift_can", episodes=3, seed=7))
     with pytest.raises(ValueError, match="unknown task 'pick_can'"):
         starts(StartsConfig(out=str(tmp_path / "t.npz"), task="pick_can"))
