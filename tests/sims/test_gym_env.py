@@ -121,7 +121,7 @@ def test_pushes_leave_the_label_clean():
         (f"{TASK}?colour=red", "the env has no option 'colour'"),
         (f"{TASK}?colour", "expected key=value"),
         (f"{TASK}?state=2:1", "expected ranges such as"),
-        (f"{TASK}?state=0:9", "asks for number 8, the env has 3"),
+        (f"{TASK}?state=0:9", "names number 8, the env has 3"),
         (f"{TASK}?steps=none", "expected a number of control steps"),
         (f"{TASK}?success=hight>3", "no number 'hight'; did you mean 'height'"),
         (f"{TASK}?success=>3", "expected auto, terminated"),
