@@ -6,25 +6,25 @@ import pytest
 import torch
 from small import CONFIG, small_clip, small_given, small_model
 
-from worldmodel.flow import MODES, NoiseDraw, mix
+from worldmodel.flow import MODES, NoiseSample, mix
 from worldmodel.flow.noise import no_noise
 from worldmodel.model import Given, Want
-from worldmodel.objectives import ARMS, NoiseLaw, ObjectiveConfig, draw_noise, loss
+from worldmodel.objectives import OBJECTIVES, ObjectiveConfig, TimestepDistribution, draw_noise, loss
 from worldmodel.objectives.losses import flow_loss
 from worldmodel.tokens import Actions
 
 FRAMES, ACTIONS = (2, 16, 768), (2, 16, 4)
 
 
-def noise_for(mode: str, draws: int = 1, kind: str = "flow") -> dict[str, NoiseDraw]:
-    generator, roles, arm = torch.Generator().manual_seed(3), MODES[mode], ARMS[kind]
-    law, masked, out = NoiseLaw(), NoiseLaw(masked=0.3), {}
+def noise_for(mode: str, draws: int = 1, kind: str = "flow") -> dict[str, NoiseSample]:
+    generator, roles, spec = torch.Generator().manual_seed(3), MODES[mode], OBJECTIVES[kind]
+    law, masked, out = TimestepDistribution(), TimestepDistribution(masked=0.3), {}
     actions = (ACTIONS[0] * draws, *ACTIONS[1:])
     if roles.actions != "absent":
-        out["actions"] = draw_noise(law, actions, generator, arm) if roles.actions == "wanted" else no_noise(actions)
+        out["actions"] = draw_noise(law, actions, generator, spec) if roles.actions == "wanted" else no_noise(actions)
     if roles.frames != "absent":
         wanted = roles.frames == "wanted"
-        out["frames"] = draw_noise(masked, FRAMES, generator, arm, 2) if wanted else no_noise(FRAMES)
+        out["frames"] = draw_noise(masked, FRAMES, generator, spec, 2) if wanted else no_noise(FRAMES)
     return out
 
 
@@ -75,7 +75,7 @@ def test_the_loss_is_the_hand_made_one() -> None:
 
 def test_several_draws_of_one_observation_are_the_mean_of_their_losses() -> None:
     model, clip, both = small_model(), small_clip(), noise_for("policy", draws=2)["actions"]
-    halves = [NoiseDraw(both.eps[i::2], both.levels[i::2], both.which) for i in range(2)]
+    halves = [NoiseSample(both.eps[i::2], both.levels[i::2], both.level_index) for i in range(2)]
     whole = loss(model, clip, "policy", {"actions": both}, ObjectiveConfig())["loss"]
     parts = [loss(model, clip, "policy", {"actions": half}, ObjectiveConfig())["loss"] for half in halves]
     torch.testing.assert_close(whole, (parts[0] + parts[1]) / 2)
@@ -83,7 +83,9 @@ def test_several_draws_of_one_observation_are_the_mean_of_their_losses() -> None
 
 def test_masked_steps_do_not_teach() -> None:
     model, clip, draw = small_model(), small_clip(), noise_for("policy")["actions"]
-    pure = {"actions": NoiseDraw(draw.eps, torch.ones_like(draw.levels), draw.which)}  # at pure noise no target is seen
+    pure = {
+        "actions": NoiseSample(draw.eps, torch.ones_like(draw.levels), draw.level_index)
+    }  # at pure noise no target is seen
     valid = clip.valid.clone()
     valid[:, 8:] = False
     changed = clip.action.clone()
@@ -129,7 +131,7 @@ def test_contradictions_are_refused() -> None:
         model.predict(replace(small_given(), actions=clip.action), Want(actions=True))
     with pytest.raises(ValueError, match="both given and wanted"):
         model.predict(replace(small_given(), frames=clip.future, at=clip.at), Want(at=clip.at))
-    assert CONFIG.horizon == 16
+    assert CONFIG.chunk_size == 16
 
 
 def test_later_frames_never_leak_and_are_read_where_they_are_given() -> None:
@@ -146,7 +148,7 @@ def test_inverse_dynamics_is_asked_as_it_was_trained() -> None:
     model, clip = small_model(), small_clip()
     torch.nn.init.normal_(model.actions.head.weight)
     eps, levels = torch.randn(ACTIONS, generator=torch.Generator().manual_seed(1)), torch.ones(2, 1)
-    draw = {"actions": NoiseDraw(eps, levels, torch.zeros(1, 16, dtype=torch.int64))}
+    draw = {"actions": NoiseSample(eps, levels, torch.zeros(1, 16, dtype=torch.int64))}
     given = Given(clip.images, clip.state, clip.task, None, clip.future, clip.at)
     told = model.predict(given, Want(actions=True), 1, {"actions": eps}).actions
     assert told is not None

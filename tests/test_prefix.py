@@ -6,13 +6,18 @@ import pytest
 import torch
 from small import small_clip, small_given, small_model
 
-from worldmodel.flow import NoiseDraw
-from worldmodel.objectives import ARMS, NoiseLaw, ObjectiveConfig, draw_noise, loss
+from worldmodel.flow import NoiseSample
+from worldmodel.objectives import OBJECTIVES, ObjectiveConfig, TimestepDistribution, draw_noise, loss
 from worldmodel.objectives.training import groups_apart, present
 
 
-def committed(kind: str, masked: float = 0.0, batch: int = 40) -> NoiseDraw:
-    return draw_noise(NoiseLaw(prefix=3, masked=masked), (batch, 16, 4), torch.Generator().manual_seed(0), ARMS[kind])
+def committed(kind: str, masked: float = 0.0, batch: int = 40) -> NoiseSample:
+    return draw_noise(
+        TimestepDistribution(prefix=3, masked=masked),
+        (batch, 16, 4),
+        torch.Generator().manual_seed(0),
+        OBJECTIVES[kind],
+    )
 
 
 @pytest.mark.parametrize(("kind", "masked"), [("flow", 0.0), ("self_flow", 0.4), ("sra", 0.4)])
@@ -26,7 +31,9 @@ def test_a_prefix_is_clean_for_student_and_teacher(kind: str, masked: float) -> 
     assert (cleaner[first] == 0).all() and (cleaner <= draw.noise()[..., 0]).all()
     if kind == "flow":
         torch.testing.assert_close(cleaner, draw.noise()[..., 0])
-    plain = draw_noise(NoiseLaw(masked=masked), (40, 16, 4), torch.Generator().manual_seed(0), ARMS[kind])
+    plain = draw_noise(
+        TimestepDistribution(masked=masked), (40, 16, 4), torch.Generator().manual_seed(0), OBJECTIVES[kind]
+    )
     assert torch.equal(plain.eps, draw.eps) and torch.equal(plain.levels[:, 0], draw.levels[:, 0])
 
 

@@ -25,7 +25,7 @@ def test_chunks_are_executed_in_part_and_in_order(execute):
 
 
 def test_it_starts_from_a_state_and_takes_the_policys_own_execute():
-    policy = counting.CountingPolicy(execute=2)
+    policy = counting.CountingPolicy(n_action_steps=2)
     episode = rollout(policy, counting.CountingEnv(), np.array([6.0, 4.0]))
     assert policy.asked == [4, 6, 8, 10] and len(episode) == counting.length_of(6) - 4
 

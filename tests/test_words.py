@@ -74,9 +74,7 @@ WORDS_LEFT: dict[str, int] = {
     "worldmodel/tokens": 15,
     "worldmodel/train": 18,
 }
-NAMES_LEFT = """
-Arm Draws Learner Moments NoiseDraw NoiseLaw Seen Sought Stream TokenStream foresee look_back stray taught
-"""
+NAMES_LEFT = """"""
 
 
 def python_prose(path: Path) -> Iterator[str]:

@@ -18,11 +18,11 @@ from worldmodel import legacy
 from worldmodel.backbone import BackboneConfig
 from worldmodel.files import atomic_folder
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.model_card import CARD, FORMAT, WEIGHTS, CheckpointError, card, resolve, taught
+from worldmodel.model_card import CARD, FORMAT, WEIGHTS, CheckpointError, card, resolve, trained_modes
 
 __all__ = [
     "CARD", "FORMAT", "WEIGHTS", "CheckpointError", "card", "config_of", "load", "read_folder", "resolve", "save",
-    "taught", "write_folder",
+    "trained_modes", "write_folder",
 ]  # fmt: skip
 
 

@@ -48,7 +48,7 @@ COMMANDS = (
     ),
     Command(
         "encode", "research.encode.command", "encode", "research.encode.config:EncodeConfig",
-        "Compute a pretrained encoder's features of a store's frames, for objective.kind=repa. Run it again to resume.",
+        "Compute a pretrained encoder's features of a store's frames, for objective.name=repa. Run it again to resume.",
         ("worldmodel encode data=datasets/local/place_can encoder=dinov2_s out=datasets/local/place_can.dinov2_s",),
     ),
     Command(

@@ -15,20 +15,41 @@ from typing import Any
 from worldmodel.config import leaves
 
 COMMANDS: dict[str, str] = {}
+NOISE = {"spread": "std", "high": "p_high", "pure": "p_max"}
 RENAMED: dict[str, dict[str, str]] = {
     "train": {
         "audio": "modalities.audio",
         "noise.audio": "modalities.audio.noise",
         "objective.audio": "modalities.audio.weight",
-    },
+        "objective.kind": "objective.name",
+        "objective.plain": "objective.l1",
+        "objective.carried": "objective.warp_l1",
+        "optimiser.rate": "optimiser.lr",
+        "optimiser.muon_rate": "optimiser.muon_lr",
+        "modes.stream": "modes.rollout",
+        "noise.stream": "noise.rollout",
+        "stream": "rollout",
+        "stream.own": "rollout.p_self",
+        "stream.lead": "rollout.burn_in",
+        "stream.drift": "rollout.history_bias",
+        "stream.fade": "rollout.history_mixup",
+        "resident": "cache_in_memory",
+    }
+    | {f"noise.{name}.{old}": f"noise.{name}.{new}" for name in ("frames", "actions") for old, new in NOISE.items()}
+    | {f"noise.{name}.{old}": f"noise.rollout.{new}" for name in ("stream", "rollout") for old, new in NOISE.items()}
+    | {f"noise.audio.{old}": f"modalities.audio.noise.{new}" for old, new in NOISE.items()},
     "imagine": {"mode=stream": "mode=rollout", "frames": "length", "real": "references"},
     "bench": {"parts=[arms]": "parts=[objectives]"},
     "data_view": {"moments": "frames"},
-    "model": {"audio": "modalities.audio"},
+    "model": {"audio": "modalities.audio", "horizon": "chunk_size", "rate": "control_hz"}
+    | {f"audio.noise.{old}": f"modalities.audio.noise.{new}" for old, new in NOISE.items()},
     "evaluate": {"execute": "n_action_steps"},
     "demo": {"execute": "n_action_steps"},
     "play": {"execute": "n_action_steps"},
 }
+for name in ("train", "model"):
+    RENAMED[name] |= {f"modalities.audio.noise.{old}": f"modalities.audio.noise.{new}" for old, new in NOISE.items()}
+RENAMED["study"] = RENAMED["train"]
 
 _announced: set[str] = set()
 

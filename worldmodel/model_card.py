@@ -44,7 +44,7 @@ def card(name: str | Path) -> dict[str, Any]:
     return found
 
 
-def taught(name: str | Path) -> tuple[str, ...] | None:
+def trained_modes(name: str | Path) -> tuple[str, ...] | None:
     """The modes that a checkpoint's last training had a share for; None where its card does not say."""
     shares = card(name).get("made", {}).get("train", {}).get("modes", {})
     return tuple(mode for mode, share in shares.items() if share) if shares else None

@@ -135,10 +135,10 @@ class Policy(Protocol):
     """Maps observations to actions.
 
     ``act`` takes a batch of observations (every array has a leading batch axis B) and returns a chunk of actions,
-    float32 (B, horizon, A), in the env's own units.
+    float32 (B, chunk_size, A), in the env's own units.
     """
 
-    horizon: int
+    chunk_size: int
 
     def reset(self) -> None: ...
 

@@ -63,7 +63,7 @@ def encode(config: EncodeConfig) -> int:
     made = EpisodeStore.open(out)
     size = f"{grid} x {grid} places, {channels_of(made)} channels"
     print(f"{out}: {made.episodes} episodes, {made.steps} steps, {size}, {time.monotonic() - began:.0f} s")
-    print(f"train with: objective.kind=repa features={out}")
+    print(f"train with: objective.name=repa features={out}")
     return 0
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from research.probe.targets import Steps
 from worldmodel.data.clips import Clips
-from worldmodel.flow import NoiseDraw
+from worldmodel.flow import NoiseSample
 from worldmodel.flow.noise import clean_draw
 from worldmodel.model import WorldModel
 from worldmodel.objectives.training import later, present, without_absent
@@ -84,7 +84,7 @@ class Layers:
 
 
 @torch.no_grad()
-def layers_of(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> Layers:
+def layers_of(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseSample]) -> Layers:
     """Features of a clip's tokens after every block. ``noise`` as in training; one draw per clip."""
     clip = without_absent(clip, mode)
     seen = model.observe(clip, noise.get("observed"), later(model, clip, noise))

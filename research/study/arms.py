@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from worldmodel.config import UserError, closest
-from worldmodel.objectives import ARMS as OBJECTIVES
+from worldmodel.objectives import OBJECTIVES
 
 PREFIX = {"noise.actions.prefix": 8}
 """0 to 8 first actions of a chunk are given, equally often: longer delays are not learned."""

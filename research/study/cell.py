@@ -182,7 +182,7 @@ def sound(study: Study, weights: Path, most: int = 512) -> rows.Row:
     audio = model.further["audio"]
     clips = open_clips(model.config, study.plan.data.split(",")[0], study.plan.holdout)
     chosen = np.sort(np.random.default_rng(0).permutation(len(clips))[:most])
-    clip = clips.gather(chosen, np.full((len(chosen), 1), model.config.horizon)).map(torch.as_tensor)
+    clip = clips.gather(chosen, np.full((len(chosen), 1), model.config.chunk_size)).map(torch.as_tensor)
     given = Given(clip.images, clip.state, clip.task, clip.executed, more=clip.more)
     found = model.predict(given, Want(at=clip.at), generator=torch.Generator().manual_seed(0)).more["audio"]
     valid = clip.more_future[f"{AUDIO}.valid"]

@@ -61,7 +61,7 @@ class StudyConfig:
     simulators: int = option("simulators of one evaluation, in one process", 16)
     device: str = option("where cells train and act: cpu or cuda", "cpu")
     compile: bool = option("compile the policy step", True)
-    resident: bool = option("every cell loads all frames into memory, instead of sharing mapped files", False)
+    cache_in_memory: bool = option("every cell loads all frames into memory, instead of sharing mapped files", False)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     modes: ModesConfig = field(default_factory=ModesConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -132,7 +132,7 @@ def check_delays(delays: tuple[int, ...], execute: int) -> None:
     from worldmodel.model import ModelConfig
 
     for delay in delays:
-        check_delay(delay, execute, ModelConfig.horizon)
+        check_delay(delay, execute, ModelConfig.chunk_size)
 
 
 @dataclass(frozen=True)
@@ -240,12 +240,12 @@ class Study:
             demonstrations=cell.size,
             device=plan.device,
             compile=plan.compile,
-            resident=plan.resident,
+            cache_in_memory=plan.cache_in_memory,
             save_every=plan.every(cell.arm),
             keep=True,
             backbone=plan.backbone,
             modes=plan.modes if arm.mixture == "joint" else POLICY_ALONE,
-            objective=replace(plan.objective, kind=arm.kind),
+            objective=replace(plan.objective, name=arm.kind),
             noise=plan.noise,
             optimiser=plan.optimiser,
             augment=plan.augment,
@@ -261,7 +261,18 @@ class Study:
 
         Machine, paths and what is measured beside success (perturbations, probe, imagination) are no part of it.
         """
-        aside = {"data", "features", "out", "device", "compile", "resident", "save_dtype", "keep", "log", "validation"}
+        aside = {
+            "data",
+            "features",
+            "out",
+            "device",
+            "compile",
+            "cache_in_memory",
+            "save_dtype",
+            "keep",
+            "log",
+            "validation",
+        }
         train = {key: value for key, value in asdict(self.training(cell)).items() if key not in aside}
         evaluated = {key: getattr(self.plan, key) for key in ("task", "episodes", "curve_episodes", "execute")}
         ground: dict[str, Any] = {"data": list(self.ground.data), "starts": self.ground.starts}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worldmodel.backbone import Backbone, BackboneConfig
 from worldmodel.backbone.attention import rotate
-from worldmodel.tokens import TokenStream
+from worldmodel.tokens import TokenSequence
 
 
 def make(depth: int = 3) -> Backbone:
@@ -19,25 +19,25 @@ def make(depth: int = 3) -> Backbone:
     return backbone.eval()
 
 
-def stream(tokens: int, levels: list[list[float]], which: Tensor) -> TokenStream:
-    places = torch.rand(tokens, 3)
-    return TokenStream(torch.randn(2, tokens, 32), places, torch.tensor(levels), which)
+def stream(tokens: int, levels: list[list[float]], level_index: Tensor) -> TokenSequence:
+    positions = torch.rand(tokens, 3)
+    return TokenSequence(torch.randn(2, tokens, 32), positions, torch.tensor(levels), level_index)
 
 
-def given(tokens: int = 5) -> TokenStream:
+def given(tokens: int = 5) -> TokenSequence:
     return stream(tokens, [[0.0]], torch.zeros(1, tokens, dtype=torch.int64))
 
 
-def wanted(tokens: int = 4) -> TokenStream:
+def wanted(tokens: int = 4) -> TokenSequence:
     return stream(tokens, [[0.3, 0.8], [0.5, 0.1]], torch.randint(0, 2, (2, tokens)))
 
 
-def one_masked_pass(backbone: Backbone, first: TokenStream, second: TokenStream) -> Tensor:
+def one_masked_pass(backbone: Backbone, first: TokenSequence, second: TokenSequence) -> Tensor:
     """The slow truth: all tokens in one sequence, a mask that keeps the given from seeing the wanted."""
     n, total = len(first), len(first) + len(second)
     noise = torch.cat([first.noise.expand(2, -1), second.noise], dim=1)
     shared = backbone.noise(noise)
-    turn = backbone.rotary(torch.cat([first.places, second.places]))
+    turn = backbone.rotary(torch.cat([first.positions, second.positions]))
     mask = torch.ones(total, total, dtype=torch.bool)
     mask[:n, n:] = False
     x = torch.cat([first.values, second.values], dim=1)
@@ -64,14 +64,17 @@ def test_tokens_may_come_in_any_order() -> None:
     backbone, memory, second = make(), make().observe(given())[0], wanted()
     order = torch.tensor([2, 0, 3, 1])
     shuffled = replace(
-        second, values=second.values[:, order], places=second.places[order], which=second.which[:, order]
+        second,
+        values=second.values[:, order],
+        positions=second.positions[order],
+        level_index=second.level_index[:, order],
     )
     torch.testing.assert_close(backbone(shuffled, memory)[0], backbone(second, memory)[0][:, order])
 
 
 def test_a_constant_vector_of_noise_equals_a_scalar() -> None:
     backbone, memory, second = make(), make().observe(given())[0], wanted()
-    scalar = replace(second, levels=torch.full((2, 1), 0.4), which=torch.zeros(1, 4, dtype=torch.int64))
+    scalar = replace(second, levels=torch.full((2, 1), 0.4), level_index=torch.zeros(1, 4, dtype=torch.int64))
     vector = replace(second, levels=torch.full((2, 2), 0.4))
     torch.testing.assert_close(backbone(scalar, memory)[0], backbone(vector, memory)[0])
 
@@ -90,7 +93,12 @@ def test_tokens_read_only_what_they_are_allowed_to(grad: bool) -> None:
         apart = backbone(second, memory, allowed)[0]
         for i in range(4):
             one = slice(i, i + 1)
-            alone = replace(second, values=second.values[:, one], places=second.places[one], which=second.which[:, one])
+            alone = replace(
+                second,
+                values=second.values[:, one],
+                positions=second.positions[one],
+                level_index=second.level_index[:, one],
+            )
             torch.testing.assert_close(backbone(alone, memory)[0], apart[:, one], atol=2e-5, rtol=1e-4)
         everything = torch.ones_like(allowed)
         torch.testing.assert_close(backbone(second, memory, everything)[0], backbone(second, memory)[0])
@@ -101,8 +109,8 @@ def test_rotation_depends_on_relative_places_only() -> None:
     q, k = torch.randn(1, 2, 1, 16), torch.randn(1, 2, 1, 16)
 
     def score(a: list[float], b: list[float]) -> Tensor:
-        places = [backbone.rotary(torch.tensor([p])) for p in (a, b)]
-        return (rotate(q, places[0]) * rotate(k, places[1])).sum(-1)
+        positions = [backbone.rotary(torch.tensor([p])) for p in (a, b)]
+        return (rotate(q, positions[0]) * rotate(k, positions[1])).sum(-1)
 
     near = score([0.1, 0.2, 0.3], [0.5, 0.1, 0.9])
     torch.testing.assert_close(near, score([1.1, 0.5, 0.0], [1.5, 0.4, 0.6]), atol=1e-4, rtol=1e-4)

@@ -86,7 +86,7 @@ def test_noise_belongs_to_start_and_decision() -> None:
 class Bare:
     """A policy that knows no noise seeds."""
 
-    horizon = 3
+    chunk_size = 3
 
     def reset(self) -> None: ...
 

@@ -82,7 +82,7 @@ class CountingPolicy:
     initial_states: list[InitialState]
     batch: int
     interrupt_after: int = -1
-    horizon: int = 6
+    chunk_size: int = 6
     calls: int = 0
     seen: set[int] = field(default_factory=set)
 
@@ -98,5 +98,5 @@ class CountingPolicy:
         for (index, count, *_), seed in zip(states.astype(int).tolist(), seeds, strict=True):
             assert seed == noise_seed(0, self.initial_states[index], count // EXECUTE)
             self.seen.add(int(index))
-            chunks.append([[index, count + k, 0, 0] for k in range(self.horizon)])
+            chunks.append([[index, count + k, 0, 0] for k in range(self.chunk_size)])
         return np.array(chunks, np.float32)

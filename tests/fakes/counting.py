@@ -104,8 +104,8 @@ class CountingExpert:
 class CountingPolicy:
     """Reads the count out of the pixels, checks it against the state and its own, and predicts the next ones."""
 
-    horizon: int = 6
-    execute: int = 3
+    chunk_size: int = 6
+    n_action_steps: int = 3
     asked: list[int] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -117,7 +117,7 @@ class CountingPolicy:
         for camera, key in enumerate((SCENE, WRIST)):
             np.testing.assert_array_equal(observations[key][0], frame_at(seed, step, camera, 8))
         self.asked.append(step)
-        return np.stack([action_at(seed, step + ahead) for ahead in range(self.horizon)])[None]
+        return np.stack([action_at(seed, step + ahead) for ahead in range(self.chunk_size)])[None]
 
 
 class CountingSimulator(Simulator):

@@ -16,7 +16,7 @@ from worldmodel.sims.can.expert import Expert
 class ExpertPolicy:
     """Plays every episode in an env of its own, chunk by chunk, and checks that the simulators see the same."""
 
-    horizon = 16
+    chunk_size = 16
 
     def __init__(self, task: str, initial_states: list[InitialState], execute: int = 8, seed: int = 0) -> None:
         self.env = envs.make(task, render_images=False)
@@ -43,7 +43,7 @@ class ExpertPolicy:
         self.env.set_state(self.states[start.index, decision])
         np.testing.assert_array_equal(seen, self.env.observe()[STATE], "the simulator went another way")
         chunk = []
-        for step in range(self.horizon):
+        for step in range(self.chunk_size):
             if step == self.execute:
                 self.states[start.index, decision + 1] = self.env.get_state()
             chunk.append(self.expert.act().label)

@@ -95,7 +95,7 @@ class Blind(Count):
 class Counter(Policy):
     """Reads seed and step off the pixels, checks them against the numbers, and says the next actions."""
 
-    horizon, execute = 6, 4
+    chunk_size, n_action_steps = 6, 4
 
     def reset(self) -> None: ...
 
@@ -107,7 +107,7 @@ class Counter(Policy):
             seed, step, mode = (round(float(value)) for value in state)
             assert mode == step % 3
             np.testing.assert_array_equal(frame, frame_at(seed, step, *frame.shape[:2]))
-            chunks.append([action_at(seed, step + ahead) for ahead in range(self.horizon)])
+            chunks.append([action_at(seed, step + ahead) for ahead in range(self.chunk_size)])
         return np.array(chunks, np.float32)
 
 

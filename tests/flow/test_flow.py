@@ -8,7 +8,7 @@ from worldmodel.flow import mix, sample, velocity
 from worldmodel.flow.noise import no_noise
 from worldmodel.flow.path import step, velocity_error
 from worldmodel.flow.sampler import grid
-from worldmodel.objectives import ARMS, NoiseLaw, ObjectiveConfig, draw_noise
+from worldmodel.objectives import OBJECTIVES, ObjectiveConfig, TimestepDistribution, draw_noise
 from worldmodel.objectives.losses import alignment, flow_loss
 from worldmodel.objectives.noise import draw_levels
 
@@ -51,22 +51,22 @@ def test_alignment_is_over_channels_and_stops_at_the_teacher() -> None:
 
 def test_the_teacher_is_never_noisier_and_shares_the_noise_sample() -> None:
     generator = torch.Generator().manual_seed(0)
-    draw = draw_noise(NoiseLaw(masked=0.3), (64, 50, 2), generator, ARMS["self_flow"])
+    draw = draw_noise(TimestepDistribution(masked=0.3), (64, 50, 2), generator, OBJECTIVES["self_flow"])
     teacher = draw.teacher()
     assert (teacher.noise() <= draw.noise()).all() and (teacher.noise() < draw.noise()).any()
     assert teacher.eps is draw.eps
-    assert draw.which.float().mean().item() == pytest.approx(0.3, abs=0.03)
+    assert draw.level_index.float().mean().item() == pytest.approx(0.3, abs=0.03)
     both = draw.levels
     assert abs((both[:, 0] > both[:, 1]).float().mean().item() - 0.5) < 0.2, "the two levels are not sorted"
 
 
 def test_noise_laws_stay_in_range_and_hold_their_shares() -> None:
-    levels = draw_levels(NoiseLaw(pure=0.25, high=0.2), 20_000, torch.Generator().manual_seed(1))
+    levels = draw_levels(TimestepDistribution(p_max=0.25, p_high=0.2), 20_000, torch.Generator().manual_seed(1))
     assert levels.min() > 0 and levels.max() == 1
     assert (levels == 1).float().mean().item() == pytest.approx(0.25, abs=0.015)
     assert ((levels >= 0.95) & (levels < 1)).float().mean().item() == pytest.approx(0.15 + 0.01, abs=0.02)
     with pytest.raises(ValueError, match=r"masked=0\.6"):
-        NoiseLaw(masked=0.6)
+        TimestepDistribution(masked=0.6)
 
 
 def test_given_tokens_have_no_noise() -> None:
@@ -110,4 +110,4 @@ def test_the_grid_walks_from_noise_to_data() -> None:
 
 def test_an_unknown_objective_is_refused() -> None:
     with pytest.raises(ValueError, match="'selfflow'"):
-        ObjectiveConfig(kind="selfflow")
+        ObjectiveConfig(name="selfflow")

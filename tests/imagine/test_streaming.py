@@ -21,7 +21,7 @@ from worldmodel.imagine.config import ImagineConfig
 from worldmodel.imagine.rollout import choose, real_frames, recorded_actions, roll_out
 from worldmodel.imagine.rollout_quality import image_stats, object_persistence, within_range
 from worldmodel.imagine.simulated import simulate
-from worldmodel.model.stream import Stream
+from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.schema import EXECUTED
 from worldmodel.sims.can.visible import shows_can
 from worldmodel.train.config import ModesConfig
@@ -31,7 +31,7 @@ from worldmodel.train.config import ModesConfig
 def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     root = tmp_path_factory.mktemp("streaming")
     small_store(root / "data", lengths=(24, 6))
-    checkpoint.save(dreaming_model(), root / "model", {"train": {"modes": asdict(ModesConfig(stream=1))}})
+    checkpoint.save(dreaming_model(), root / "model", {"train": {"modes": asdict(ModesConfig(rollout=1))}})
     return str(root / "data"), root
 
 
@@ -87,7 +87,7 @@ def test_a_checkpoint_that_does_not_rollout_is_refused(ground: tuple[str, Path],
     data, root = ground
     checkpoint.save(small_model(), root / "plain", {"train": {"modes": asdict(ModesConfig())}})
     checkpoint.save(small_model(), root / "unknown", {})
-    with pytest.raises(UserError, match=r"was not trained for it \(modes.stream=0\)"):
+    with pytest.raises(UserError, match=r"was not trained for it \(modes.rollout=0\)"):
         imagine(ImagineConfig("rollout", data, str(root / "plain"), str(tmp_path / "none")))
     with pytest.raises(ValueError, match="does not stream"):
         imagine(ImagineConfig("rollout", data, str(root / "unknown"), str(tmp_path / "none")))
@@ -104,7 +104,7 @@ def test_dreams_are_led_by_what_was_executed_and_compared_with_what_followed(cli
     model, config = dreaming_model(), ImagineConfig("rollout", "x", length=4, steps=1, seed=3)
     window = np.array([4])
     found = roll_out(model, clips, window, config, 1, shows_can)
-    stream, clip = Stream(model, 1, 1), clips.gather(window, np.array([[1, 2, 3, 4]])).map(torch.as_tensor)
+    stream, clip = ImaginedRollout(model, 1, 1), clips.gather(window, np.array([[1, 2, 3, 4]])).map(torch.as_tensor)
     stream.begin(clip.images, clip.state, seeds=[7])
     assert not np.array_equal(clip.action, clip.executed), f"{EXECUTED} differs here"
     for t in range(4):

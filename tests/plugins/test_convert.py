@@ -60,8 +60,8 @@ def test_it_acts_the_same_in_lerobot(native: Path, theirs: Path) -> None:
     register_third_party_plugins()
     policy = get_policy_class("worldmodel").from_pretrained(theirs)
     before, after = make_pre_post_processors(policy.config, pretrained_path=str(theirs))
-    assert policy.config.model == CONFIG and policy.config.objective.kind == "dual", "trained further, it goes on alike"
-    assert policy.config.noise.actions.mean == 0.25 and policy.config.noise.actions.spread == 1.5
+    assert policy.config.model == CONFIG and policy.config.objective.name == "dual", "trained further, it goes on alike"
+    assert policy.config.noise.actions.mean == 0.25 and policy.config.noise.actions.std == 1.5
     ours, seen = observation(2)
     torch.manual_seed(7)
     chunk = policy.predict_action_chunk(before(seen))

@@ -94,7 +94,7 @@ def test_a_policy_with_a_memory_sees_what_it_would_see_in_lerobots_loop(tmp_path
     )  # fmt: skip
     policy, (before, _) = saved(config, tmp_path, ("scene",))
     loaded = load_policy(f"lerobot:{tmp_path}", "lift_can", PolicyOptions(5, device="cpu"))
-    assert loaded.n_obs_steps == 3 and loaded.policy.horizon == config.action_chunk_size
+    assert loaded.n_obs_steps == 3 and loaded.policy.chunk_size == config.action_chunk_size
     seen = {key: value for key, value in frames(2, 3).items() if "wrist" not in key}
     chunks = [loaded.policy.act(seen, np.array([4, number])) for number in (5, 5, 6)]
     np.testing.assert_array_equal(chunks[0], chunks[1])

@@ -17,9 +17,9 @@ from small import small_model, small_store
 from worldmodel import legacy
 from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.flow import MODES, STREAM
+from worldmodel.flow import MODES, ROLLOUT
 from worldmodel.schema import ACTION, EXECUTED, STATE, image_key
-from worldmodel.train.draws import IMITATES
+from worldmodel.train.step_rng import IMITATES
 
 lerobot = pytest.importorskip("lerobot")
 
@@ -53,7 +53,7 @@ def config_of(**options: Any) -> Any:
     return kind(**{"model": model, "device": "cpu", "push_to_hub": False, "moments": MOMENTS, **options})
 
 
-def taught(root: Path, **options: Any) -> tuple[Any, Any, Any, Any]:
+def trained(root: Path, **options: Any) -> tuple[Any, Any, Any, Any]:
     """Data set, policy and processors as `lerobot-train` makes them."""
     pipeline = TrainPipelineConfig(DatasetConfig("local/lift", root=str(root)), policy=config_of(**options))
     data = make_dataset(pipeline)
@@ -72,19 +72,19 @@ def batch_of(data: Any, rows: np.ndarray, before: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def lesson(dataset: Path) -> tuple[Any, Any, Any, Any]:
-    return taught(dataset)
+    return trained(dataset)
 
 
 def test_a_batch_becomes_the_clip_that_the_store_itself_gives(lesson: Any, store: Path) -> None:
     from lerobot_policy_worldmodel.batches import clip
 
-    from worldmodel.train.draws import BatchPlan
+    from worldmodel.train.step_rng import BatchPlan
 
     data, policy, before, _ = lesson
     native = EpisodeStore.open(store)
     config, steps = policy.config.model, policy.config.later_steps
-    assert (config.size, config.relative, config.rate, config.cameras) == (48, 3, 20.0, ("scene", "wrist"))
-    clips = Clips([native], ClipSpec(config.cameras, config.horizon, config.tasks))
+    assert (config.size, config.relative, config.control_hz, config.cameras) == (48, 3, 20.0, ("scene", "wrist"))
+    clips = Clips([native], ClipSpec(config.cameras, config.chunk_size, config.tasks))
     pushed = np.flatnonzero((native.array(ACTION)[:] != native.array(EXECUTED)[:]).any(-1))
     rows = np.array([0, int(pushed[0]) - 2, 30, int(native.ends[0]) - 3])  # before a push, and near an episode's end
     at = np.array([[2, 5], [5, 16], [2, 16], [2, 16]])
@@ -97,7 +97,7 @@ def test_a_batch_becomes_the_clip_that_the_store_itself_gives(lesson: Any, store
         assert not ours.valid.all() and not ours.future_valid.all() and (ours.action != ours.executed).any() != done
 
 
-@pytest.mark.parametrize("mode", [*MODES, STREAM])
+@pytest.mark.parametrize("mode", [*MODES, ROLLOUT])
 @pytest.mark.parametrize("noisy", [False, True], ids=["pushes", "noise"])
 def test_it_teaches_what_our_own_training_teaches(tmp_path: Path, mode: str, noisy: bool) -> None:
     """One batch of a mode through `worldmodel train` and through LeRobot: the same clip, roles, noise and losses."""
@@ -109,12 +109,12 @@ def test_it_teaches_what_our_own_training_teaches(tmp_path: Path, mode: str, noi
 
     native = small_store(tmp_path / "store", (24, 21), noise=0.003 if noisy else 0.0)
     from_store(str(native.path), tmp_path / "theirs", "image")
-    alone = ModesConfig(**{name: float(name == mode) for name in (*MODES, STREAM)})
-    data, policy, before, _ = taught(tmp_path / "theirs", modes=alone, moments=tuple(range(1, 17)), task="place_can")
+    alone = ModesConfig(**{name: float(name == mode) for name in (*MODES, ROLLOUT)})
+    data, policy, before, _ = trained(tmp_path / "theirs", modes=alone, moments=tuple(range(1, 17)), task="place_can")
     config, model = policy.config.training(), policy.model
     for parameter in model.parameters():  # fresh heads are zero: they would hide what they are asked
         torch.nn.init.normal_(parameter, std=0.02)
-    spec = ClipSpec(model.config.cameras, model.config.horizon, model.config.tasks)
+    spec = ClipSpec(model.config.cameras, model.config.chunk_size, model.config.tasks)
     native_batches = Batches(Clips([native], spec), model, replace(config, batch=8), torch.device("cpu"))
     theirs = LeRobotDraws(policy.config, model, policy.ema, policy._recorded)
     plain, step = losses(model, policy.ema, config)[1], 3
@@ -148,7 +148,7 @@ def assert_alike(one: Any, other: Any, name: str) -> None:
 def test_ranges_are_those_of_our_own_training(lesson: Any, store: Path) -> None:
     _, policy, _, _ = lesson
     config = policy.config.model
-    clips = Clips([EpisodeStore.open(store)], ClipSpec(config.cameras, config.horizon, config.tasks))
+    clips = Clips([EpisodeStore.open(store)], ClipSpec(config.cameras, config.chunk_size, config.tasks))
     sample = clips.sample(20_000, 0).map(torch.as_tensor)
     actions, state = sample.action, sample.state
     reference = small_model().actions
@@ -164,7 +164,7 @@ def test_every_mode_teaches(dataset: Path, kind: str) -> None:
     from worldmodel.train.config import ModesConfig
 
     alike = ModesConfig(1, 1, 1, 1, 1)
-    data, policy, before, _ = taught(dataset, objective=ObjectiveConfig(kind=kind), modes=alike)
+    data, policy, before, _ = trained(dataset, objective=ObjectiveConfig(name=kind), modes=alike)
     batch = batch_of(data, np.arange(0, 40, 10), before)
     policy.train()
     seen: set[str] = set()
@@ -189,7 +189,7 @@ def test_every_mode_teaches(dataset: Path, kind: str) -> None:
 
 
 def test_the_average_follows_and_the_actor_with_it(dataset: Path) -> None:
-    data, policy, before, _ = taught(dataset)
+    data, policy, before, _ = trained(dataset)
     batch = batch_of(data, np.arange(2), before)
     noise = torch.zeros(2, 16, 4)
     chunk = policy.predict_action_chunk(batch, noise=noise)
@@ -264,10 +264,10 @@ def test_what_an_older_version_saved_is_read(lesson: Any, tmp_path: Path, monkey
     old["model"]["frequency"] = old["model"].pop("rate")
     old["objective"]["gone"] = 1.0
     (tmp_path / "config.json").write_text(json.dumps(old))
-    table = {"train": {"optimiser.step_size": "optimiser.rate"}, "model": {"frequency": "rate"}}
+    table = {"train": {"optimiser.step_size": "optimiser.lr"}, "model": {"frequency": "rate"}}
     monkeypatch.setattr(legacy, "RENAMED", table)
     found = PreTrainedConfig.from_pretrained(tmp_path)
-    optimiser = replace(policy.config.optimiser, rate=policy.config.optimiser.rate / 2)
+    optimiser = replace(policy.config.optimiser, rate=policy.config.optimiser.lr / 2)
     assert asdict(found) == asdict(policy.config) | {"optimiser": asdict(optimiser)}
 
 
@@ -287,7 +287,7 @@ def test_bad_input_is_told_in_one_line(lesson: Any, dataset: Path) -> None:
     told = [
         ("execute=17: expected 1 to 16", lambda: config_of(execute=17)),
         ("moments=.*expected two or more", lambda: config_of(moments=(20, 30))),
-        ("are scene 48x48.*add --policy.size=32", lambda: taught(dataset, model=patched(32))),
+        ("are scene 48x48.*add --policy.size=32", lambda: trained(dataset, model=patched(32))),
         ("not for 'lift_cam'. Did you mean 'lift_can'", lambda: policy.select_action({**batch, "task": "lift_cam"})),
         ("names no task; add --policy.task=", lambda: policy.select_action({**batch, "task": ""})),
         ("needs 'observation.images.wrist'", lambda: policy.select_action(without(batch, image_key("wrist")))),

@@ -19,8 +19,8 @@ def observations(batch: int = 3) -> dict[str, np.ndarray]:
 
 
 def test_it_is_a_policy_and_gives_chunks_in_physical_units() -> None:
-    policy = ModelPolicy(small_model(), task="lift_can", execute=8)
-    assert isinstance(policy, Policy) and policy.horizon == 16 and policy.execute == 8
+    policy = ModelPolicy(small_model(), task="lift_can", n_action_steps=8)
+    assert isinstance(policy, Policy) and policy.chunk_size == 16 and policy.n_action_steps == 8
     chunk = policy.act(observations())
     assert chunk.shape == (3, 16, 4) and chunk.dtype == np.float32 and np.isfinite(chunk).all()
 
@@ -51,7 +51,7 @@ def test_wrong_observations_are_named() -> None:
         policy.act(seen | {image_key("scene"): large, image_key("wrist"): large})
     with pytest.raises(ValueError, match="a state of 4 numbers"):
         policy.act(seen | {STATE: np.zeros((3, 9), np.float32)})
-    with pytest.raises(ValueError, match="execute=17"):
-        ModelPolicy(small_model(), execute=17)
+    with pytest.raises(ValueError, match="n_action_steps=17"):
+        ModelPolicy(small_model(), n_action_steps=17)
     with pytest.raises(ValueError, match="Did you mean 'place_can'"):
         ModelPolicy(small_model(), task="place_cans")

@@ -15,7 +15,7 @@ STILL = """
 import numpy as np
 
 class Still:
-    horizon = 16
+    chunk_size = 16
 
     def __init__(self, task):
         self.task = task
@@ -26,7 +26,7 @@ class Still:
     def act(self, observations):
         position = observations["observation.state"][:, :3]
         action = np.concatenate([position, -np.ones((len(position), 1))], axis=1)
-        return np.repeat(action[:, None], self.horizon, axis=1).astype(np.float32)
+        return np.repeat(action[:, None], self.chunk_size, axis=1).astype(np.float32)
 
 class Small(Still):
     cameras, size, history = ("wrist",), 48, {"observation.state": 3}

@@ -57,7 +57,14 @@ def test_two_short_episodes_through_the_verbs(task, tmp_path):
     camera = store.meta["provenance"]["recipe"]["cameras"][0]
     assert (store.rate, store.relative) == ((10, 2) if task == PUSHT else (50, 0)) and store.success.all()
     assert store.array(image_key(camera))[:].std() > 10
-    shape = {"cameras": (camera,), "size": 32, "tasks": (task,), "action_dim": 2, "relative": 0, "rate": store.rate}
+    shape = {
+        "cameras": (camera,),
+        "size": 32,
+        "tasks": (task,),
+        "action_dim": 2,
+        "relative": 0,
+        "control_hz": store.rate,
+    }
     network = BackboneConfig(width=32, depth=2, heads=2)
     model = WorldModel(ModelConfig(backbone=network, state_dim=store.row(STATE)[0], **shape))
     checkpoint.save(model, tmp_path / "model", {})

@@ -33,8 +33,8 @@ FRONT, CAN = image_key("agentview"), "robosuite:PickPlaceCan"
 class Still:
     """A policy that nobody asks."""
 
-    horizon = 16
-    execute = 8
+    chunk_size = 16
+    n_action_steps = 8
 
     def reset(self) -> None: ...
 

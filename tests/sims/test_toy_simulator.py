@@ -130,7 +130,7 @@ def test_what_it_cannot_do_is_refused() -> None:
 
 def test_a_policy_may_drive_it_without_the_verbs() -> None:
     class Middle:
-        horizon, execute = 4, 2
+        chunk_size, n_action_steps = 4, 2
 
         def reset(self) -> None: ...
 

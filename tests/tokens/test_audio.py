@@ -12,7 +12,7 @@ from worldmodel.tokens.audio import FLOOR, LONG, Audio, AudioConfig, mel_filters
 
 def audio() -> Audio:
     torch.manual_seed(0)
-    return Audio(AudioConfig(), horizon=16, width=32, rate=20.0)
+    return Audio(AudioConfig(), chunk_size=16, width=32, control_hz=20.0)
 
 
 def tone(hertz: float, loud: float) -> torch.Tensor:

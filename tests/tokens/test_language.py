@@ -33,7 +33,7 @@ def test_words_become_numbers_and_strangers_share_places() -> None:
     assert 1 + len(language.number) <= numbers[3] < 1 + len(language.number) + BUCKETS
     assert language.encode("please")[0] == numbers[3], "the same in every process"
     tokens = language.tokens(torch.as_tensor(numbers)[None])
-    assert tokens.shape == (1, LENGTH, 32) and language.places(tokens.device).shape == (LENGTH, 3)
+    assert tokens.shape == (1, LENGTH, 32) and language.positions(tokens.device).shape == (LENGTH, 3)
     language.fit(PAIR)
     assert torch.equal(language.usual[1], torch.as_tensor(language.encode("place the can in the bin")))
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from worldmodel.tokens import Actions, Frames, Instruction, Scaling, TokenStream
-from worldmodel.tokens.stream import join
+from worldmodel.tokens import Actions, Frames, Instruction, Scaling, TokenSequence
+from worldmodel.tokens.sequence import concat
 from worldmodel.tokens.warp import UNIT
 
 
@@ -18,10 +18,12 @@ def test_frames_survive_patching_and_bytes() -> None:
 
 def test_frame_places_are_seconds_rows_and_columns() -> None:
     frames = Frames(("scene", "wrist"), size=32, patch=16, width=32)
-    places = frames.places(torch.tensor([[0.2, 0.4]]))
-    assert places.shape == (1, 2 * 2 * 4, 3)
-    assert torch.equal(places[0, :8, 0], torch.full((8,), 0.2)) and torch.equal(places[0, 8:, 0], torch.full((8,), 0.4))
-    assert places[0, :4, 1:].tolist() == [[0.25, 0.25], [0.25, 0.75], [0.75, 0.25], [0.75, 0.75]]
+    positions = frames.positions(torch.tensor([[0.2, 0.4]]))
+    assert positions.shape == (1, 2 * 2 * 4, 3)
+    assert torch.equal(positions[0, :8, 0], torch.full((8,), 0.2)) and torch.equal(
+        positions[0, 8:, 0], torch.full((8,), 0.4)
+    )
+    assert positions[0, :4, 1:].tolist() == [[0.25, 0.25], [0.25, 0.75], [0.75, 0.25], [0.75, 0.75]]
 
 
 def test_a_patch_only_moves_the_tokens_near_it() -> None:
@@ -61,12 +63,12 @@ def test_sizes_that_do_not_fit_are_named(size: int, patch: int) -> None:
 
 
 def test_actions_are_relative_to_the_state_and_come_back() -> None:
-    actions = Actions(horizon=4, dim=4, relative=3, width=32, rate=20.0)
+    actions = Actions(chunk_size=4, dim=4, relative=3, width=32, control_hz=20.0)
     state = torch.tensor([[0.5, -0.1, 0.2, 0.08]])
     chunk = torch.rand(1, 4, 4)
     assert torch.allclose(actions.origin(state)[0, 0], torch.tensor([0.5, -0.1, 0.2, 0.0]))
     assert torch.allclose(actions.decode(actions.encode(chunk, state), state), chunk, atol=1e-6)
-    assert actions.places(chunk.device)[:, 0].tolist() == pytest.approx([0.05, 0.1, 0.15, 0.2])
+    assert actions.positions(chunk.device)[:, 0].tolist() == pytest.approx([0.05, 0.1, 0.15, 0.2])
 
 
 def test_scaling_finds_ranges_degenerate_and_binary_dimensions() -> None:
@@ -89,12 +91,12 @@ def test_scaling_refuses_what_it_cannot_fit() -> None:
 
 
 def test_joined_streams_keep_their_noise() -> None:
-    def stream(tokens: int, levels: list[float], which: list[int]) -> TokenStream:
-        return TokenStream(
-            torch.zeros(1, tokens, 8), torch.zeros(tokens, 3), torch.tensor([levels]), torch.tensor([which])
+    def stream(tokens: int, levels: list[float], level_index: list[int]) -> TokenSequence:
+        return TokenSequence(
+            torch.zeros(1, tokens, 8), torch.zeros(tokens, 3), torch.tensor([levels]), torch.tensor([level_index])
         )
 
-    both = join([stream(2, [0.1, 0.9], [1, 0]), stream(3, [0.5], [0, 0, 0])])
+    both = concat([stream(2, [0.1, 0.9], [1, 0]), stream(3, [0.5], [0, 0, 0])])
     assert len(both) == 5
     assert both.noise[0].tolist() == pytest.approx([0.9, 0.1, 0.5, 0.5, 0.5])
 

@@ -69,7 +69,7 @@ def recipe(tmp_path: Path, mode: str, **changes: object) -> TrainConfig:
         device="cpu",
         modalities={"temperature": {"steps": 3, "weight": 0.5, "noise": {"mean": 0.3}}},
         backbone=BackboneConfig(width=32, depth=2, heads=2),
-        modes=replace(ModesConfig(*[0] * 5, stream=1), **{"stream": 0, mode: 1}),
+        modes=replace(ModesConfig(*[0] * 5, rollout=1), **{"rollout": 0, mode: 1}),
         log=LogConfig(every=1),
         validation=ValidationConfig(every=0),
     )
@@ -109,7 +109,7 @@ def test_two_steps_two_more_and_a_prediction(tmp_path: Path) -> None:
     assert model.config.modalities["temperature"] == {
         "steps": 3,
         "weight": 0.5,
-        "noise": {"mean": 0.3, "spread": 1.0, "high": 0.05, "pure": 0.0, "masked": 0.0, "prefix": 0},
+        "noise": {"mean": 0.3, "std": 1.0, "p_high": 0.05, "p_max": 0.0, "masked": 0.0, "prefix": 0},
         "scale": 1.0,
     }
     signal = model.further["temperature"]

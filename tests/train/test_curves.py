@@ -16,13 +16,13 @@ from worldmodel.data import EpisodeStore
 from worldmodel.objectives import ObjectiveConfig
 from worldmodel.schema import ACTION, AUDIO, EXECUTED, STATE, Episode, image_key
 from worldmodel.train import TrainConfig, train
-from worldmodel.train.config import LogConfig, ModesConfig, StreamConfig, ValidationConfig
+from worldmodel.train.config import LogConfig, ModesConfig, RolloutConfig, ValidationConfig
 
 CURVES = Path(__file__).with_name("curves.json")
 TOLERANCE = 1e-3
 """Relative. Processors sum in different orders; five steps of float32 keep that below 1e-4."""
 
-MODES = ("policy", "joint", "forward", "inverse", "video", "stream")
+MODES = ("policy", "joint", "forward", "inverse", "video", "rollout")
 OBJECTIVES = ("dual", "sra", "self_flow", "separated", "dispersive", "frame", "regression", "mip")
 CASES = {f"flow/{mode}": (mode, "flow", False) for mode in MODES}
 CASES |= {f"{kind}/joint": ("joint", kind, False) for kind in OBJECTIVES}
@@ -49,7 +49,7 @@ def record(path: Path) -> None:
 def curve(folder: Path, mode: str, kind: str, senses: bool) -> dict[str, list[float]]:
     """Every loss of five steps in one mode, from the real entry point."""
     record(folder / "data")
-    stream = StreamConfig(window=3, own=0.5, lead=1, drift=0.05, fade=0.1)
+    stream = RolloutConfig(window=3, p_self=0.5, burn_in=1, history_bias=0.05, history_mixup=0.1)
     config = TrainConfig(
         data=str(folder / "data"),
         out=str(folder / "run"),
@@ -62,9 +62,9 @@ def curve(folder: Path, mode: str, kind: str, senses: bool) -> dict[str, list[fl
         audio=senses,
         language=senses,
         backbone=BackboneConfig(width=32, depth=2, heads=2),
-        modes=replace(ModesConfig(*[0] * 5, stream=1), **{"stream": 0, mode: 1}),
-        objective=ObjectiveConfig(kind=kind),
-        stream=stream,
+        modes=replace(ModesConfig(*[0] * 5, rollout=1), **{"rollout": 0, mode: 1}),
+        objective=ObjectiveConfig(name=kind),
+        rollout=stream,
         log=LogConfig(every=1),
         validation=ValidationConfig(every=0),
     )

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from research.probe.features import layers_of
 from worldmodel.backbone import BackboneConfig
-from worldmodel.flow import NoiseDraw
+from worldmodel.flow import NoiseSample
 from worldmodel.objectives import ObjectiveConfig, loss
 from worldmodel.train import TrainConfig, train
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig
@@ -50,13 +50,13 @@ def test_gradient_ratio_counts_every_representation_loss_with_its_weight() -> No
 def test_few_keeps_an_observation_with_all_its_noise_samples() -> None:
     clip, eps = small_clip(batch=6), torch.arange(12.0)[:, None, None]
     draws = {
-        "actions": NoiseDraw(eps, torch.rand(12, 2), torch.zeros(12, 1, dtype=torch.int64), torch.rand(12, 1)),
-        "observed": NoiseDraw(eps[:6], torch.rand(6, 1), torch.zeros(1, 1, dtype=torch.int64)),
+        "actions": NoiseSample(eps, torch.rand(12, 2), torch.zeros(12, 1, dtype=torch.int64), torch.rand(12, 1)),
+        "observed": NoiseSample(eps[:6], torch.rand(6, 1), torch.zeros(1, 1, dtype=torch.int64)),
     }
     mode, part, noise = few(("policy", clip, draws), rows=2)
     assert mode == "policy" and len(part.state) == len(part.future) == 2
     assert noise["actions"].eps.flatten().tolist() == [0, 1, 2, 3] and len(noise["actions"].nearer) == 4
-    assert len(noise["observed"].levels) == 2 and noise["observed"].which.shape == (1, 1)
+    assert len(noise["observed"].levels) == 2 and noise["observed"].level_index.shape == (1, 1)
 
 
 def row(step: int, cosine: float, free: float, mode: str = "forward") -> dict[str, float]:
@@ -99,7 +99,7 @@ def test_a_run_logs_them_and_draws_a_second_line_of_plots(tmp_path: Path) -> Non
         patch=8,
         backbone=BackboneConfig(width=32, depth=2, heads=2),
         modes=ModesConfig(policy=0, joint=0, forward=1, inverse=0, video=0),
-        objective=ObjectiveConfig(kind="self_flow"),
+        objective=ObjectiveConfig(name="self_flow"),
         log=LogConfig(every=1),
         validation=ValidationConfig(every=0),
     )
@@ -131,12 +131,14 @@ def test_identity_and_mean_direction_see_what_the_loss_sees() -> None:
     model, ema, clip = small_model(projector=True), small_model(projector=True), small_clip(batch=4)
     generator = torch.Generator().manual_seed(3)
     shape = model.frames.shape(4, 2)
-    which = (torch.rand(4, shape[1], generator=generator) < 0.3).long()
+    level_index = (torch.rand(4, shape[1], generator=generator) < 0.3).long()
     noise = {
-        "frames": NoiseDraw(torch.randn(shape, generator=generator), torch.rand(4, 2, generator=generator), which),
+        "frames": NoiseSample(
+            torch.randn(shape, generator=generator), torch.rand(4, 2, generator=generator), level_index
+        ),
     }
     found = {
-        centre: loss(model, clip, "video", noise, ObjectiveConfig(kind="self_flow", centre=centre), ema)
+        centre: loss(model, clip, "video", noise, ObjectiveConfig(name="self_flow", centre=centre), ema)
         for centre in (False, True)
     }
     assert found[True]["mean_direction"] < 0 < found[False]["mean_direction"], "centred features point apart"

@@ -33,7 +33,7 @@ def test_a_model_learns_from_a_data_set_and_is_scored_on_it(tmp_path: Path, kind
         batch=4,
         size=32,
         holdout=0.4,
-        resident=kind == "video",
+        cache_in_memory=kind == "video",
         compile=False,
         save_every=2,
         backbone=BackboneConfig(width=32, depth=2, heads=2),
@@ -43,7 +43,7 @@ def test_a_model_learns_from_a_data_set_and_is_scored_on_it(tmp_path: Path, kind
     )
     train(config)
     shape = checkpoint.load(config.out).config
-    assert (shape.cameras, shape.size, shape.rate) == (("image", "wrist"), 32, 10.0)
+    assert (shape.cameras, shape.size, shape.control_hz) == (("image", "wrist"), 32, 10.0)
     assert (shape.action_dim, shape.state_dim, shape.relative, shape.tasks) == (2, 3, 2, TASKS)
     asked = ScoreConfig(data=config.data, checkpoint=config.out, out=str(tmp_path), windows=8, batch=4, holdout=0.4)
     assert score(asked) == 0

@@ -91,7 +91,7 @@ def test_a_window_holds_its_own_sound(data: str) -> None:
 )
 def test_two_steps_with_both_senses(data: str, tmp_path: Path, mode: str, kind: str) -> None:
     modes = ModesConfig(**{**dict.fromkeys(("policy", "joint", "forward", "inverse", "video"), 0.0), mode: 1.0})
-    train(recipe(data, tmp_path, audio=True, language=True, modes=modes, objective=ObjectiveConfig(kind=kind)))
+    train(recipe(data, tmp_path, audio=True, language=True, modes=modes, objective=ObjectiveConfig(name=kind)))
     found = metrics(tmp_path)
     assert (f"{mode}/audio" in found) == (mode in ("joint", "forward", "video")), "wanted whenever frames are"
     model = checkpoint.load(tmp_path)
@@ -216,7 +216,7 @@ def test_a_slot_remembers_what_was_heard() -> None:
 
 def test_a_rollout_remembers_what_was_heard() -> None:
     class Listener:
-        horizon, history = 16, {AUDIO: 3}
+        chunk_size, history = 16, {AUDIO: 3}
         shown: list[np.ndarray] = []
 
         def reset(self) -> None: ...

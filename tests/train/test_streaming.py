@@ -14,14 +14,14 @@ from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
-from worldmodel.model.stream import Stream
+from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.objectives import loss
-from worldmodel.objectives.self_forcing import DRIFT, lay_out, stray
+from worldmodel.objectives.self_forcing import DRIFT, corrupt_history, lay_out
 from worldmodel.schema import STATE
 from worldmodel.settings import load
-from worldmodel.tokens.noise_law import SELF_NOISE_LEVEL
+from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
 from worldmodel.train import TrainConfig, train
-from worldmodel.train.config import LogConfig, ModesConfig, OptimiserConfig, StreamConfig, ValidationConfig
+from worldmodel.train.config import LogConfig, ModesConfig, OptimiserConfig, RolloutConfig, ValidationConfig
 from worldmodel.train.setup import prepare
 from worldmodel.train.state import saved
 
@@ -39,7 +39,7 @@ def config(tmp_path: Path) -> TrainConfig:
         save_every=2,
         backbone=BackboneConfig(width=32, depth=2, heads=2),
         modes=ModesConfig(0.3, 0, 0, 0, 0, 0.7),
-        stream=StreamConfig(window=3),
+        rollout=RolloutConfig(window=3),
         log=LogConfig(every=1),
         validation=ValidationConfig(every=0),
     )
@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> TrainConfig:
 
 def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path) -> None:
     drawn = [prepare(config).batches.draw(step) for step in range(4)]
-    assert {mode for mode, _, _ in drawn} == {"policy", "stream"}
+    assert {mode for mode, _, _ in drawn} == {"policy", "rollout"}
     assert any("own.body" in noise for _, _, noise in drawn), "some step rehearses"
     train(config)
     whole = load_file(saved(Path(config.out) / "states")[-1] / "state.safetensors")
@@ -61,32 +61,32 @@ def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path)
     rows = [json.loads(line) for line in (Path(config.out) / "metrics.jsonl").read_text().splitlines()]
     assert any("held_out/stream_frames" in row for row in rows) and any("stream/body" in row for row in rows)
     model = checkpoint.load(config.out)
-    assert model.config.window == 3 and model.body is not None and Stream(model).batch == 1
+    assert model.config.window == 3 and model.body is not None and ImaginedRollout(model).batch == 1
     assert model.body.scaling.low[0] == pytest.approx(0.0), "fitted to changes of the state, which are 1 here"
     with pytest.raises(ValueError, match=r"trained with stream\.window=3, not 2"):
-        train(replace(config, stream=StreamConfig(window=2)))
+        train(replace(config, rollout=RolloutConfig(window=2)))
 
 
 def test_own_rollouts_may_be_longer_than_the_window(config: TrainConfig) -> None:
-    run = prepare(replace(config, stream=StreamConfig(window=3, own=1.0, lead=4)))
+    run = prepare(replace(config, rollout=RolloutConfig(window=3, p_self=1.0, burn_in=4)))
     model, drawn = run.learner.model, [run.batches.draw(step) for step in range(30)]
-    streams = [(clip, noise) for mode, clip, noise in drawn if mode == "stream"]
+    streams = [(clip, noise) for mode, clip, noise in drawn if mode == "rollout"]
     own = {noise["own.body"].eps.shape[1] for _, noise in streams}
     assert own <= set(range(1, 7)) and max(own) > 3, "longer than the window remembers"
     for clip, noise in streams:
         assert clip.future.shape[1] == 7 and noise["frames"].levels.shape[1] == 3
-        loss(model, clip, "stream", noise, run.config.objective)["loss"].backward()
+        loss(model, clip, "rollout", noise, run.config.objective)["loss"].backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_moments_that_lead_there_are_not_asked_for(config: TrainConfig) -> None:
-    run = prepare(replace(config, stream=StreamConfig(window=3, own=0.0, lead=4)))
-    clip, noise = next((clip, noise) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "stream")
+    run = prepare(replace(config, rollout=RolloutConfig(window=3, p_self=0.0, burn_in=4)))
+    clip, noise = next((clip, noise) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "rollout")
     states = clip.more_future[STATE]
     states[:, :3] = 1e6  # of moments before those looked back on: nothing is read of them
-    first = loss(run.learner.model, clip, "stream", noise, run.config.objective)["loss"]
+    first = loss(run.learner.model, clip, "rollout", noise, run.config.objective)["loss"]
     states[:, :3] = 0
-    assert torch.equal(first, loss(run.learner.model, clip, "stream", noise, run.config.objective)["loss"])
+    assert torch.equal(first, loss(run.learner.model, clip, "rollout", noise, run.config.objective)["loss"])
 
 
 def test_it_learns_how_the_state_moves(config: TrainConfig) -> None:
@@ -121,14 +121,14 @@ def test_clips_know_later_states_and_changes(config: TrainConfig) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("stream.drift=-1", "expected a standard deviation"),
-        ("stream.fade=2", "stream.fade=2.0: expected a share"),
-        ("stream.shift=0", "stream.shift=0.0: expected 0.1 to 10"),
-        ("stream.window=0", "stream.window=0: expected 1 to 16"),
-        ("stream.noise=0.05", "stream.noise=0.05: expected 0.1 to 1"),
-        ("stream.own=2", "expected a share"),
-        ("stream.lead=13", "stream.lead=13: expected 0 to 12"),
-        ("objective.carried=1", "objective.carried=1.0 teaches a warp: set warp=true"),
+        ("rollout.history_bias=-1", "expected a standard deviation"),
+        ("rollout.history_mixup=2", "rollout.history_mixup=2.0: expected a share"),
+        ("rollout.shift=0", "rollout.shift=0.0: expected 0.1 to 10"),
+        ("rollout.window=0", "rollout.window=0: expected 1 to 16"),
+        ("rollout.noise=0.05", "rollout.noise=0.05: expected 0.1 to 1"),
+        ("rollout.p_self=2", "expected a share"),
+        ("rollout.burn_in=13", "rollout.burn_in=13: expected 0 to 12"),
+        ("objective.warp_l1=1", "objective.warp_l1=1.0 teaches a warp: set warp=true"),
     ],
 )
 def test_bad_values_are_named(override: str, message: str) -> None:
@@ -142,19 +142,19 @@ def test_streams_learn_frames_as_they_are(config: TrainConfig) -> None:
     for mode, clip, _ in map(run.batches.draw, range(12)):
         bytes_again = (clip.pixels + 1) * 127.5
         whole = (bytes_again - bytes_again.round()).abs().max() < 1e-3
-        assert whole == (mode == "stream")
+        assert whole == (mode == "rollout")
 
 
 def test_smooth_errors_are_looked_back_on_and_not_asked_for(config: TrainConfig) -> None:
-    run = prepare(replace(config, stream=StreamConfig(window=3, own=0.0, drift=0.4)))
+    run = prepare(replace(config, rollout=RolloutConfig(window=3, p_self=0.0, history_bias=0.4)))
     model = run.learner.model
-    streams = [(clip, noise[DRIFT]) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "stream"]
+    streams = [(clip, noise[DRIFT]) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "rollout"]
     share = torch.cat([draw.levels[:, 0] > 0 for _, draw in streams]).float().mean()
     assert 0.25 < share < 0.75 and max(draw.levels.max() for _, draw in streams) <= 0.4, "every other clip"
     clip, draw = next(each for each in streams if (each[1].levels > 0.1).sum() == (each[1].levels > 0).sum() == 1)
     off = draw.levels[:, 0] > 0
     moments, truth, _ = lay_out(model, clip)
-    astray = stray(model, moments, draw)
+    astray = corrupt_history(model, moments, draw)
     assert torch.equal(astray.frames[~off], moments.frames[~off]) and torch.equal(
         astray.levels[~off], moments.levels[~off]
     )
@@ -167,15 +167,15 @@ def test_smooth_errors_are_looked_back_on_and_not_asked_for(config: TrainConfig)
 
 
 def test_faded_frames_are_looked_back_on_and_not_asked_for(config: TrainConfig) -> None:
-    run = prepare(replace(config, stream=StreamConfig(window=3, own=0.0, fade=0.8)))
+    run = prepare(replace(config, rollout=RolloutConfig(window=3, p_self=0.0, history_mixup=0.8)))
     model = run.learner.model
-    streams = [(clip, noise[DRIFT]) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "stream"]
+    streams = [(clip, noise[DRIFT]) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "rollout"]
     levels = torch.cat([draw.levels for _, draw in streams])
     assert not levels[:, 0].any() and 0.25 < (levels[:, 1] > 0).float().mean() < 0.75 and 0.4 < levels.max() <= 0.8
     clip, draw = next(each for each in streams if (each[1].levels > 0).sum() == 1)
     faint = draw.levels[:, 1] > 0
     moments, truth, _ = lay_out(model, clip)
-    faded, share = stray(model, moments, draw), draw.levels[faint, 1]
+    faded, share = corrupt_history(model, moments, draw), draw.levels[faint, 1]
     mixed = (1 - share) * moments.frames[faint] + share * moments.frames[~faint]  # a batch of two
     torch.testing.assert_close(faded.frames[faint], mixed)
     assert torch.equal(faded.frames[~faint], moments.frames[~faint])

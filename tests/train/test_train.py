@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from small import small_clip, small_store
 
-from worldmodel import checkpoint
+from worldmodel import checkpoint, legacy
 from worldmodel.backbone import BackboneConfig
-from worldmodel.objectives import ARMS, ObjectiveConfig
+from worldmodel.objectives import OBJECTIVES, ObjectiveConfig, RolloutConfig
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig, loop, setup, train
 from worldmodel.train.augment import augment
@@ -44,9 +44,9 @@ def last(config: TrainConfig) -> dict[str, torch.Tensor]:
     return load_file(saved(Path(config.out) / "states")[-1] / "state.safetensors")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ARMS if not ARMS[kind].external])
+@pytest.mark.parametrize("kind", [kind for kind in OBJECTIVES if not OBJECTIVES[kind].external])
 def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path, kind: str) -> None:
-    config = replace(config, objective=ObjectiveConfig(kind=kind))
+    config = replace(config, objective=ObjectiveConfig(name=kind))
     train(config)
     whole, states = last(config), saved(Path(config.out) / "states")
     assert [state.name for state in states] == ["00000002", "00000004"]
@@ -84,7 +84,7 @@ def test_batches_made_ahead_change_nothing(
 
 
 def test_a_regression_is_known_to_its_checkpoint(config: TrainConfig) -> None:
-    train(replace(config, objective=ObjectiveConfig(kind="mip"), modes=ModesConfig(1, 0, 0, 0, 0)))
+    train(replace(config, objective=ObjectiveConfig(name="mip"), modes=ModesConfig(1, 0, 0, 0, 0)))
     assert checkpoint.load(config.out).config.sampler == "mip"
 
 
@@ -246,3 +246,23 @@ def test_a_resumed_run_is_compared_before_its_weights_are_read(config: TrainConf
         train(replace(config, steps=2, language=True))
     with pytest.raises(ValueError, match=r"trained with backbone\.width=32, not 64"):
         train(replace(config, steps=2, backbone=BackboneConfig(width=64, depth=2, heads=2)))
+
+
+def test_old_names_of_keys_keep_working() -> None:
+    old = (
+        "objective.kind=dual objective.plain=2 optimiser.rate=0.1 optimiser.muon_rate=0.2 modes.stream=0.5 "
+        "stream.own=0.3 stream.lead=2 stream.drift=0.1 stream.fade=0.2 stream.window=3 noise.stream.mean=0.6 "
+        "noise.stream.pure=0.1 noise.frames.spread=2 noise.actions.high=0.2 resident=false"
+    )
+    new = (
+        "objective.name=dual objective.l1=2 optimiser.lr=0.1 optimiser.muon_lr=0.2 modes.rollout=0.5 "
+        "rollout.p_self=0.3 rollout.burn_in=2 rollout.history_bias=0.1 rollout.history_mixup=0.2 rollout.window=3 "
+        "noise.rollout.mean=0.6 noise.rollout.p_max=0.1 noise.frames.std=2 noise.actions.p_high=0.2 "
+        "cache_in_memory=false"
+    )
+    fixed = ["data=x", "out=y"]
+    found = [load("train", TrainConfig, fixed + words.split()) for words in (old, new)]
+    assert found[0] == found[1] and found[0].rollout == RolloutConfig(3, 0.2, 0.3, 2, 0.1, 0.2)
+    model = {"horizon": 8, "rate": 10.0, "modalities": {"audio": {"noise": {"spread": 1.0}}}}
+    today = {"chunk_size": 8, "control_hz": 10.0, "modalities": {"audio": {"noise": {"std": 1.0}}}}
+    assert legacy.saved("model", model) == today

@@ -7,7 +7,7 @@ from worldmodel.backbone.config import BackboneConfig
 
 if TYPE_CHECKING:
     from worldmodel.backbone.precision import fast_dtype
-    from worldmodel.backbone.transformer import Backbone, Memory
+    from worldmodel.backbone.transformer import Backbone, KVCache
 
-__all__ = ["Backbone", "BackboneConfig", "Memory", "fast_dtype"]
-__getattr__ = lazy.names(__name__, precision="fast_dtype", transformer="Backbone Memory")
+__all__ = ["Backbone", "BackboneConfig", "KVCache", "fast_dtype"]
+__getattr__ = lazy.names(__name__, precision="fast_dtype", transformer="Backbone KVCache")

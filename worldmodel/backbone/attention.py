@@ -37,9 +37,9 @@ class Rotary(nn.Module):
             start += count
         self.register_buffer("rates", rates, persistent=False)
 
-    def forward(self, places: Float[Tensor, "*b N 3"]) -> tuple[Float[Tensor, "*b N P"], Float[Tensor, "*b N P"]]:
+    def forward(self, positions: Float[Tensor, "*b N 3"]) -> tuple[Float[Tensor, "*b N P"], Float[Tensor, "*b N P"]]:
         """Cosines and sines of every token's angles, float32."""
-        angles = places.float() @ self.rates
+        angles = positions.float() @ self.rates
         return angles.cos(), angles.sin()
 
 

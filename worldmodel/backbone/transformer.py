@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from worldmodel.backbone.attention import Rotary
 from worldmodel.backbone.block import Block, modulate
 from worldmodel.backbone.config import BackboneConfig
-from worldmodel.tokens.stream import TokenStream
+from worldmodel.tokens.sequence import TokenSequence
 
-type Memory = list[tuple[Tensor, Tensor]]
+type KVCache = list[tuple[Tensor, Tensor]]
 """Keys and values of every block, (B, heads, N, head_dim) each: all that later tokens need of the given ones."""
 
 
@@ -58,19 +58,19 @@ class Backbone(nn.Module):
     def _layers(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
 
-    def _modulation(self, stream: TokenStream) -> Tensor:
+    def _modulation(self, sequence: TokenSequence) -> Tensor:
         """The shared modulation of every token, (B or 1, N or 1, 6 D), from its few distinct noise levels."""
-        table = self.noise(stream.levels).to(stream.values.dtype)
+        table = self.noise(sequence.levels).to(sequence.values.dtype)
         if table.shape[1] == 1:
             return table
-        which = stream.which.expand(table.shape[0], -1)
-        return torch.gather(table, 1, which[..., None].expand(-1, -1, table.shape[2]))
+        level_index = sequence.level_index.expand(table.shape[0], -1)
+        return torch.gather(table, 1, level_index[..., None].expand(-1, -1, table.shape[2]))
 
     def _run(
-        self, stream: TokenStream, memory: Memory | None, until: int, allowed: Tensor | None = None
-    ) -> tuple[list[Tensor], Memory]:
+        self, sequence: TokenSequence, memory: KVCache | None, until: int, allowed: Tensor | None = None
+    ) -> tuple[list[Tensor], KVCache]:
         """Tokens after each of the first ``until`` blocks, and their keys and values for later readers."""
-        x, turn, shared = stream.values, self.rotary(stream.places), self._modulation(stream)
+        x, turn, shared = sequence.values, self.rotary(sequence.positions), self._modulation(sequence)
         after, kept = [x], []
         for number, block in enumerate(self._layers()[:until]):
             modulation = (shared + block.modulation.to(shared.dtype)).chunk(6, -1)
@@ -79,32 +79,36 @@ class Backbone(nn.Module):
             kept.append(own)
         return after, kept
 
-    def observe(self, stream: TokenStream) -> tuple[Memory, list[Float[Tensor, "B N D"]]]:
+    def observe(self, sequence: TokenSequence) -> tuple[KVCache, list[Float[Tensor, "B N D"]]]:
         """Keys and values of the given tokens in every block, and the tokens before the first and after each other.
 
         The last block computes no more than its keys and values.
         """
-        after, memory = self._run(stream, None, self.config.depth - 1)
-        last, shared = self._layers()[-1], self._modulation(stream)
+        after, memory = self._run(sequence, None, self.config.depth - 1)
+        last, shared = self._layers()[-1], self._modulation(sequence)
         modulation = (shared + last.modulation.to(shared.dtype)).chunk(6, -1)
-        _, k, v = last.keys(after[-1], modulation, self.rotary(stream.places))
+        _, k, v = last.keys(after[-1], modulation, self.rotary(sequence.positions))
         return [*memory, (k, v)], after
 
     def forward(
-        self, stream: TokenStream, memory: Memory | None, allowed: Bool[Tensor, "#B #N M"] | None = None
+        self, sequence: TokenSequence, memory: KVCache | None, allowed: Bool[Tensor, "#B #N M"] | None = None
     ) -> tuple[Float[Tensor, "B N D"], list[Float[Tensor, "B N D"]]]:
-        """Features of the stream's tokens, and the tokens before the first and after every block.
+        """Features of the sequence's tokens, and the tokens before the first and after every block.
 
-        ``allowed``: which of the stream's own tokens may read which others, where not all may; memory is open to all
+        ``allowed``: which of the sequence's own tokens may read which others, where not all may; memory is open to all
         unless M counts it too, before the own tokens (see `Attention.attend`).
         """
-        after, _ = self._run(stream, memory, self.config.depth, allowed)
-        shared = self._modulation(stream)
+        after, _ = self._run(sequence, memory, self.config.depth, allowed)
+        shared = self._modulation(sequence)
         shift, scale = (shared[..., : 2 * shared.shape[-1] // 6] + self.final.to(shared.dtype)).chunk(2, -1)
         return modulate(self.norm(after[-1]), shift, scale), after
 
     def features(
-        self, stream: TokenStream, memory: Memory | None, until: int, allowed: Bool[Tensor, "#B #N M"] | None = None
+        self,
+        sequence: TokenSequence,
+        memory: KVCache | None,
+        until: int,
+        allowed: Bool[Tensor, "#B #N M"] | None = None,
     ) -> Float[Tensor, "B N D"]:
         """Tokens after block number ``until``, stopping there: what a Self-Flow teacher computes."""
-        return self._run(stream, memory, until, allowed)[0][-1]
+        return self._run(sequence, memory, until, allowed)[0][-1]

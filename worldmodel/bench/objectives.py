@@ -49,7 +49,7 @@ def compare_objectives(data: Path, out: Path, rounds: int = 5, batch: int = 32) 
 
 def _run(kind: str, data: Path, out: Path, batch: int) -> tuple[Run, Loss]:
     words = [f"data={data}", f"out={out}", "model=tiny", f"batch={batch}", "holdout=0", "compile=false", "device=cpu"]
-    config = load("train", TrainConfig, [*words, f"objective.kind={kind}"])
+    config = load("train", TrainConfig, [*words, f"objective.name={kind}"])
     run = prepare(config)
     return run, losses(run.learner.model, run.learner.ema, config)[1]
 

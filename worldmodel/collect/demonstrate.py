@@ -106,7 +106,7 @@ def demonstrate(simulator: Simulator, recipe: CollectionSpec, seed: int, policy:
     behaviour, ending, execute = recipe.behaviour_of(seed), Ending(recipe.tail), 1
     actor: ExpertPolicy | LearnedPolicy
     if policy is not None:
-        actor, execute = LearnedPolicy(policy, simulator), getattr(policy, "execute", policy.horizon)
+        actor, execute = LearnedPolicy(policy, simulator), getattr(policy, "n_action_steps", policy.chunk_size)
     else:
         expert = simulator.expert(seed, recipe.noise, behaviour, recipe.expert)
         assert expert is not None, f"{simulator.info.task} has no expert"

@@ -59,7 +59,7 @@ class ClipSpec:
     """
 
     cameras: tuple[str, ...]
-    horizon: int
+    chunk_size: int
     tasks: tuple[str, ...]
     states: tuple[str, ...] = (STATE,)
     recorded: tuple[Recorded, ...] = ()
@@ -135,9 +135,9 @@ class Clips:
         ``action`` is the executed one, valid after a perturbation as well.
         """
         time, end = self.time[windows], self.end[windows]
-        chunk = np.minimum(time[:, None] + np.arange(self.spec.horizon), end[:, None] - 1)
+        chunk = np.minimum(time[:, None] + np.arange(self.spec.chunk_size), end[:, None] - 1)
         wanted, executed = self._take(ACTION, windows, chunk), self._take(EXECUTED, windows, chunk)
-        past = time[:, None] + np.arange(self.spec.horizon) >= end[:, None]
+        past = time[:, None] + np.arange(self.spec.chunk_size) >= end[:, None]
         action, valid = labels(wanted, executed, past, self._tolerance[self.owner[windows]], done)
         future = future_valid = features = None
         later_more = self._later(windows, frames=at is not None)
@@ -173,7 +173,7 @@ class Clips:
         """
         windows = np.random.default_rng(seed).permutation(len(self))[:most]
         time, end = self.time[windows], self.end[windows, None]
-        chunk = np.minimum(time[:, None] + np.arange(self.spec.horizon), end - 1)
+        chunk = np.minimum(time[:, None] + np.arange(self.spec.chunk_size), end - 1)
         action, after = self._take(ACTION, windows, chunk), time[:, None] + 1
         return Clip(
             images=np.zeros((len(windows), 0, 16, 16, 3), np.uint8),
@@ -181,7 +181,7 @@ class Clips:
             task=self.task[windows],
             action=action,
             executed=action,
-            valid=time[:, None] + np.arange(self.spec.horizon) < end,
+            valid=time[:, None] + np.arange(self.spec.chunk_size) < end,
             future_valid=after < end,
             more={each.key: self._take(each.key, windows, time[:, None]) for each in self.spec.recorded},
             more_future={STATE: self._state(windows, np.minimum(after, end - 1))},

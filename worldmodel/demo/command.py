@@ -73,8 +73,8 @@ def demo(config: DemoConfig) -> int:
     loaded = load_policy(
         config.checkpoint, config.task, PolicyOptions(config.n_action_steps, config.steps, config.device)
     )
-    taught = checkpoint.taught(config.checkpoint)
-    if taught is not None and "forward" not in taught:
+    trained_modes = checkpoint.trained_modes(config.checkpoint)
+    if trained_modes is not None and "forward" not in trained_modes:
         raise UserError(
             f"checkpoint={config.checkpoint}: it never learned to imagine (modes.forward=0), which a demo shows; for "
             f"videos alone: worldmodel evaluate checkpoint={config.checkpoint} task={config.task} episodes=6"

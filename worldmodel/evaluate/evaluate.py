@@ -36,11 +36,11 @@ def settle(config: EvaluateConfig, loaded: LoadedPolicy, starts: Starts, path: P
     """
     if config.size not in (None, loaded.size):
         raise UserError(f"size={config.size}: checkpoint {loaded.name} sees {loaded.size} pixels; leave size out")
-    if config.n_action_steps > loaded.policy.horizon:
+    if config.n_action_steps > loaded.policy.chunk_size:
         raise UserError(
-            f"n_action_steps={config.n_action_steps}: the policy's chunk has {loaded.policy.horizon} steps; use fewer"
+            f"n_action_steps={config.n_action_steps}: its chunk has {loaded.policy.chunk_size} steps; use fewer"
         )
-    check_delay(config.delay, config.n_action_steps, loaded.policy.horizon)
+    check_delay(config.delay, config.n_action_steps, loaded.policy.chunk_size)
     simulator = simulator_of(loaded, config.task, config.perturb)
     if starts.kind != check(simulator).starts:
         raise StartsError(f"starts are of kind {starts.kind!r}, which {config.task} does not have; freeze new ones")
@@ -71,17 +71,17 @@ def check_widths(policy: LoadedPolicy, info: EnvInfo) -> None:
             raise UserError(f"{reason}; train on what `worldmodel collect task={info.task}` records")
 
 
-def check_delay(delay: int, execute: int, horizon: int) -> None:
+def check_delay(delay: int, execute: int, chunk_size: int) -> None:
     """UserError where a robot that looks every ``execute`` steps cannot bridge ``delay`` steps with its last chunk.
 
     The last chunk must reach until the new one is there, and it must itself be there when the robot replans: what
     is committed at a replanning would otherwise depend on a chunk that is still being computed.
     """
-    most = min(execute, horizon - execute)
+    most = min(execute, chunk_size - execute)
     if not 0 <= delay <= most:
         raise UserError(
             f"delay={delay}: expected 0 to {most} control steps, at most execute={execute} and the "
-            f"{horizon - execute} steps that a chunk of {horizon} reaches beyond them"
+            f"{chunk_size - execute} steps that a chunk of {chunk_size} reaches beyond them"
         )
 
 

@@ -27,7 +27,7 @@ MODES = {
     "video": Mode(actions="absent", frames="wanted"),
 }
 
-STREAM = "stream"
+ROLLOUT = "rollout"
 """A sixth way to train, for models with a window: moment after moment instead of one observation and what follows it.
 
 It has no roles: what was seen and done in the last moments is given, the next moment is wanted.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class NoiseDraw:
+class NoiseSample:
     """Noise of one modality in one batch.
 
     eps: noise sample, (B, N, d). levels: the few levels of each sample, (B, L); (t, s) where a share of the tokens
@@ -21,42 +21,42 @@ class NoiseDraw:
 
     eps: Float[Tensor, "B N d"]
     levels: Float[Tensor, "#B L"]
-    which: Int[Tensor, "#B N"]
+    level_index: Int[Tensor, "#B N"]
     nearer: Float[Tensor, "#B 1"] | None = None
     given: bool = False
 
     def noise(self) -> Float[Tensor, "B N 1"]:
         """Noise of every token."""
-        return torch.gather(self.levels, 1, self.which.expand(len(self.levels), -1))[..., None]
+        return torch.gather(self.levels, 1, self.level_index.expand(len(self.levels), -1))[..., None]
 
-    def teacher(self) -> NoiseDraw:
+    def teacher(self) -> NoiseSample:
         """What the teacher sees: the same noise sample, every token at the smaller of the two levels."""
         drawn = self.levels[:, :-1] if self.given else self.levels
         level = drawn.amin(1, keepdim=True) if self.nearer is None else self.nearer
         if not self.given:
-            return NoiseDraw(self.eps, level, torch.zeros_like(self.which))
+            return NoiseSample(self.eps, level, torch.zeros_like(self.level_index))
         levels = torch.cat([level, self.levels[:, -1:]], 1)
-        return NoiseDraw(self.eps, levels, (self.which == drawn.shape[1]).long(), given=True)
+        return NoiseSample(self.eps, levels, (self.level_index == drawn.shape[1]).long(), given=True)
 
-    def to(self, device: torch.device) -> NoiseDraw:
+    def to(self, device: torch.device) -> NoiseSample:
         """The same draw on a device."""
         nearer = None if self.nearer is None else self.nearer.to(device)
-        return NoiseDraw(self.eps.to(device), self.levels.to(device), self.which.to(device), nearer, self.given)
+        return NoiseSample(self.eps.to(device), self.levels.to(device), self.level_index.to(device), nearer, self.given)
 
 
-def no_noise(shape: tuple[int, int, int]) -> NoiseDraw:
+def no_noise(shape: tuple[int, int, int]) -> NoiseSample:
     """The draw of given tokens: level 0."""
     batch, tokens, _ = shape
-    return NoiseDraw(torch.zeros(shape), torch.zeros(batch, 1), torch.zeros(1, tokens, dtype=torch.int64))
+    return NoiseSample(torch.zeros(shape), torch.zeros(batch, 1), torch.zeros(1, tokens, dtype=torch.int64))
 
 
-def clean_draw(value: Tensor, level: float = 0.0) -> NoiseDraw:
+def clean_draw(value: Tensor, level: float = 0.0) -> NoiseSample:
     """The draw of a whole batch at one level: 0 for what is given; what is being sampled passes its own."""
     levels = torch.full((1, 1), level, device=value.device)
-    return NoiseDraw(value, levels, torch.zeros(1, value.shape[1], dtype=torch.int64, device=value.device))
+    return NoiseSample(value, levels, torch.zeros(1, value.shape[1], dtype=torch.int64, device=value.device))
 
 
-def committed_draw(known: Tensor, level: float) -> NoiseDraw:
+def committed_draw(known: Tensor, level: float) -> NoiseSample:
     """The draw of a chunk at one level whose ``known`` steps, bool (B, H, 1), are given."""
     levels = torch.tensor([[level, 0.0]], device=known.device).repeat(len(known), 1)
-    return NoiseDraw(known.float(), levels, known[..., 0].long(), given=True)
+    return NoiseSample(known.float(), levels, known[..., 0].long(), given=True)

@@ -25,16 +25,16 @@ def autoregressive(
     With ``actions`` the model is given those that were executed, and each chunk's state as recorded; without, it is in
     video mode and keeps the first state. ``sampling``: steps and generator.
     """
-    horizon, reach = model.config.horizon, int(ahead[-1])
+    chunk_size, reach = model.config.chunk_size, int(ahead[-1])
     last = windows + clips.end[windows] - 1 - clips.time[windows]
     first = clips.gather(windows).map(torch.as_tensor)
     images, out = first.images, []
-    for begin in range(0, reach, horizon):
+    for begin in range(0, reach, chunk_size):
         clip = first if begin == 0 else clips.gather(np.minimum(windows + begin, last)).map(torch.as_tensor)
         state = clip.state if actions else first.state
         given = Given(images, state, clip.task, clip.executed if actions else None, more=clip.more)
-        wanted = ahead[(ahead > begin) & (ahead <= begin + horizon)] - begin
-        asked = wanted if begin + horizon >= reach else np.union1d(wanted, [horizon])
+        wanted = ahead[(ahead > begin) & (ahead <= begin + chunk_size)] - begin
+        asked = wanted if begin + chunk_size >= reach else np.union1d(wanted, [chunk_size])
         frames = frames_ahead(model, given, torch.as_tensor(asked), *sampling)
         out.append(frames[:, np.isin(asked, wanted)])
         images = frames[:, -1]

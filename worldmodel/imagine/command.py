@@ -14,7 +14,6 @@ from worldmodel.config import UserError
 from worldmodel.data.clips import Clips
 from worldmodel.devices import use_threads
 from worldmodel.files import write_json
-from worldmodel.flow import STREAM
 from worldmodel.imagine import modes, rollout
 from worldmodel.imagine.config import ROLLOUT, ImagineConfig
 from worldmodel.imagine.film import AHEAD, show
@@ -59,16 +58,16 @@ def imagine(config: ImagineConfig) -> int:
 
 def check_trained(name: str, mode: str) -> None:
     """Raises UserError where a checkpoint's card says that it never trained a mode."""
-    trained, key = checkpoint.taught(name), STREAM if mode == ROLLOUT else mode
-    if trained is not None and key not in trained:
+    trained = checkpoint.trained_modes(name)
+    if trained is not None and mode not in trained:
         able = ", ".join(trained)
-        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{key}=0); it was for: {able}")
+        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{mode}=0); it was for: {able}")
 
 
 def _windows(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], list[str]]:
     """One of the five modes: the record, and lines to print."""
     chosen = np.sort(np.random.default_rng(config.seed).permutation(len(clips))[: config.windows])
-    at = np.tile(modes.moments(config.mode, model.config.horizon), (len(chosen), 1))
+    at = np.tile(modes.moments(config.mode, model.config.chunk_size), (len(chosen), 1))
     clip = clips.gather(chosen, at, done=config.mode == "inverse").map(torch.as_tensor)
     noise = torch.Generator().manual_seed(config.seed)
     if config.mode == "inverse":

@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 
 from worldmodel.imagine.task import ImaginedTask, WorldModelEnvConfig
 from worldmodel.model import WorldModel
-from worldmodel.model.stream import Stream
+from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 
 
@@ -38,9 +38,9 @@ class WorldModelEnv(gymnasium.Env):
             raise ValueError(f"unknown render mode {render_mode!r}, expected 'rgb_array' or None; use 'rgb_array'")
         self.imagined = ImaginedTask(model, task, WorldModelEnvConfig(**options))
         self.model, self.task, self.render_mode = self.imagined.model, self.imagined.task, render_mode
-        self.rollout = Stream(self.model, 1, self.imagined.config.steps)
+        self.rollout = ImaginedRollout(self.model, 1, self.imagined.config.steps)
         self.action_space, self.observation_space = self.imagined.action_space, self.imagined.observation_space
-        self.metadata = {**self.metadata, "render_fps": round(self.model.config.rate)}
+        self.metadata = {**self.metadata, "render_fps": round(self.model.config.control_hz)}
         self._steps = -1
 
     def reset(
@@ -86,7 +86,7 @@ class WorldModelEnv(gymnasium.Env):
         return {key: value[0] for key, value in self.imagined.arrays(self.rollout.images, self.rollout.state).items()}
 
     def _info(self) -> dict[str, Any]:
-        return {"success": False, "time": self._steps / self.model.config.rate, "imagined": True}
+        return {"success": False, "time": self._steps / self.model.config.control_hz, "imagined": True}
 
 
 class WorldModelVectorEnv(VectorEnv):
@@ -102,7 +102,7 @@ class WorldModelVectorEnv(VectorEnv):
     ) -> None:
         self.imagined = ImaginedTask(model, task, WorldModelEnvConfig(**options))
         self.model, self.task, self.num_envs = self.imagined.model, self.imagined.task, num_envs
-        self.rollout = Stream(self.model, num_envs, self.imagined.config.steps)
+        self.rollout = ImaginedRollout(self.model, num_envs, self.imagined.config.steps)
         self.single_action_space = self.imagined.action_space
         self.single_observation_space = self.imagined.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -160,4 +160,4 @@ class WorldModelVectorEnv(VectorEnv):
 
     def _info(self) -> dict[str, Any]:
         nothing = np.zeros(self.num_envs, bool)
-        return {"success": nothing, "time": self._steps / self.model.config.rate, "imagined": ~nothing}
+        return {"success": nothing, "time": self._steps / self.model.config.control_hz, "imagined": ~nothing}

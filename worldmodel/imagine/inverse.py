@@ -48,9 +48,9 @@ def read_along(
 
     So a recording of frames and states without actions is labelled.
     """
-    horizon, left = model.config.horizon, clips.end[windows] - 1 - clips.time[windows]
-    out = torch.zeros(len(windows), horizon, model.config.action_dim)
-    for step in range(horizon):
+    chunk_size, left = model.config.chunk_size, clips.end[windows] - 1 - clips.time[windows]
+    out = torch.zeros(len(windows), chunk_size, model.config.action_dim)
+    for step in range(chunk_size):
         clip = clips.gather(windows + np.minimum(step, left), np.tile([1, 2], (len(windows), 1)), done=True)
         out[:, step] = read_actions(model, clip.map(torch.as_tensor), generator)[:, 0]
     return out

@@ -20,14 +20,14 @@ BATCH, STRIDE = 16, 8
 """Of `psnr_by_step`: windows in one forward pass; control steps between them."""
 
 
-def moments(mode: str, horizon: int) -> list[int]:
+def moments(mode: str, chunk_size: int) -> list[int]:
     """Control steps after the observation whose frames take part: 2 in joint mode, 4 where pairs are imagined, all in
     inverse mode."""
     if mode == "inverse":
-        return list(range(1, horizon + 1))
+        return list(range(1, chunk_size + 1))
     if MODES[mode].actions == "wanted":
-        return [max(1, horizon // 2), horizon]
-    return [max(1, round(horizon * part / 4)) for part in (1, 2, 3, 4)]
+        return [max(1, chunk_size // 2), chunk_size]
+    return [max(1, round(chunk_size * part / 4)) for part in (1, 2, 3, 4)]
 
 
 @torch.no_grad()
@@ -89,9 +89,9 @@ def psnr_by_step(model: WorldModel, clips: Clips, episodes: int = 0, steps: int 
     errors are averaged over them first. ``above_copy_at_every_step``: imagined frames beat the last one seen each time.
     """
     begins = np.unique(clips.begin)[: episodes or None]
-    whole = (clips.time + model.config.horizon < clips.end) & ((clips.time - clips.begin) % STRIDE == 0)
+    whole = (clips.time + model.config.chunk_size < clips.end) & ((clips.time - clips.begin) % STRIDE == 0)
     windows = np.flatnonzero(whole & np.isin(clips.begin, begins))
-    at, device = np.arange(1, model.config.horizon + 1), next(model.parameters()).device
+    at, device = np.arange(1, model.config.chunk_size + 1), next(model.parameters()).device
     noise, errors = torch.Generator().manual_seed(0), np.zeros((2, len(at), len(model.config.cameras)))
     for first in range(0, len(windows), BATCH):
         some = windows[first : first + BATCH]

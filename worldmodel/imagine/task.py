@@ -54,7 +54,7 @@ class ImaginedTask:
             self._check_fit(name)
         self.task: Any = self.real.task if self.real else name
         seconds = config.seconds or (self.real.task.seconds if self.real else SECONDS)
-        self.limit = round(seconds * shape.rate)
+        self.limit = round(seconds * shape.control_hz)
         self.action_space, self.observation_space = self._spaces()
 
     def _check_fit(self, name: str) -> None:
@@ -63,7 +63,7 @@ class ImaginedTask:
         shape, spaces = self.model.config, self._spaces()
         numbers = [sum(space.shape or ()) for space in (spaces[0], spaces[1][STATE])]
         for what, has, needs in (
-            ("control rate [Hz]", shape.rate, CONTROL_HZ),
+            ("control rate [Hz]", shape.control_hz, CONTROL_HZ),
             ("numbers of an action", shape.action_dim, numbers[0]),
             ("numbers of state", shape.state_dim, numbers[1]),
         ):

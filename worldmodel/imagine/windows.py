@@ -16,11 +16,11 @@ def open_clips(shape: ModelConfig, data: str, holdout: float = 0.0) -> Clips:
     misfit in rate, actions, state, cameras or tasks.
     """
     store = open_source(data, shape.size if shape.cameras else 0)
-    if store.rate != shape.rate:
-        raise UserError(f"{data} was recorded at {store.rate:g} Hz, the checkpoint acts at {shape.rate:g} Hz")
+    if store.rate != shape.control_hz:
+        raise UserError(f"{data} was recorded at {store.rate:g} Hz, the checkpoint acts at {shape.control_hz:g} Hz")
     if ACTION in store.keys and (width := store.row(ACTION)[0]) != shape.action_dim:
         raise UserError(f"{data} has actions of {width} numbers, the checkpoint {shape.action_dim}")
-    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, shape.recorded)
+    spec = ClipSpec(shape.cameras, shape.chunk_size, shape.tasks, shape.states, shape.recorded)
     clips = Clips([store], spec, holdout, split="held out" if holdout else "train")
     if (width := clips.sample(1, 0).state.shape[1]) != shape.state_dim:
         raise UserError(f"{data} has a state of {width} numbers, the checkpoint {shape.state_dim}")

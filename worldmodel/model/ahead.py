@@ -1,4 +1,4 @@
-"""Frames at any number of moments ahead, asked for in pairs, as in training."""
+"""Frames at any number of control steps ahead, predicted in pairs, as in training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def frames_ahead(
 ) -> UInt8[Tensor, "B K C H W 3"]:
     """Frames ``at`` these control steps (from 1) after the observation: K for all rows, or a row (B, K) of them each.
 
-    An odd last moment is asked for twice. ``steps``: sampling steps.
+    An odd last one is predicted twice. ``steps``: sampling steps.
     """
     wanted = torch.as_tensor(at, device=given.state.device)
     if wanted.ndim == 1:

@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from worldmodel.backbone import BackboneConfig, Memory
+from worldmodel.backbone import BackboneConfig, KVCache
 from worldmodel.schema import CONTROL_HZ, STATE, Recorded
 from worldmodel.tokens.listed import complete, config_of
 
@@ -34,12 +34,12 @@ class ModelConfig:
     cameras: tuple[str, ...] = ("scene", "wrist")
     size: int = 96
     patch: int = 16
-    horizon: int = 16
+    chunk_size: int = 16
     action_dim: int = 4
     relative: int = 3
     states: tuple[str, ...] = (STATE,)
     state_dim: int = 4
-    rate: float = float(CONTROL_HZ)
+    control_hz: float = float(CONTROL_HZ)
     tasks: tuple[str, ...] = ("place_can", "lift_can")
     sampler: str = "flow"
     prefix: int = 0
@@ -55,14 +55,14 @@ class ModelConfig:
     @property
     def recorded(self) -> tuple[Recorded, ...]:
         """What further modalities need of recordings and observations."""
-        return tuple(config_of(name, values).recorded(self.horizon) for name, values in self.modalities.items())
+        return tuple(config_of(name, values).recorded(self.chunk_size) for name, values in self.modalities.items())
 
 
 @dataclass(frozen=True)
 class Given:
     """What is known: one observation per row and, where the mode has them, the action chunk or future frames.
 
-    images uint8 (B, C, H, W, 3); state float32 (B, S); task int64 (B,); actions float32 (B, horizon, A) in physical
+    images uint8 (B, C, H, W, 3); state float32 (B, S); task int64 (B,); actions float32 (B, chunk_size, A) in physical
     units; frames uint8 (B, F, C, H, W, 3) seen ``at`` control steps after the observation, int64 (B, F).
     more: observed arrays of further modalities, by key; what followed, where it is known, under ``<key>.future``.
     """
@@ -92,7 +92,7 @@ class Want:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What came out: actions float32 (B, horizon, A) in physical units, frames uint8 (B, F, C, H, W, 3), or None.
+    """What came out: actions float32 (B, chunk_size, A) in physical units, frames uint8 (B, F, C, H, W, 3), or None.
 
     more: further modalities' values in model units, (B, N, d), by name.
     """
@@ -103,21 +103,21 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservationCache:
     """An observation that has been read: what later tokens need of it.
 
     memory: keys and values of every block. last: the observed frames' patches, clean, in model units.
     after: its tokens before the first and after every block but the last. frames: which of them are frames'.
     """
 
-    memory: Memory
+    memory: KVCache
     last: Float[Tensor, "B M P"]
     after: list[Tensor]
     frames: slice
 
-    def repeat(self, times: int) -> Seen:
+    def repeat(self, times: int) -> ObservationCache:
         """Every observation ``times`` over, one after another, for several questions about each."""
         if times == 1:
             return self
         memory = [(k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)) for k, v in self.memory]
-        return Seen(memory, self.last.repeat_interleave(times, 0), self.after, self.frames)
+        return ObservationCache(memory, self.last.repeat_interleave(times, 0), self.after, self.frames)

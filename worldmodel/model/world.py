@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.backbone import Backbone
-from worldmodel.flow import NoiseDraw, mix
+from worldmodel.flow import NoiseSample, mix
 from worldmodel.flow.noise import clean_draw, committed_draw
 from worldmodel.flow.sampler import grid, regression_grid, sample
-from worldmodel.model.records import Given, ModelConfig, Prediction, Seen, Want
+from worldmodel.model.records import Given, ModelConfig, ObservationCache, Prediction, Want
 from worldmodel.schema import Clip
-from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenStream, listed
+from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenSequence, listed
 from worldmodel.tokens.modality import Modality
-from worldmodel.tokens.stream import join
+from worldmodel.tokens.sequence import concat
 from worldmodel.tokens.task import SENTENCE
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ class WorldModel(nn.Module):
         self.config = config
         width = config.backbone.width
         self.frames = Frames(config.cameras, config.size, config.patch, width, config.warp)
-        self.actions = Actions(config.horizon, config.action_dim, config.relative, width, config.rate)
+        self.actions = Actions(config.chunk_size, config.action_dim, config.relative, width, config.control_hz)
         self.proprioception = Proprioception(config.state_dim, width)
         self.instruction = _instruction(config)
         self.backbone = Backbone(config.backbone)
         for name, options in config.modalities.items():
-            self.add_module(name, listed.config_of(name, options).build(config.horizon, width, config.rate))
-        self.body: Body | None = None
+            self.add_module(name, listed.config_of(name, options).build(config.chunk_size, width, config.control_hz))
+        self.body: NextState | None = None
         if config.window:
-            from worldmodel.tokens.body import Body  # here, as below: few models have it
+            from worldmodel.tokens.next_state import NextState  # here, as below: few models have it
 
-            self.body = Body(config.state_dim, width)
+            self.body = NextState(config.state_dim, width)
         # Last, so that models with and without them start from the same weights
         self.projector = (
             nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) if projector else None
@@ -81,8 +81,8 @@ class WorldModel(nn.Module):
         return self
 
     def observe(
-        self, given: Given | Clip, noise: NoiseDraw | None = None, later: Float[Tensor, "B N P"] | None = None
-    ) -> Seen:
+        self, given: Given | Clip, noise: NoiseSample | None = None, later: Float[Tensor, "B N P"] | None = None
+    ) -> ObservationCache:
         """Read an observation once. ``noise`` (training only) is put on its frames.
 
         ``later``: patches of the frames ``given.at``, which are read with it where they are given (inverse dynamics).
@@ -90,22 +90,24 @@ class WorldModel(nn.Module):
         last = self.frames.patches(self.frames.seen(given)[:, None])
         device = last.device
         draw = clean_draw(last) if noise is None else noise
-        streams = []
+        sequences = []
         if self.config.cameras:
             values = last if noise is None else mix(last, noise.eps, noise.noise())
-            places = self.frames.places(torch.zeros(1, device=device))
-            streams.append(TokenStream(self.frames.tokens(values), places, draw.levels, draw.which))
-        for tokens, places in self._told(given, device):
+            positions = self.frames.positions(torch.zeros(1, device=device))
+            sequences.append(TokenSequence(self.frames.tokens(values), positions, draw.levels, draw.level_index))
+        for tokens, positions in self._told(given, device):
             clean = clean_draw(tokens)
-            streams.append(TokenStream(tokens, places, clean.levels, clean.which))
+            sequences.append(TokenSequence(tokens, positions, clean.levels, clean.level_index))
         if later is not None:
-            clean, places = clean_draw(later), self.frames.when(given.at, self.config.rate, device)
-            streams.append(TokenStream(self.frames.tokens(later), places, clean.levels, clean.which))
-        stream = join(streams)
+            clean, positions = clean_draw(later), self.frames.when(given.at, self.config.control_hz, device)
+            sequences.append(TokenSequence(self.frames.tokens(later), positions, clean.levels, clean.level_index))
+        sequence = concat(sequences)
         if noise is None:  # one level for all: its modulation is computed once
-            stream = replace(stream, levels=stream.levels[:, :1], which=torch.zeros_like(stream.which))
-        memory, after = self.backbone.observe(stream)
-        return Seen(memory, last, after, slice(0, last.shape[1]))
+            sequence = replace(
+                sequence, levels=sequence.levels[:, :1], level_index=torch.zeros_like(sequence.level_index)
+            )
+        memory, after = self.backbone.observe(sequence)
+        return ObservationCache(memory, last, after, slice(0, last.shape[1]))
 
     def _told(self, given: Given | Clip, device: torch.device) -> list[tuple[Tensor, Tensor]]:
         """What is always given and never noisy beside the frames: tokens and their places."""
@@ -114,22 +116,22 @@ class WorldModel(nn.Module):
         if self.config.words:
             asked = given.more.get(SENTENCE, instruction.usual[given.task])
         told = [
-            (body.tokens(given.state), body.places(device)),
-            (instruction.tokens(asked), instruction.places(device)),
+            (body.tokens(given.state), body.positions(device)),
+            (instruction.tokens(asked), instruction.positions(device)),
         ]
         further = [signal for signal in self.further.values() if signal.config.steps]
         return told + [(s.observed(_of(given, s.config.key)), s.before(device)) for s in further]
 
     def stream(
-        self, values: dict[str, Tensor], noise: dict[str, NoiseDraw], at: Int[Tensor, "B F"] | None
-    ) -> TokenStream:
+        self, values: dict[str, Tensor], noise: dict[str, NoiseSample], at: Int[Tensor, "B F"] | None
+    ) -> TokenSequence:
         """The tokens beside the observation, (noisy) modality after modality."""
-        streams = []
+        sequences = []
         for name, modality in self.modalities.items():
             if name in values:
-                draw, places = noise[name], modality.when(at, self.config.rate, values[name].device)
-                streams.append(TokenStream(modality.tokens(values[name]), places, draw.levels, draw.which))
-        return join(streams)
+                draw, positions = noise[name], modality.when(at, self.config.control_hz, values[name].device)
+                sequences.append(TokenSequence(modality.tokens(values[name]), positions, draw.levels, draw.level_index))
+        return concat(sequences)
 
     def read(self, features: Tensor, values: dict[str, Tensor], last: Tensor) -> dict[str, Tensor]:
         """The clean values that features predict, for every modality present, in model units."""
@@ -227,8 +229,8 @@ class WorldModel(nn.Module):
         if prefix.shape[1] > self.config.prefix or int(count.max()) > prefix.shape[1]:
             most = f"this model continues up to {self.config.prefix} (train with noise.actions.prefix)"
             raise ValueError(f"{int(count.max())} of {prefix.shape[1]} actions are committed; {most}")
-        chunk = F.pad(prefix, (0, 0, 0, self.config.horizon - prefix.shape[1]))
-        steps = torch.arange(self.config.horizon, device=prefix.device)
+        chunk = F.pad(prefix, (0, 0, 0, self.config.chunk_size - prefix.shape[1]))
+        steps = torch.arange(self.config.chunk_size, device=prefix.device)
         return self.actions.encode(chunk, given.state), (steps < count[:, None])[..., None]
 
     def act(

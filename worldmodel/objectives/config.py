@@ -7,15 +7,15 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from worldmodel.config import option
-from worldmodel.objectives.arms import ARMS, Arm
-from worldmodel.tokens.noise_law import ACTIONS, FRAMES, SELF_NOISE_LEVEL, NoiseLaw
+from worldmodel.objectives.objective import OBJECTIVES, Objective
+from worldmodel.tokens.timesteps import ACTIONS, FRAMES, SELF_NOISE_LEVEL, TimestepDistribution
 
 if TYPE_CHECKING:
     from worldmodel.tokens.modality import Modality
 
 
 @dataclass(frozen=True)
-class ObservedLaw:
+class ObservationNoise:
     """Noise put on observed frames while training; the model is told how much. Acting always sees them clean.
 
     With a teacher, which sees all tokens at the smaller level, what the student makes of them is aligned as well.
@@ -33,15 +33,15 @@ class ObservedLaw:
 class NoiseConfig:
     """Noise laws of the modalities: frames are drawn noisy, actions broadly, so that few action steps suffice.
 
-    stream: of the next moment's frames and state alike; often pure, since streams are sampled in one or two steps.
+    rollout: of the next moment's frames and state alike; often pure, since streams are sampled in one or two steps.
     """
 
-    frames: NoiseLaw = FRAMES
-    actions: NoiseLaw = ACTIONS
-    observed: ObservedLaw = field(default_factory=ObservedLaw)
-    stream: NoiseLaw = field(default_factory=lambda: NoiseLaw(mean=1.08, pure=0.25))
+    frames: TimestepDistribution = FRAMES
+    actions: TimestepDistribution = ACTIONS
+    observed: ObservationNoise = field(default_factory=ObservationNoise)
+    rollout: TimestepDistribution = field(default_factory=lambda: TimestepDistribution(mean=1.08, p_max=0.25))
 
-    def law(self, name: str, modality: Modality) -> NoiseLaw:
+    def law(self, name: str, modality: Modality) -> TimestepDistribution:
         """That of one modality: its own, where this says nothing of it."""
         return {"frames": self.frames, "actions": self.actions}.get(name, modality.noise)
 
@@ -50,7 +50,7 @@ class NoiseConfig:
 class ObjectiveConfig:
     """Which losses, and how much of each. Further modalities have the weight of theirs among their own options."""
 
-    kind: str = option(
+    name: str = option(
         "flow, dual, sra, self_flow, separated or mip, which have rows in eval/reports; or, experimental and without a "
         "row: dispersive, repa, frame or regression",
         "flow",
@@ -65,14 +65,14 @@ class ObjectiveConfig:
     disperse: float = option("weight of the dispersive loss", 0.5)
     draws: int = option("noise samples per observation in policy mode, where it is read once", 2)
     body: float = option("weight of the next state's mean loss, in stream mode", 0.1)
-    plain: float = option("weight of the mean absolute error of a stream's frames beside the squared one", 0.0)
-    carried: float = option("weight of the mean absolute error of the warped last frame alone", 0.0)
+    l1: float = option("weight of the mean absolute error of a stream's frames beside the squared one", 0.0)
+    warp_l1: float = option("weight of the mean absolute error of the warped last frame alone", 0.0)
 
     def __post_init__(self) -> None:
-        if self.kind not in ARMS:
-            near = get_close_matches(self.kind, ARMS, n=1)
+        if self.name not in OBJECTIVES:
+            near = get_close_matches(self.name, OBJECTIVES, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"objective.kind={self.kind!r}: expected one of {', '.join(ARMS)}{hint}")
+            raise ValueError(f"objective.name={self.name!r}: expected one of {', '.join(OBJECTIVES)}{hint}")
         if not 0 < self.student < self.teacher <= 1:
             raise ValueError(
                 f"objective.student={self.student}, teacher={self.teacher}: expected 0 < student < teacher"
@@ -81,9 +81,9 @@ class ObjectiveConfig:
             raise ValueError(f"objective.draws={self.draws}: expected at least 1")
 
     @property
-    def arm(self) -> Arm:
-        """What ``kind`` stands for."""
-        return ARMS[self.kind]
+    def spec(self) -> Objective:
+        """What ``name`` stands for."""
+        return OBJECTIVES[self.name]
 
     def weight(self, name: str, modality: Modality) -> float:
         """That of one modality's loss: its own, where this says nothing of it."""
@@ -91,7 +91,7 @@ class ObjectiveConfig:
 
     def repeats(self) -> int:
         """Noise samples per observation in policy mode; a regression has as many as it has passes."""
-        return self.arm.passes or self.draws
+        return self.spec.passes or self.draws
 
     def taps(self, depth: int) -> tuple[int, int]:
         """Blocks read by student and teacher, counted from 1: 0.3 and 0.7 of the depth (Self-Flow A.3)."""
@@ -100,36 +100,36 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True)
-class StreamConfig:
-    """How streaming is learned, where modes.stream is above 0.
+class RolloutConfig:
+    """How imagined rollouts are learned, where modes.rollout is above 0.
 
-    With ``drift`` a model learns to come back from where colours have wandered off to in a thousand steps, which is
-    more than rollouts in training can show; with ``fade`` it paints what moves again from state and actions.
+    ``history_bias`` teaches a model to correct colours that have drifted over a thousand steps, more than training's
+    rollouts can show; ``history_mixup`` teaches it to repaint what has become faint from state and actions.
     """
 
     window: int = option("moments that the model looks back on, the present one included", 4)
     noise: float = option("frames looked back on take noise from U[0, noise], which the model is told", 0.2)
-    own: float = option("share of stream steps whose last moments looked back on are imagined, without gradient", 0.5)
-    lead: int = option("moments before those looked back on that may be imagined too", 0)
-    drift: float = option(
-        "every other clip's frames looked back on are off by a smooth error of at most this size", 0.0
-    )
-    fade: float = option("likewise, they are mixed with another clip's by this share at most", 0.0)
+    p_self: float = option("share of rollout steps whose last history frames are imagined, without gradient", 0.5)
+    burn_in: int = option("moments before those looked back on that may be imagined too", 0)
+    history_bias: float = option("every other clip's history is off by a smooth error of at most this size", 0.0)
+    history_mixup: float = option("likewise, they are mixed with another clip's by this share at most", 0.0)
     shift: float = option("of noise levels in sampling; below 1 they are finer where noise is low: sharper frames", 1.0)
 
     def __post_init__(self) -> None:
         if not 1 <= self.window <= 16:
-            raise ValueError(f"stream.window={self.window}: expected 1 to 16 moments")
-        if not 0 <= self.lead <= 16 - self.window:
-            raise ValueError(f"stream.lead={self.lead}: expected 0 to {16 - self.window}, the chunk's 16 less window")
+            raise ValueError(f"rollout.window={self.window}: expected 1 to 16 moments")
+        if not 0 <= self.burn_in <= 16 - self.window:
+            raise ValueError(
+                f"rollout.burn_in={self.burn_in}: expected 0 to {16 - self.window}, the chunk's 16 less window"
+            )
         if not SELF_NOISE_LEVEL <= self.noise <= 1:
             least = f"expected {SELF_NOISE_LEVEL} to 1; imagined frames are told to the model as {SELF_NOISE_LEVEL}"
-            raise ValueError(f"stream.noise={self.noise}: {least}")
-        if not 0 <= self.own <= 1:
-            raise ValueError(f"stream.own={self.own}: expected a share in [0, 1]")
-        if not 0 <= self.drift <= 1:
-            raise ValueError(f"stream.drift={self.drift}: expected a standard deviation in [0, 1]")
-        if not 0 <= self.fade <= 1:
-            raise ValueError(f"stream.fade={self.fade}: expected a share in [0, 1]")
+            raise ValueError(f"rollout.noise={self.noise}: {least}")
+        if not 0 <= self.p_self <= 1:
+            raise ValueError(f"rollout.p_self={self.p_self}: expected a share in [0, 1]")
+        if not 0 <= self.history_bias <= 1:
+            raise ValueError(f"rollout.history_bias={self.history_bias}: expected a standard deviation in [0, 1]")
+        if not 0 <= self.history_mixup <= 1:
+            raise ValueError(f"rollout.history_mixup={self.history_mixup}: expected a share in [0, 1]")
         if not 0.1 <= self.shift <= 10:
-            raise ValueError(f"stream.shift={self.shift}: expected 0.1 to 10; 1 is even steps")
+            raise ValueError(f"rollout.shift={self.shift}: expected 0.1 to 10; 1 is even steps")

@@ -1,4 +1,4 @@
-"""What training minimises: flow matching, and the representation losses that an arm may add to it."""
+"""What training minimises: flow matching, and the representation losses that an objective may add to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch teaches: one path through the model for every arm."""
+"""The loss of a batch: one path through the model for every objective."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.flow import MODES, STREAM, NoiseDraw, mix
+from worldmodel.flow import MODES, ROLLOUT, NoiseSample, mix
 from worldmodel.model import WorldModel
 from worldmodel.objectives.config import ObjectiveConfig
 from worldmodel.objectives.losses import alignment, asymmetry, dispersion, flow_loss, mean_direction, regression_loss
@@ -20,7 +20,7 @@ type Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Present:
-    """One modality in one batch, in model units: the truth, the truth at its noise, and what may teach."""
+    """One modality in one batch, in model units: clean, noisy, which tokens have a loss, and whether it is wanted."""
 
     clean: Float[Tensor, "B N d"]
     noisy: Float[Tensor, "B N d"]
@@ -32,32 +32,32 @@ def loss(
     model: WorldModel,
     clip: Clip,
     mode: str,
-    noise: dict[str, NoiseDraw],
+    noise: dict[str, NoiseSample],
     objective: ObjectiveConfig,
     teacher: WorldModel | None = None,
 ) -> Losses:
     """Losses of one batch in one mode; entry ``loss`` is what training minimises.
 
-    See `training_loss` for the five modes and `stream_loss` for the sixth way to train.
+    See `training_loss` for the five modes and `rollout_loss` for the sixth way to train.
     """
-    if mode == STREAM:
-        from worldmodel.objectives.self_forcing import stream_loss  # here: few runs stream
+    if mode == ROLLOUT:
+        from worldmodel.objectives.self_forcing import rollout_loss  # here: few runs stream
 
-        return stream_loss(model, clip, noise, objective)
+        return rollout_loss(model, clip, noise, objective)
     return training_loss(model, teacher, clip, mode, noise, objective)
 
 
 def without_absent(clip: Clip, mode: str) -> Clip:
-    """The clip without its later frames where the mode leaves frames out: nothing of them may leak."""
+    """The clip without its later frames where the mode leaves frames out."""
     return replace(clip, future=None, future_pixels=None, at=None) if MODES[mode].frames == "absent" else clip
 
 
-def later(model: WorldModel, clip: Clip, noise: dict[str, NoiseDraw]) -> Tensor | None:
-    """Patches of a clip's later frames where they are given, so that they have no noise: read with the observation."""
+def later(model: WorldModel, clip: Clip, noise: dict[str, NoiseSample]) -> Tensor | None:
+    """Patches of a clip's later frames where they are given: without noise, read with the observation."""
     return model.frames.truth(clip, False) if clip.future is not None and "frames" not in noise else None
 
 
-def present(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> dict[str, Present]:
+def present(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Present]:
     """Every modality that ``noise`` has a draw for; a draw's batch may be a multiple of the clip's."""
     roles, out = MODES[mode], {}
     for name, modality in model.modalities.items():
@@ -67,8 +67,10 @@ def present(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseDraw
             repeats = len(noise[name].eps) // len(clean)
             clean, valid = clean.repeat_interleave(repeats, 0), valid.repeat_interleave(repeats, 0)
             level = noise[name].noise()
-            taught = valid & (level[..., 0] > 0) if noise[name].given else valid  # a given prefix teaches nothing
-            out[name] = Present(clean, mix(clean, noise[name].eps, level), taught, wanted)
+            trained_modes = (
+                valid & (level[..., 0] > 0) if noise[name].given else valid
+            )  # a given prefix teaches nothing
+            out[name] = Present(clean, mix(clean, noise[name].eps, level), trained_modes, wanted)
     return out
 
 
@@ -77,7 +79,7 @@ def training_loss(
     teacher: WorldModel | None,
     clip: Clip,
     mode: str,
-    noise: dict[str, NoiseDraw],
+    noise: dict[str, NoiseSample],
     objective: ObjectiveConfig,
 ) -> Losses:
     """Losses of one batch in one mode; entry ``loss`` is what training minimises.
@@ -88,11 +90,11 @@ def training_loss(
     moving average of the model; arms with one need it.
     """
     clip = without_absent(clip, mode)
-    arm, signals = objective.arm, present(model, clip, mode, noise)
+    spec, signals = objective.spec, present(model, clip, mode, noise)
     seen = model.observe(clip, noise.get("observed"), later(model, clip, noise))
     repeats = len(next(iter(signals.values())).clean) // len(clip.state)
     noisy = {name: signal.noisy for name, signal in signals.items()}
-    allowed = groups_apart(noise, signals) if arm.separated else None
+    allowed = groups_apart(noise, signals) if spec.separated else None
     known = seen.repeat(repeats)
     features, after = model.backbone(model.stream(noisy, noise, clip.at), known.memory, allowed)
     predicted = model.read(features, noisy, known.last)
@@ -101,7 +103,7 @@ def training_loss(
     for name, signal in signals.items():
         if signal.wanted:
             level = noise[name].noise()
-            if arm.passes and name == "actions":
+            if spec.passes and name == "actions":
                 losses[name] = regression_loss(predicted[name], signal.clean, level, signal.valid)
             else:
                 floor = model.modalities[name].floor
@@ -111,42 +113,42 @@ def training_loss(
 
     student, _ = objective.taps(model.config.backbone.depth)
     uneven = [n for n in noise if _uneven(noise[n]) and (n == "observed" or signals[n].wanted)]
-    if arm.teacher != "none" and uneven:
+    if spec.teacher != "none" and uneven:
         found = _align(model, teacher, clip, signals, noise, objective, (seen.after, after), allowed)
         losses |= found | {"asymmetry": _mean_gap([noise[n] for n in uneven])}
         total = total + objective.align * found["align"]
-    if arm.disperse:
+    if spec.disperse:
         losses["disperse"] = dispersion(after[max(1, round(len(after[1:]) / 4))])
         total = total + objective.disperse * losses["disperse"]
-    if arm.external and "frames" in signals and signals["frames"].wanted:
+    if spec.external and "frames" in signals and signals["frames"].wanted:
         losses["external"] = _imitate(model, clip, after[student], noisy)
         total = total + objective.external * losses["external"]
     return {"loss": total, **losses}
 
 
-def groups_apart(noise: dict[str, NoiseDraw], signals: dict[str, Present]) -> Bool[Tensor, "B N N"] | None:
-    """Which tokens may read which: the two noise groups of one modality not each other. None where there are none."""
+def groups_apart(noise: dict[str, NoiseSample], signals: dict[str, Present]) -> Bool[Tensor, "B N N"] | None:
+    """Which tokens may attend to which: the two noise groups of a modality not to each other. None for one group."""
     if not any(noise[name].levels.shape[1] > 1 + noise[name].given for name in signals):
         return None
     groups, kinds = [], []
     for number, (name, signal) in enumerate(signals.items()):
         draw = noise[name]
-        which = draw.which.expand(len(signal.clean), -1)
+        level_index = draw.level_index.expand(len(signal.clean), -1)
         if draw.given:  # what is given is in no group
-            which = torch.where(which == draw.levels.shape[1] - 1, -1, which)
-        groups.append(which)
-        kinds.append(torch.full_like(which, number))
+            level_index = torch.where(level_index == draw.levels.shape[1] - 1, -1, level_index)
+        groups.append(level_index)
+        kinds.append(torch.full_like(level_index, number))
     group, kind = torch.cat(groups, 1), torch.cat(kinds, 1)
     free = (group[:, :, None] < 0) | (group[:, None, :] < 0)
     return (group[:, :, None] == group[:, None, :]) | (kind[:, :, None] != kind[:, None, :]) | free
 
 
-def _uneven(draw: NoiseDraw) -> bool:
+def _uneven(draw: NoiseSample) -> bool:
     """Whether a teacher would see this modality cleaner than the student does."""
     return draw.levels.shape[1] > 1 + draw.given or draw.nearer is not None
 
 
-def _mean_gap(draws: list[NoiseDraw]) -> Tensor:
+def _mean_gap(draws: list[NoiseSample]) -> Tensor:
     """Noise asymmetry, mean over the modalities that have one."""
     return torch.stack([asymmetry(d.noise(), d.teacher().noise().expand_as(d.noise())) for d in draws]).mean()
 
@@ -156,14 +158,14 @@ def _align(
     teacher: WorldModel | None,
     clip: Clip,
     signals: dict[str, Present],
-    noise: dict[str, NoiseDraw],
+    noise: dict[str, NoiseSample],
     objective: ObjectiveConfig,
     after: tuple[list[Tensor], list[Tensor]],
     allowed: Tensor | None,
 ) -> Losses:
-    """Agreement of the student's features with the teacher's, over all tokens that both see."""
+    """Agreement of the student's features with the teacher's, over all tokens that both read."""
     if teacher is None or model.projector is None:
-        raise ValueError(f"objective {objective.kind} needs an EMA teacher and a model built with projector=True")
+        raise ValueError(f"objective {objective.name} needs an EMA teacher and a model built with projector=True")
     student_tap, teacher_tap = objective.taps(model.config.backbone.depth)
     observed, wanted = after
     target, seen_target = _teach(teacher, clip, signals, noise, teacher_tap, allowed)
@@ -182,11 +184,11 @@ def _teach(
     teacher: WorldModel,
     clip: Clip,
     signals: dict[str, Present],
-    noise: dict[str, NoiseDraw],
+    noise: dict[str, NoiseSample],
     tap: int,
     allowed: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The teacher's features of the same tokens at the smaller noise, from the same noise sample; it stops at its tap.
+    """The teacher's features of the same tokens at the smaller noise, same noise sample, up to block ``tap``.
 
     Second, those of the observation's tokens.
     """

@@ -97,10 +97,10 @@ class ChainedEnv:
         """What is seen after an action (4,): frames and state."""
         self.since.append(np.asarray(action, np.float32))
         ahead = len(self.since)
-        chunk = np.stack([*self.since, *[self.since[-1]] * (self.policy.horizon - ahead)])
+        chunk = np.stack([*self.since, *[self.since[-1]] * (self.policy.chunk_size - ahead)])
         found = self.policy.imagine({k: v[None] for k, v in self.anchor.items()}, chunk[None], [ahead], PASSES)
         seen = {key: frames[0, 0] for key, frames in found.items()} | {STATE: self.body.step(action)}
-        if ahead >= min(ANCHOR, self.policy.horizon):
+        if ahead >= min(ANCHOR, self.policy.chunk_size):
             self._look(seen)
         return seen
 
@@ -115,20 +115,20 @@ def open_imagination(name: str, task: str, execute: int, steps: int, device: str
         raise UserError(f"checkpoint={name}: only a world model imagines; use checkpoint=shipped")
     config = loaded.policy.model.config
     check_fit(name, config)
-    taught = checkpoint.taught(name)
+    modes = checkpoint.trained_modes(name)
     kind = "streaming" if config.window > 0 else "chained"
-    if kind == "chained" and taught is not None and "forward" not in taught:
+    if kind == "chained" and modes is not None and "forward" not in modes:
         raise UserError(
-            f"checkpoint={name}: it imagines nothing from actions (modes.forward=0, modes.stream=0; it was trained "
-            f"for: {', '.join(taught) or 'none'}); train one with modes.forward above 0, or use checkpoint=shipped"
+            f"checkpoint={name}: it imagines nothing from actions (modes.forward=0, modes.rollout=0; it was trained "
+            f"for: {', '.join(modes) or 'none'}); train one with modes.forward above 0, or use checkpoint=shipped"
         )
-    return Imagination(loaded, kind, taught is None or "policy" in taught, steps)
+    return Imagination(loaded, kind, modes is None or "policy" in modes, steps)
 
 
 def check_fit(name: str, config: ModelConfig) -> None:
     """Raises UserError where a model observes or does something else than our simulated arm."""
     wanted = {
-        "control rate": (config.rate, float(CONTROL_HZ)),
+        "control rate": (config.control_hz, float(CONTROL_HZ)),
         "actions": (config.action_dim, 4),
         "state": (list(config.states), [STATE]),
         "numbers of state": (config.state_dim, 4),

@@ -29,5 +29,5 @@ class PolicyDriver:
         policy: Any = self.imagination.policy
         if not self._chunk:
             chunk = policy.act({key: np.asarray(value)[None] for key, value in observation.items()})[0]
-            self._chunk = list(chunk[: policy.execute])
+            self._chunk = list(chunk[: policy.n_action_steps])
         return self._chunk.pop(0)

@@ -63,9 +63,9 @@ class LeRobotPolicy:
         self.vectors = [key for key in config.input_features if key not in self.frames]
         self.looks = int(config.n_obs_steps)
         self._check(folder)
-        self.horizon = int(getattr(config, "n_action_steps", None) or len(config.action_delta_indices))
+        self.chunk_size = int(getattr(config, "n_action_steps", None) or len(config.action_delta_indices))
         if self.looks > 1:
-            self.horizon = int(self.policy._queues[ACTION].maxlen)
+            self.chunk_size = int(self.policy._queues[ACTION].maxlen)
         self.cameras = tuple(key.removeprefix(IMAGES) for key in self.frames)
         self.size = int(next(iter(self.frames.values()))[1]) if self.frames else 96
 
@@ -73,7 +73,7 @@ class LeRobotPolicy:
         """Nothing is remembered between chunks."""
 
     def act(self, observations: Arrays, seeds: np.ndarray | None = None) -> np.ndarray:
-        """Action chunks, float32 (B, horizon, A), in the units that the policy was trained on."""
+        """Action chunks, float32 (B, chunk_size, A), in the units that the policy was trained on."""
         rows = len(observations[STATE])
         with torch.inference_mode(), torch.random.fork_rng([] if self.device.type == "cpu" else [self.device]):
             if seeds is not None:
@@ -81,7 +81,7 @@ class LeRobotPolicy:
             self.policy.reset()
             batches = [self._batch(observations, rows, look) for look in range(self.looks)]
             chunk = self.policy.predict_action_chunk(batches[0]) if self.looks == 1 else self._remembering(batches)
-            actions = [self.after(action) for action in chunk[:, : self.horizon].unbind(1)]
+            actions = [self.after(action) for action in chunk[:, : self.chunk_size].unbind(1)]
         return torch.stack(actions, 1).float().cpu().numpy()
 
     def _batch(self, observations: Arrays, rows: int, look: int) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class LeRobotPolicy:
             # With an action left over it only remembers what it sees
             queue.append(torch.zeros(rows, self.config.output_features[ACTION].shape[0], device=self.device))
             self.policy.select_action(earlier)
-        return torch.stack([self.policy.select_action(batches[-1]) for _ in range(self.horizon)], dim=1)
+        return torch.stack([self.policy.select_action(batches[-1]) for _ in range(self.chunk_size)], dim=1)
 
     def _check(self, folder: Path) -> None:
         sides = {side for shape in self.frames.values() for side in shape[1:]}

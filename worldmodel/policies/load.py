@@ -38,13 +38,12 @@ class LoadedPolicy:
 
 @dataclass(frozen=True)
 class PolicyOptions:
-    """How a policy is used. execute: actions carried out of each chunk. steps: sampling steps, None for its own.
+    """n_action_steps: actions executed of each chunk. steps: sampling steps, None for the policy's own.
 
-    instruction: what a policy that reads is told, None for the task's own sentence. must_act: refuse a model that
-    never learned what to do.
+    instruction: a sentence, None for the task's own. must_act: refuse a model that was not trained to act.
     """
 
-    execute: int
+    n_action_steps: int
     steps: int | None = None
     device: str = "auto"
     instruction: str | None = None
@@ -61,6 +60,11 @@ def load_policy(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
     return _from_lerobot(name, task, options) if name.startswith(LEROBOT) else _from_checkpoint(name, task, options)
 
 
+def _check_steps(name: str, options: PolicyOptions, chunk_size: int) -> None:
+    if not 1 <= (steps := options.n_action_steps) <= chunk_size:
+        raise UserError(f"n_action_steps={steps}: {name} gives {chunk_size} actions at a time; use fewer")
+
+
 def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
     device = choose_device(options.device)
     try:
@@ -70,17 +74,12 @@ def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPoli
     shape = model.config
     if task not in shape.tasks:
         raise UserError(f"task={task}: checkpoint {name} was trained for {', '.join(shape.tasks)}")
-    if not 1 <= options.execute <= shape.horizon:
-        raise UserError(
-            f"execute={options.execute}: the chunk of checkpoint {name} has {shape.horizon} steps; use fewer"
-        )
-    modes = checkpoint.taught(name)
+    _check_steps(name, options, shape.chunk_size)
+    modes = checkpoint.trained_modes(name)
     if options.must_act and modes is not None and not {"policy", "joint"} & set(modes):
-        raise UserError(
-            f"checkpoint={name}: it was not trained to act (modes.policy=0); it was for: {', '.join(modes)}"
-        )
+        raise UserError(f"checkpoint={name}: not trained to act (modes.policy=0); it was for: {', '.join(modes)}")
     steps = {} if options.steps is None else {"steps": options.steps}
-    policy = ModelPolicy(model, task, options.execute, device=device, sentence=options.instruction, **steps)
+    policy = ModelPolicy(model, task, options.n_action_steps, device=device, sentence=options.instruction, **steps)
     widths = {"action_dim": shape.action_dim, "state_dim": shape.state_dim}
     return LoadedPolicy(
         policy, name, str(card["sha256"]), tuple(shape.cameras), shape.size, device, policy.history, **widths
@@ -97,8 +96,7 @@ def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
     policy = lerobot.LeRobotPolicy(folder, options.instruction or task, choose_device(options.device))
     if unknown := [camera for camera in policy.cameras if camera not in ("scene", "wrist")]:
         raise UserError(f"{name} needs camera {unknown[0]!r}; this task has scene and wrist")
-    if not 1 <= options.execute <= policy.horizon:
-        raise UserError(f"execute={options.execute}: {name} gives {policy.horizon} actions at a time; use fewer")
+    _check_steps(name, options, policy.chunk_size)
     shown = (policy.cameras, policy.size, policy.device.type)
     return LoadedPolicy(policy, name, lerobot.sha256(folder), *shown, n_obs_steps=policy.looks)
 
@@ -106,8 +104,7 @@ def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
 def _from_python(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
     """Attributes ``cameras``, ``size``, ``history`` and ``n_obs_steps`` of the policy choose what it observes."""
     policy, sha256 = python_policy.load(name.removeprefix(PYTHON), task)
-    if not 1 <= options.execute <= policy.horizon:
-        raise UserError(f"execute={options.execute}: {name} gives {policy.horizon} actions at a time; use fewer")
+    _check_steps(name, options, policy.chunk_size)
     if options.steps is not None or options.instruction is not None:
         raise UserError(f"{name}: a Python policy has neither steps= nor instruction=; leave them out")
     chosen = {key: getattr(policy, key) for key in ("size", "history", "n_obs_steps") if hasattr(policy, key)}

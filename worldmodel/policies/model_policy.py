@@ -16,7 +16,7 @@ from worldmodel.tokens.task import SENTENCE, index_of
 
 
 class ModelPolicy:
-    """Chunks of ``horizon`` actions from a trained model, of which ``execute`` are meant to be carried out.
+    """Chunks of ``chunk_size`` actions from a trained model, of which ``n_action_steps`` are meant to be carried out.
 
     task: name of the instruction. steps: sampling steps per chunk. seed: of the sampling noise; with ``seeds`` given
     to ``act`` each row draws its own noise, so that a result does not depend on what else is in the batch.
@@ -30,15 +30,15 @@ class ModelPolicy:
         self,
         model: WorldModel,
         task: str = "place_can",
-        execute: int = 8,
+        n_action_steps: int = 8,
         steps: int = 2,
         seed: int = 0,
         device: str = "cpu",
         sentence: str | None = None,
     ) -> None:
-        if not 1 <= execute <= model.config.horizon:
-            raise ValueError(f"execute={execute}: expected 1 to {model.config.horizon}, the chunk's length")
-        self.horizon, self.execute, self.steps = model.config.horizon, execute, steps
+        if not 1 <= n_action_steps <= model.config.chunk_size:
+            raise ValueError(f"n_action_steps={n_action_steps}: expected 1 to {model.config.chunk_size}")
+        self.chunk_size, self.n_action_steps, self.steps = model.config.chunk_size, n_action_steps, steps
         self.device = torch.device(device)
         self.model = model.eval().to(self.device).compute_in(fast_dtype(self.device))
         self.task = index_of(task, model.config.tasks)
@@ -61,14 +61,14 @@ class ModelPolicy:
         seeds: np.ndarray | None = None,
         committed: Sequence[np.ndarray | None] | None = None,
     ) -> np.ndarray:
-        """Action chunks, float32 (B, horizon, A) in physical units; ``seeds`` int64 (B,) fix each row's noise.
+        """Action chunks, float32 (B, chunk_size, A) in physical units; ``seeds`` int64 (B,) fix each row's noise.
 
         committed: for each row the actions that will be carried out whatever comes out, float32 (d, A) in physical
         units with d <= ``prefix``, or None: its chunk begins with them and continues them.
         Raises ValueError if cameras, frame size, state or committed actions do not fit the model.
         """
         given = self._given(observations)
-        shape = (self.horizon, self.model.config.action_dim)
+        shape = (self.chunk_size, self.model.config.action_dim)
         if committed is not None:
             given = self._commit(given, committed)
         start: Tensor | None = None
@@ -84,9 +84,9 @@ class ModelPolicy:
     def imagine(
         self, observations: Arrays, actions: np.ndarray, steps: Sequence[int], passes: int = 2
     ) -> dict[str, np.ndarray]:
-        """Frames expected ``steps`` control steps after the observation under ``actions`` (B, horizon, A).
+        """Frames expected ``steps`` control steps after the observation under ``actions`` (B, chunk_size, A).
 
-        Returns uint8 (B, len(steps), H, W, 3) for every camera's key. Moments are imagined in pairs, as in training.
+        Returns uint8 (B, len(steps), H, W, 3) for every camera's key. History are imagined in pairs, as in training.
         """
         from worldmodel.model.ahead import frames_ahead  # here: who only acts needs none of it
 

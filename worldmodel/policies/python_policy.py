@@ -16,7 +16,7 @@ def load(name: str, task: str) -> tuple[Policy, str]:
     """The policy that FILE.py:NAME makes (called with ``task`` where it takes arguments), and the file's SHA-256.
 
     The file is run: name only files that you would run yourself. Raises UserError where it has no such name, or what
-    NAME gives has no ``act``, ``reset`` or ``horizon``.
+    NAME gives has no ``act``, ``reset`` or ``chunk_size``.
     """
     path, _, factory = name.rpartition(":")
     file = Path(path).expanduser()
@@ -28,7 +28,7 @@ def load(name: str, task: str) -> tuple[Policy, str]:
         raise UserError(f"python:{name}: {path} has no class or function {factory!r}; {closest(factory, known)}")
     make: Any = found[factory]
     policy = make(task) if inspect.signature(make).parameters else make()
-    for attribute in ("act", "reset", "horizon"):
+    for attribute in ("act", "reset", "chunk_size"):
         if not hasattr(policy, attribute):
             raise UserError(f"python:{name}: what {factory} gives has no {attribute!r}; see worldmodel.schema.Policy")
     return policy, hashlib.sha256(file.read_bytes()).hexdigest()

@@ -71,21 +71,21 @@ def rollout(
     """Run one episode closed loop until success, the env's time limit or ``max_steps``.
 
     Args:
-        policy: acts on a batch of one; gives chunks (1, horizon, A) in the env's units. An attribute ``history`` says
+        policy: acts on a batch of one; gives chunks (1, chunk_size, A), env units. An attribute ``history`` says
             how many past control steps of which observation keys it must be shown.
         env: a Gymnasium env; an attribute ``task`` names the episode's task.
         start: a seed, or a full simulator state (float64 vector) to start from.
         max_steps: control steps at most; None leaves it to the env's own time limit.
-        execute: actions executed of each chunk before replanning, 1 to horizon; None takes ``policy.execute``
-            where the policy has one, else the whole chunk.
+        execute: actions executed of each chunk before replanning, 1 to chunk_size; None takes
+            ``policy.n_action_steps`` where the policy has one, else the whole chunk.
         on_step: called with (step, observation, action) before each step.
 
     Returns:
         Episode with the observation and action of every step; ``info`` has "chunks" and "act_ms" (one per chunk).
     """
-    every: int = getattr(policy, "execute", policy.horizon) if execute is None else execute
-    if not 1 <= every <= policy.horizon:
-        raise ValueError(f"execute={every}: expected 1 to {policy.horizon}, the length of the policy's chunk")
+    every: int = getattr(policy, "n_action_steps", policy.chunk_size) if execute is None else execute
+    if not 1 <= every <= policy.chunk_size:
+        raise ValueError(f"execute={every}: expected 1 to {policy.chunk_size}, the length of the policy's chunk")
     recording, results = EpisodeRecorder(), list[EpisodeResult]()
 
     def record(step: int, observation: Arrays, action: np.ndarray) -> None:

@@ -58,8 +58,8 @@ class BatchedPolicy:
 
     def act(
         self, observations: list[Arrays], seeds: list[int], committed: Sequence[np.ndarray | None] | None = None
-    ) -> Float[np.ndarray, "n horizon A"]:
-        """Chunks float32 (n, horizon, A) for n <= ``batch`` observations with their noise seeds.
+    ) -> Float[np.ndarray, "n chunk_size A"]:
+        """Chunks float32 (n, chunk_size, A) for n <= ``batch`` observations with their noise seeds.
 
         committed: for each the actions under way, float32 (d, A) with d <= ``prefix``, or None, for a policy whose
         chunks continue them.
@@ -72,7 +72,7 @@ class BatchedPolicy:
         self.milliseconds.append(1000 * (time.perf_counter() - began))
         if chunk.ndim != 3 or len(chunk) != self.batch or not np.isfinite(chunk).all():
             raise ValueError(
-                f"policy gave actions of shape {chunk.shape}, expected ({self.batch}, horizon, A), all finite"
+                f"policy gave actions of shape {chunk.shape}, expected ({self.batch}, chunk_size, A), all finite"
             )
         return chunk[: len(observations)]
 

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from worldmodel.tokens.frames import Frames
     from worldmodel.tokens.proprioception import Proprioception
     from worldmodel.tokens.scaling import Scaling
-    from worldmodel.tokens.stream import TokenStream
+    from worldmodel.tokens.sequence import TokenSequence
     from worldmodel.tokens.task import Instruction
 
-__all__ = ["Actions", "Frames", "Instruction", "Proprioception", "Scaling", "TokenStream"]
+__all__ = ["Actions", "Frames", "Instruction", "Proprioception", "Scaling", "TokenSequence"]
 __getattr__ = lazy.names(
     __name__, actions="Actions", frames="Frames", proprioception="Proprioception", scaling="Scaling",
-    stream="TokenStream", task="Instruction",
+    sequence="TokenSequence", task="Instruction",
 )  # fmt: skip

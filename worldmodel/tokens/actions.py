@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
-from worldmodel.tokens.noise_law import ACTIONS
 from worldmodel.tokens.scaling import Scaling
+from worldmodel.tokens.sequence import instants
+from worldmodel.tokens.timesteps import ACTIONS
 
 
 class Actions(nn.Module):
@@ -26,12 +27,12 @@ class Actions(nn.Module):
     weight, floor = 1.0, 0.25
     optional = with_observation = False
 
-    def __init__(self, horizon: int, dim: int, relative: int, width: int, rate: float) -> None:
+    def __init__(self, chunk_size: int, dim: int, relative: int, width: int, control_hz: float) -> None:
         super().__init__()
-        self.horizon, self.dim, self.relative, self.rate = horizon, dim, relative, rate
-        self.scaling = Scaling((horizon, dim))
+        self.chunk_size, self.dim, self.relative, self.control_hz = chunk_size, dim, relative, control_hz
+        self.scaling = Scaling((chunk_size, dim))
         self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
-        self.slot = nn.Parameter(torch.randn(horizon, width) * 0.02)
+        self.slot = nn.Parameter(torch.randn(chunk_size, width) * 0.02)
         self.head = nn.Linear(width, dim)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -55,8 +56,8 @@ class Actions(nn.Module):
         return self.scaling.decode(values) + self.origin(state)
 
     def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
-        """(B, horizon, A), whatever frames are asked for."""
-        return batch, self.horizon, self.dim
+        """(B, chunk_size, A), whatever frames are asked for."""
+        return batch, self.chunk_size, self.dim
 
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B H A"]:
         """The chunk to imitate where it is wanted; where it is given, the one that was really carried out."""
@@ -72,17 +73,16 @@ class Actions(nn.Module):
 
     def single(self, action: Float[Tensor, "B A"], state: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 D"]:
         """One action (physical units) that is carried out now, embedded as a chunk's first."""
-        first = self.encode(action[:, None].expand(-1, self.horizon, -1), state)[:, :1]
+        first = self.encode(action[:, None].expand(-1, self.chunk_size, -1), state)[:, :1]
         return self.embed(first.to(self.slot.dtype)) + self.slot[:1]
 
-    def when(self, at: Int[Tensor, "B F"] | None, rate: float, device: torch.device) -> Float[Tensor, "H 3"]:
+    def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "H 3"]:
         """The chunk's places do not depend on the frames asked for."""
-        return self.places(device)
+        return self.positions(device)
 
-    def places(self, device: torch.device) -> Float[Tensor, "H 3"]:
-        """Action k ends at (k + 1) / rate seconds; actions have no row or column."""
-        time = (torch.arange(self.horizon, device=device) + 1) / self.rate
-        return torch.stack([time, torch.zeros_like(time), torch.zeros_like(time)], dim=-1)
+    def positions(self, device: torch.device) -> Float[Tensor, "H 3"]:
+        """Action k ends at (k + 1) / control_hz seconds; actions have no row or column."""
+        return instants((torch.arange(self.chunk_size, device=device) + 1) / self.control_hz)
 
     def read(self, features: Float[Tensor, "B H D"], last: Tensor | None = None) -> Float[Tensor, "B H A"]:
         """The clean values that the features predict, in model units."""

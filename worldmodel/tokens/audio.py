@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel.schema import AUDIO, AUDIO_HZ, CONTROL_HZ, Clip
-from worldmodel.tokens.noise_law import NoiseLaw
 from worldmodel.tokens.signal import Signal, SignalConfig
+from worldmodel.tokens.timesteps import TimestepDistribution
 
 SAMPLES = AUDIO_HZ // CONTROL_HZ
 """Samples of one control step."""
@@ -35,7 +35,7 @@ class AudioConfig(SignalConfig):
     in_data: ClassVar[str] = "has no sound; collect it again with microphone=true, or train without modalities.audio"
     in_env: ClassVar[str] = "make the env with microphone=True"
 
-    noise: NoiseLaw = field(default_factory=lambda: NoiseLaw(masked=0.5))
+    noise: TimestepDistribution = field(default_factory=lambda: TimestepDistribution(masked=0.5))
     bands: int = 16
     windows: int = 2
 
@@ -44,9 +44,9 @@ class AudioConfig(SignalConfig):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"audio.{name}={getattr(self, name)}: expected {low} to {high}")
 
-    def build(self, horizon: int, width: int, rate: float) -> Audio:
+    def build(self, chunk_size: int, width: int, control_hz: float) -> Audio:
         """The modality's module, with fresh weights."""
-        return Audio(self, horizon, width, rate)
+        return Audio(self, chunk_size, width, control_hz)
 
 
 def mel_filters(bands: int) -> Float[Tensor, "bins bands"]:
@@ -73,8 +73,8 @@ class Audio(Signal):
     filters: Float[Tensor, "bins bands"]
     window: Float[Tensor, " long"]
 
-    def __init__(self, config: AudioConfig, horizon: int, width: int, rate: float) -> None:
-        super().__init__(config, config.windows * config.bands, horizon, width, rate)
+    def __init__(self, config: AudioConfig, chunk_size: int, width: int, control_hz: float) -> None:
+        super().__init__(config, config.windows * config.bands, chunk_size, width, control_hz)
         self.register_buffer("filters", mel_filters(config.bands), persistent=False)
         self.register_buffer("window", torch.hann_window(LONG), persistent=False)
 

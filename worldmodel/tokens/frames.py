@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
-from worldmodel.tokens.noise_law import FRAMES
+from worldmodel.tokens.timesteps import FRAMES
 
 
 class Frames(nn.Module):
@@ -108,13 +108,13 @@ class Frames(nn.Module):
         tokens = rearrange(features, "(b f c) d r k -> b f c (r k) d", b=len(patches), c=c)
         return rearrange(tokens + self.slot, "b f c n d -> b (f c n) d")
 
-    def when(self, at: Int[Tensor, "B F"] | None, rate: float, device: torch.device) -> Float[Tensor, "... N 3"]:
+    def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "... N 3"]:
         """Places of frames ``at`` these control steps after the observation."""
         if at is None:
             raise ValueError("frames take part, but not said at which steps: give at")
-        return self.places(at.float() / rate)
+        return self.positions(at.float() / control_hz)
 
-    def places(self, seconds: Float[Tensor, "*b F"]) -> Float[Tensor, "*b N 3"]:
+    def positions(self, seconds: Float[Tensor, "*b F"]) -> Float[Tensor, "*b N 3"]:
         """When (seconds from the observation) and where (row, column as fractions of the image) each token is."""
         line = (torch.arange(self.grid, device=seconds.device) + 0.5) / self.grid
         row, column = torch.meshgrid(line, line, indexing="ij")

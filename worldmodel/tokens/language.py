@@ -59,7 +59,7 @@ class Language(nn.Module):
     def tokens(self, numbers: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
         return self.embed(numbers) + self.slot
 
-    def places(self, device: torch.device) -> Float[Tensor, "L 3"]:
+    def positions(self, device: torch.device) -> Float[Tensor, "L 3"]:
         return torch.zeros(LENGTH, 3, device=device)
 
 

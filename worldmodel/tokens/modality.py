@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldmodel.schema import Clip
-from worldmodel.tokens.noise_law import NoiseLaw
+from worldmodel.tokens.timesteps import TimestepDistribution
 
 
 class Modality(Protocol):
@@ -26,7 +26,7 @@ class Modality(Protocol):
     """
 
     role: Literal["actions", "frames"]
-    noise: NoiseLaw
+    noise: TimestepDistribution
     weight: float
     floor: float
     optional: bool
@@ -47,8 +47,8 @@ class Modality(Protocol):
     def tokens(self, values: Float[Tensor, "B N d"]) -> Float[Tensor, "B N D"]:
         """Embed (noisy) values."""
 
-    def when(self, at: Int[Tensor, "B F"] | None, rate: float, device: torch.device) -> Float[Tensor, "... N 3"]:
-        """Places of the tokens; frames are asked for ``at`` these control steps, each 1 / ``rate`` seconds long."""
+    def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "... N 3"]:
+        """Places of the tokens; frames are wanted ``at`` these control steps of 1 / ``control_hz`` seconds."""
 
     def read(self, features: Float[Tensor, "B N D"], last: Float[Tensor, "B M P"]) -> Float[Tensor, "B N d"]:
         """The clean values that features predict; ``last`` are the observed frames' patches."""

@@ -26,5 +26,5 @@ class Proprioception(nn.Module):
         scaled = self.scaling.encode(state).to(next(self.embed.parameters()).dtype)
         return self.embed(scaled)[:, None]
 
-    def places(self, device: torch.device) -> Float[Tensor, "1 3"]:
+    def positions(self, device: torch.device) -> Float[Tensor, "1 3"]:
         return torch.zeros(1, 3, device=device)

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip, Recorded
-from worldmodel.tokens.noise_law import NoiseLaw
 from worldmodel.tokens.scaling import Scaling
+from worldmodel.tokens.sequence import instants
+from worldmodel.tokens.timesteps import TimestepDistribution
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,15 @@ class SignalConfig:
 
     steps: int = 8
     weight: float = 0.2
-    noise: NoiseLaw = field(default_factory=NoiseLaw)
+    noise: TimestepDistribution = field(default_factory=TimestepDistribution)
 
-    def build(self, horizon: int, width: int, rate: float) -> Signal:
+    def build(self, chunk_size: int, width: int, control_hz: float) -> Signal:
         """The modality's module, with fresh weights: the recorded numbers themselves are what is predicted."""
-        return Signal(self, math.prod(self.row), horizon, width, rate)
+        return Signal(self, math.prod(self.row), chunk_size, width, control_hz)
 
-    def recorded(self, horizon: int) -> Recorded:
+    def recorded(self, chunk_size: int) -> Recorded:
         """What the model needs of recordings and observations for it."""
-        return Recorded(self.key, self.row, self.steps, horizon, self.role, self.in_data, self.in_env)
+        return Recorded(self.key, self.row, self.steps, chunk_size, self.role, self.in_data, self.in_env)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> SignalConfig:
@@ -51,7 +52,7 @@ class SignalConfig:
         known = asdict(cls())
         if unknown := [name for name in values if name not in known]:
             raise ValueError(f"modality {cls.key!r} has no option {unknown[0]!r}; it has {', '.join(known)}")
-        noise = NoiseLaw(**known["noise"] | dict(values.get("noise") or {}))
+        noise = TimestepDistribution(**known["noise"] | dict(values.get("noise") or {}))
         return cls(**{**values, "noise": noise})
 
 
@@ -59,22 +60,22 @@ class Signal(nn.Module):
     """One token per control step. Past ones are given with the observation, future ones wanted or given in a mode.
 
     ``clip.more[key]`` holds what was observed until now, float32 (B, steps, *row), zeros before the episode began;
-    ``clip.more_future`` the same of the chunk's control steps, (B, horizon, *row), and under ``<key>.valid``, bool
-    (B, horizon), which of them lie within the episode. A subclass says what the ``dim`` numbers of a step are
+    ``clip.more_future`` the same of the chunk's control steps, (B, chunk_size, *row), and under ``<key>.valid``, bool
+    (B, chunk_size), which of them lie within the episode. A subclass says what the ``dim`` numbers of a step are
     (`features`) and how they are ranged (`fit`), if not by the usual quantiles.
     """
 
     with_observation = False
 
-    def __init__(self, config: SignalConfig, dim: int, horizon: int, width: int, rate: float) -> None:
+    def __init__(self, config: SignalConfig, dim: int, chunk_size: int, width: int, control_hz: float) -> None:
         super().__init__()
-        self.config, self.dim, self.horizon, self.rate = config, dim, horizon, rate
+        self.config, self.dim, self.chunk_size, self.control_hz = config, dim, chunk_size, control_hz
         self.role, self.optional, self.floor = config.role, config.optional, config.floor
         self.noise, self.weight = config.noise, config.weight
         self.scaling = Scaling((dim,))
         self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
         self.past = nn.Parameter(torch.randn(config.steps, width) * 0.02)
-        self.slot = nn.Parameter(torch.randn(horizon, width) * 0.02)
+        self.slot = nn.Parameter(torch.randn(chunk_size, width) * 0.02)
         self.head = nn.Linear(width, dim)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -97,8 +98,8 @@ class Signal(nn.Module):
         return self.scaling.decode(values)
 
     def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
-        """(B, horizon, d), whatever frames are asked for."""
-        return batch, self.horizon, self.dim
+        """(B, chunk_size, d), whatever frames are asked for."""
+        return batch, self.chunk_size, self.dim
 
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B H d"]:
         """What was really recorded during the chunk's control steps."""
@@ -112,9 +113,9 @@ class Signal(nn.Module):
         """Embed (noisy) values of the future."""
         return self.embed(values.to(self.slot.dtype)) + self.slot
 
-    def when(self, at: Int[Tensor, "B F"] | None, rate: float, device: torch.device) -> Float[Tensor, "H 3"]:
-        """What happens during control step k is known at (k + 1) / rate seconds; it has no row or column."""
-        return _places((torch.arange(self.horizon, device=device) + 1) / rate)
+    def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "H 3"]:
+        """What happens during control step k is known at (k + 1) / control_hz seconds; it has no row or column."""
+        return instants((torch.arange(self.chunk_size, device=device) + 1) / control_hz)
 
     def read(self, features: Float[Tensor, "B H D"], last: Tensor | None = None) -> Float[Tensor, "B H d"]:
         """The clean values that the features predict, in model units."""
@@ -130,8 +131,4 @@ class Signal(nn.Module):
 
     def before(self, device: torch.device) -> Float[Tensor, "P 3"]:
         """Places of the observed tokens: the last step ended with the observation itself, at 0 seconds."""
-        return _places((torch.arange(self.config.steps, device=device) + 1 - self.config.steps) / self.rate)
-
-
-def _places(seconds: Tensor) -> Tensor:
-    return torch.stack([seconds, torch.zeros_like(seconds), torch.zeros_like(seconds)], dim=-1)
+        return instants((torch.arange(self.config.steps, device=device) + 1 - self.config.steps) / self.control_hz)

@@ -37,5 +37,5 @@ class Instruction(nn.Module):
     def tokens(self, task: Int[Tensor, " B"]) -> Float[Tensor, "B 1 D"]:
         return self.embed(task)[:, None]
 
-    def places(self, device: torch.device) -> Float[Tensor, "1 3"]:
+    def positions(self, device: torch.device) -> Float[Tensor, "1 3"]:
         return torch.zeros(1, 3, device=device)

@@ -8,7 +8,7 @@ from typing import Any
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import option
 from worldmodel.legacy import OldTrainKeys
-from worldmodel.objectives.config import NoiseConfig, ObjectiveConfig, StreamConfig
+from worldmodel.objectives.config import NoiseConfig, ObjectiveConfig, RolloutConfig
 from worldmodel.tokens.listed import complete
 
 
@@ -21,10 +21,10 @@ class ModesConfig:
     forward: float = option("share of steps that learn frames under given actions", 0.12)
     inverse: float = option("share of steps that learn actions from given frames", 0.03)
     video: float = option("share of steps that learn frames alone", 0.03)
-    stream: float = option("share of steps that learn to imagine frame by frame; a quarter as large", 0.0)
+    rollout: float = option("share of steps that learn to imagine frame by frame; a quarter as large", 0.0)
 
     def __post_init__(self) -> None:
-        shares = (self.policy, self.joint, self.forward, self.inverse, self.video, self.stream)
+        shares = (self.policy, self.joint, self.forward, self.inverse, self.video, self.rollout)
         if min(shares) < 0 or sum(shares) <= 0:
             raise ValueError(f"modes={shares}: expected shares of at least 0 with a positive sum")
 
@@ -44,8 +44,8 @@ class OptimiserConfig:
     """The optimisers, their schedule and the average of the weights."""
 
     kind: str = option("muon (for the blocks' matrices, AdamW for the rest) or adamw for all", "muon")
-    rate: float = option("peak learning rate of AdamW", 1e-3)
-    muon_rate: float = option("peak learning rate of Muon", 0.02)
+    lr: float = option("peak learning rate of AdamW", 1e-3)
+    muon_lr: float = option("peak learning rate of Muon", 0.02)
     warmup: int = option("steps of linear warm-up", 300)
     decay: float = option("share of the run, at its end, over which the rate falls to zero; constant before", 0.3)
     weight_decay: float = option("of AdamW and Muon, relative to the rate", 0.01)
@@ -103,16 +103,16 @@ class TrainConfig(OldTrainKeys):
     holdout: float = option("share of each store's episodes kept for the held-out loss", 0.02)
     demonstrations: int = option("learn from the first so many episodes of each store only; 0 for all", 0)
     init: str | None = option("checkpoint to begin from: what it lacks begins afresh, ranges follow the data", None)
-    features: str | None = option("for objective.kind=repa: made by `worldmodel encode`, one per store", None)
+    features: str | None = option("for objective.name=repa: made by `worldmodel encode`, one per store", None)
     device: str = option("auto, cpu or cuda", "auto")
     compile: bool = option("compile the policy step (torch.compile; needs a C++ compiler)", True)
-    resident: bool = option("load all frames into memory first", True)
+    cache_in_memory: bool = option("load all frames into memory first", True)
     save_every: int = option("steps between two checkpoints", 500)
     keep: bool = option("keep the averaged weights of every save, in models/<step>", False)
     save_dtype: str = option("number format of the exported weights: float32 or bfloat16", "float32")
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     modes: ModesConfig = field(default_factory=ModesConfig)
-    stream: StreamConfig = field(default_factory=StreamConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -133,11 +133,11 @@ class TrainConfig(OldTrainKeys):
         if self.inputs not in ("pixels", "state"):
             raise ValueError(f"inputs={self.inputs!r}: expected pixels or state")
         self._check_sightless()
-        if self.objective.carried and not self.warp:
-            raise ValueError(f"objective.carried={self.objective.carried} teaches a warp: set warp=true, or carried=0")
-        if self.objective.arm.external and not self.features:
+        if self.objective.warp_l1 and not self.warp:
+            raise ValueError(f"objective.warp_l1={self.objective.warp_l1} teaches a warp: set warp=true, or carried=0")
+        if self.objective.spec.external and not self.features:
             make = f"worldmodel encode data={self.data} out=FOLDER"
-            raise ValueError(f"objective.kind={self.objective.kind} needs features=FOLDER; make them with `{make}`")
+            raise ValueError(f"objective.name={self.objective.name} needs features=FOLDER; make them with `{make}`")
         if self.size < 0 or self.size % self.patch:
             raise ValueError(f"size={self.size}: expected a multiple of patch={self.patch}, or 0 for as recorded")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -148,7 +148,7 @@ class TrainConfig(OldTrainKeys):
     def _check_sightless(self) -> None:
         """A control that reads the simulator's own state has no frames, and nothing that needs them."""
         modes = self.modes
-        frames = modes.joint + modes.forward + modes.inverse + modes.video + modes.stream
+        frames = modes.joint + modes.forward + modes.inverse + modes.video + modes.rollout
         if self.inputs == "state" and frames > 0:
             raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse, video and stream to 0")
         if self.inputs == "state" and self.warp:

@@ -12,11 +12,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from worldmodel.flow import NoiseDraw
+from worldmodel.flow import NoiseSample
 from worldmodel.model import WorldModel
 from worldmodel.objectives import ObjectiveConfig
 from worldmodel.schema import Clip
-from worldmodel.train.state import Learner
+from worldmodel.train.state import TrainState
 from worldmodel.train.step import Loss
 
 SATURATED, MARGIN, EARLY = 0.9, 0.05, 0.2
@@ -26,19 +26,19 @@ ROWS = 8
 REPRESENTATION = ("align", "external", "disperse")
 """Losses beside flow matching; each is weighted by the objective's field of that name."""
 
-type Batch = tuple[str, Clip, dict[str, NoiseDraw]]
+type Batch = tuple[str, Clip, dict[str, NoiseSample]]
 """Mode, clip and noise of a step."""
 
 
-def diagnose(learner: Learner, loss: Loss, batch: Batch, objective: ObjectiveConfig) -> dict[str, float]:
+def diagnose(learner: TrainState, loss: Loss, batch: Batch, objective: ObjectiveConfig) -> dict[str, float]:
     """What to log beside the losses: ``ema_drift`` and, in arms with a representation loss, ``<mode>/gradient_ratio``.
 
     ``loss`` must not be compiled; it is called once, on part of the step's batch. Takes no random numbers and leaves
     no gradients behind.
     """
     out = {"ema_drift": round(drift(learner.model, learner.ema), 6)}
-    arm = objective.arm
-    if arm.teacher != "none" or arm.external or arm.disperse:
+    spec = objective.spec
+    if spec.teacher != "none" or spec.external or spec.disperse:
         mode, clip, noise = few(batch)
         ratio = gradient_ratio(learner.model, loss(clip, mode, noise), objective)
         out |= {} if ratio is None else {f"{mode}/gradient_ratio": round(ratio, 5)}
@@ -77,10 +77,12 @@ def few(batch: Batch, rows: int = ROWS) -> Batch:
     mode, clip, noise = batch
     size = len(clip.state)
 
-    def part(draw: NoiseDraw) -> NoiseDraw:
+    def part(draw: NoiseSample) -> NoiseSample:
         kept = rows * (len(draw.eps) // size)  # what all samples share has one row, and keeps it
         nearer = None if draw.nearer is None else draw.nearer[:kept]
-        return replace(draw, eps=draw.eps[:kept], levels=draw.levels[:kept], which=draw.which[:kept], nearer=nearer)
+        return replace(
+            draw, eps=draw.eps[:kept], levels=draw.levels[:kept], level_index=draw.level_index[:kept], nearer=nearer
+        )
 
     return mode, clip.map(lambda array: array[:rows]), {name: part(draw) for name, draw in noise.items()}
 

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from worldmodel.train.ahead import ahead_of, upcoming
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import average
+from worldmodel.train.prefetch import ahead_of, upcoming
 from worldmodel.train.step import losses
 
 

@@ -44,7 +44,7 @@ class Observers:
             row = self.log.flush(step, {"rate": self.learner.optimiser.fraction(step)} | measured)
             for name, value in row.items():  # nothing after it is worth saving
                 if not math.isfinite(value):
-                    advice = f"training diverged; lower optimiser.rate ({self.run.out})"
+                    advice = f"training diverged; lower optimiser.lr ({self.run.out})"
                     raise ValueError(f"{name}={value} at step {step}: {advice}")
             if warning := saturation(self.log.rows, config.steps):
                 say(warning)

@@ -18,7 +18,7 @@ class Optimiser:
         self.config, self.steps = config, steps
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.parts = parts(dict(model.named_parameters()), config)
-        self.peaks = [config.rate, config.muon_rate][: len(self.parts)]
+        self.peaks = [config.lr, config.muon_lr][: len(self.parts)]
 
     def fraction(self, step: int) -> float:
         """Share of the peak rate at a step: warm-up, constant, linear decay to zero."""
@@ -47,8 +47,8 @@ class Optimiser:
             whole = part.state_dict()
             state: dict[int, dict[str, Tensor]] = {}
             for name, value in tensors.items():
-                which, index, kind = name.split(".", 2)
-                if int(which) == number:
+                level_index, index, kind = name.split(".", 2)
+                if int(level_index) == number:
                     state.setdefault(int(index), {})[kind] = value
             part.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
@@ -62,8 +62,8 @@ def parts(named: Mapping[str, nn.Parameter], config: OptimiserConfig) -> list[to
         {"params": [p for p in others if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    adam = torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
-    return [adam, Muon(matrices, config.muon_rate, config.weight_decay)] if matrices else [adam]
+    adam = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
+    return [adam, Muon(matrices, config.muon_lr, config.weight_decay)] if matrices else [adam]
 
 
 def fraction(step: int, steps: int, warmup: int, decay: float) -> float:

@@ -24,12 +24,23 @@ from worldmodel.tokens.sentences import vocabulary
 from worldmodel.train.config import TrainConfig, ValidationConfig
 from worldmodel.train.log import Log, say
 from worldmodel.train.provenance import provenance
-from worldmodel.train.state import CARD, Learner, build, saved
+from worldmodel.train.state import CARD, TrainState, build, saved
 from worldmodel.train.step import Batches
 from worldmodel.train.trackers import tracker
 from worldmodel.train.validate import fitting
 
-MAY_CHANGE = ("out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "resident", "log", "validation")
+MAY_CHANGE = (
+    "out",
+    "steps",
+    "save_every",
+    "save_dtype",
+    "keep",
+    "device",
+    "compile",
+    "cache_in_memory",
+    "log",
+    "validation",
+)
 """Keys that a run may change when it is resumed: how long, where and how fast, not what is learned."""
 
 
@@ -39,7 +50,7 @@ class Run:
 
     config: TrainConfig
     out: Path
-    learner: Learner
+    learner: TrainState
     batches: Batches
     held_out: Clips | None
     log: Log
@@ -63,7 +74,7 @@ def prepare(config: TrainConfig) -> Run:
     base = ModelConfig(backbone=config.backbone, patch=config.patch, warp=config.warp)
     shape = shape_of_data(base, config, stores)
     validation = fitting(config.validation, shape.tasks)
-    spec = ClipSpec(shape.cameras, shape.horizon, shape.tasks, shape.states, shape.recorded)
+    spec = ClipSpec(shape.cameras, shape.chunk_size, shape.tasks, shape.states, shape.recorded)
     features = _features(config, stores, shape)
     clips = Clips(stores, spec, config.holdout, most=config.demonstrations, features=features)
     if not clips.demonstrated.any() and config.modes.policy + config.modes.joint > 0:
@@ -86,7 +97,7 @@ def prepare(config: TrainConfig) -> Run:
         if config.init:
             learner.begin_from(config.init)
     out.mkdir(parents=True, exist_ok=True)
-    if config.resident:
+    if config.cache_in_memory:
         clips.load()
     log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
     say(f"{len(clips):,} windows, {learner.size() / 1e6:.2f} M parameters, {device.type}")
@@ -112,7 +123,7 @@ def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[Episo
         size=frame_side(first, cameras, config.patch) if cameras else 96,
         action_dim=first.row(ACTION)[0],
         relative=min(first.relative, first.row(ACTION)[0], first.row(STATE)[0]),
-        rate=first.rate,
+        control_hz=first.rate,
         states=states,
         state_dim=sum(first.row(key)[0] for key in states),
         tasks=tasks,
@@ -125,16 +136,16 @@ def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[Episo
 def duties(config: TrainConfig) -> dict[str, Any]:
     """What a config of training says of the model itself: how it samples, what it continues, whether it streams."""
     return {
-        "sampler": config.objective.arm.sampler,
-        "prefix": 0 if config.objective.arm.passes else config.noise.actions.prefix,
-        "window": config.stream.window if config.modes.stream > 0 else 0,
-        "shift": config.stream.shift,
+        "sampler": config.objective.spec.sampler,
+        "prefix": 0 if config.objective.spec.passes else config.noise.actions.prefix,
+        "window": config.rollout.window if config.modes.rollout > 0 else 0,
+        "shift": config.rollout.shift,
     }
 
 
 def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfig) -> list[EpisodeStore]:
     """Where the objective imitates a frozen encoder: its features of each store's frames."""
-    if not config.objective.arm.external or not config.features:
+    if not config.objective.spec.external or not config.features:
         return []
     return open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
 

@@ -22,7 +22,7 @@ SAMPLES = 20_000
 """Windows that ranges are fitted to, at most."""
 
 
-class Learner:
+class TrainState:
     """A model, its moving average and its optimiser, with the number of steps taken.
 
     All randomness of a step is drawn from (seed, step), so these and the step number are the whole state.
@@ -97,8 +97,8 @@ def saved(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("[0-9]*") if (p / CARD).is_file())
 
 
-def build(config: ModelConfig, run: TrainConfig, external: int, device: torch.device) -> Learner:
+def build(config: ModelConfig, run: TrainConfig, external: int, device: torch.device) -> TrainState:
     """A fresh learner with weights drawn from the seed. external: channels of a frozen encoder's features, or 0."""
     torch.manual_seed(run.seed)
-    model = WorldModel(config, run.objective.arm.teacher != "none", external).to(device)
-    return Learner(model, Optimiser(model, run.optimiser, run.steps))
+    model = WorldModel(config, run.objective.spec.teacher != "none", external).to(device)
+    return TrainState(model, Optimiser(model, run.optimiser, run.steps))

@@ -10,25 +10,25 @@ from torch import Tensor, nn
 
 from worldmodel.backbone import fast_dtype
 from worldmodel.data.clips import Clips
-from worldmodel.flow import NoiseDraw
+from worldmodel.flow import NoiseSample
 from worldmodel.model import WorldModel
 from worldmodel.objectives import ObjectiveConfig
 from worldmodel.objectives.training import loss as loss_of
 from worldmodel.schema import Clip
 from worldmodel.train.config import TrainConfig
-from worldmodel.train.draws import IMITATES, BatchPlan, Draws
+from worldmodel.train.step_rng import IMITATES, BatchPlan, StepRng
 
-type Loss = Callable[[Clip, str, dict[str, NoiseDraw]], dict[str, Tensor]]
+type Loss = Callable[[Clip, str, dict[str, NoiseSample]], dict[str, Tensor]]
 
 
-class Batches(Draws):
+class Batches(StepRng):
     """The batch of any step: mode, clip and noise, each a function of the seed and the step's number alone."""
 
     def __init__(self, clips: Clips, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
         super().__init__(model, config, device)
         self.clips = clips
 
-    def draw(self, step: int) -> tuple[str, Clip, dict[str, NoiseDraw]]:
+    def draw(self, step: int) -> tuple[str, Clip, dict[str, NoiseSample]]:
         """Mode, augmented clip and noise of a step, on the device."""
 
         def load(plan: BatchPlan) -> Clip:
@@ -55,7 +55,7 @@ class _Loss(nn.Module):
         super().__init__()
         self.model, self.teacher, self.objective = model, teacher, objective
 
-    def forward(self, clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> dict[str, Tensor]:
+    def forward(self, clip: Clip, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
         return loss_of(self.model, clip, mode, noise, self.objective, self.teacher)
 
 
@@ -65,10 +65,10 @@ def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple
     Weights are held in float32 and, where bfloat16 is fast, cast to it for every step, so that all activations are
     bfloat16 too (with autocast they would not be, and their traffic is the cost); gradients arrive in float32.
     """
-    whole = _Loss(model, teacher if config.objective.arm.teacher != "none" else None, config.objective)
+    whole = _Loss(model, teacher if config.objective.spec.teacher != "none" else None, config.objective)
     dtype = fast_dtype(next(model.parameters()).device)
 
-    def loss(clip: Clip, mode: str, noise: dict[str, NoiseDraw]) -> dict[str, Tensor]:
+    def loss(clip: Clip, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
         if dtype == torch.float32:
             return whole(clip, mode, noise)
         weights = {name: value.to(dtype) for name, value in whole.named_parameters()}

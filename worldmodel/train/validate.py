@@ -14,16 +14,16 @@ import torch
 
 from worldmodel.assets import asset
 from worldmodel.data.clips import Clips
-from worldmodel.flow import MODES, STREAM
+from worldmodel.flow import MODES, ROLLOUT
 from worldmodel.model import WorldModel
 from worldmodel.objectives import loss
 from worldmodel.sims.gymnasium.name import slug
 from worldmodel.sims.remote.install import RECIPES
 from worldmodel.sims.remote.where import python_of
 from worldmodel.train.config import ValidationConfig
-from worldmodel.train.draws import IMITATES
 from worldmodel.train.log import say
 from worldmodel.train.step import Batches
+from worldmodel.train.step_rng import IMITATES
 
 
 @torch.no_grad()
@@ -31,8 +31,8 @@ def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows:
     """Losses of the same held-out windows, moments and noise at every call, without augmentation."""
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(held_out), min(windows, len(held_out)), replace=False)
-    kind = "flow" if model.config.sampler == "flow" else batches.config.objective.kind
-    objective, out = replace(batches.config.objective, kind=kind), {}
+    kind = "flow" if model.config.sampler == "flow" else batches.config.objective.name
+    objective, out = replace(batches.config.objective, name=kind), {}
     still = Batches(held_out, model, replace(batches.config, objective=objective, seed=0), batches.device)
     for mode in ("policy", "forward"):
         if getattr(batches.config.modes, mode) > 0:
@@ -44,10 +44,10 @@ def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows:
             measured = "actions" if MODES[mode].actions == "wanted" else "frames"
             out[f"held_out/{mode}"] = round(float(found[measured]), 5)
             out |= {f"held_out/{name}": round(float(found[name]), 5) for name in model.further if name in found}
-    if batches.config.modes.stream > 0:
-        clip = still.clip(chosen, STREAM, rng)
-        found = loss(model, clip, STREAM, still.noise(STREAM, len(clip.state), 0), objective)
-        out |= {f"held_out/{STREAM}_{name}": round(float(found[name]), 5) for name in ("frames", "body")}
+    if batches.config.modes.rollout > 0:
+        clip = still.clip(chosen, ROLLOUT, rng)
+        found = loss(model, clip, ROLLOUT, still.noise(ROLLOUT, len(clip.state), 0), objective)
+        out |= {f"held_out/{ROLLOUT}_{name}": round(float(found[name]), 5) for name in ("frames", "body")}
     return out
 
 

@@ -17,7 +17,7 @@ from worldmodel.data.store import EpisodeStore
 from worldmodel.model import Given, ModelConfig, WorldModel
 from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, image_key
 from worldmodel.tokens.task import SENTENCE, index_of
-from worldmodel.train.draws import IMITATES, BatchPlan
+from worldmodel.train.step_rng import IMITATES, BatchPlan
 
 type Batch = Mapping[str, Any]
 
@@ -118,12 +118,12 @@ class StepTable:
         executed = store.array(EXECUTED)[:].astype(np.float32) if EXECUTED in store.keys else None
         return cls(store.ends, executed, tolerance(store), clips.demonstrated)
 
-    def chunk(self, index: Int[np.ndarray, " B"], horizon: int) -> Float[np.ndarray, "B H A"] | None:
+    def chunk(self, index: Int[np.ndarray, " B"], chunk_size: int) -> Float[np.ndarray, "B H A"] | None:
         """The executed chunk from each row on, its episode's last one repeated past the end."""
         if self.executed is None:
             return None
         end = self.ends[np.searchsorted(self.ends, index, side="right")]
-        chunk: np.ndarray = self.executed[np.minimum(index[:, None] + np.arange(horizon), end[:, None] - 1)]
+        chunk: np.ndarray = self.executed[np.minimum(index[:, None] + np.arange(chunk_size), end[:, None] - 1)]
         return chunk
 
 

@@ -14,7 +14,7 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot_policy_worldmodel.optim import WorldModelOptimizerConfig, WorldModelSchedulerConfig
 from worldmodel import legacy
 from worldmodel.model import ModelConfig
-from worldmodel.objectives import NoiseConfig, ObjectiveConfig, StreamConfig
+from worldmodel.objectives import NoiseConfig, ObjectiveConfig, RolloutConfig
 from worldmodel.schema import ACTION, STATE
 from worldmodel.train.config import AugmentConfig, ModesConfig, OptimiserConfig, TrainConfig
 
@@ -38,7 +38,7 @@ class WorldModelConfig(PreTrainedConfig):
 
     model: ModelConfig = field(default_factory=ModelConfig)
     modes: ModesConfig = field(default_factory=ModesConfig)
-    stream: StreamConfig = field(default_factory=StreamConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -59,15 +59,17 @@ class WorldModelConfig(PreTrainedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        horizon = self.model.horizon
-        if not 1 <= self.execute <= horizon:
-            raise ValueError(f"policy.execute={self.execute}: expected 1 to {horizon}, the chunk's length")
+        chunk_size = self.model.chunk_size
+        if not 1 <= self.execute <= chunk_size:
+            raise ValueError(f"policy.execute={self.execute}: expected 1 to {chunk_size}, the chunk's length")
         if self.sampler_steps < 1:
             raise ValueError(f"policy.sampler_steps={self.sampler_steps}: expected at least 1")
-        if self.needs_frames and (len(self.moments) < 2 or not all(1 <= at <= horizon for at in self.moments)):
-            raise ValueError(f"policy.moments={list(self.moments)}: expected two or more control steps, 1 to {horizon}")
-        if self.objective.arm.external:
-            raise ValueError(f"policy.objective.kind={self.objective.kind}: train it with `worldmodel train`")
+        if self.needs_frames and (len(self.moments) < 2 or not all(1 <= at <= chunk_size for at in self.moments)):
+            raise ValueError(
+                f"policy.moments={list(self.moments)}: expected two or more control steps, 1 to {chunk_size}"
+            )
+        if self.objective.spec.external:
+            raise ValueError(f"policy.objective.name={self.objective.name}: train it with `worldmodel train`")
         if any(mode is not NormalizationMode.IDENTITY for mode in self.normalization_mapping.values()):
             raise ValueError("policy.normalization_mapping: expected IDENTITY for all; the model scales by itself")
 
@@ -75,14 +77,14 @@ class WorldModelConfig(PreTrainedConfig):
     def needs_frames(self) -> bool:
         """Whether any mode that is trained has future frames."""
         modes = self.modes
-        return modes.joint + modes.forward + modes.inverse + modes.video + modes.stream > 0
+        return modes.joint + modes.forward + modes.inverse + modes.video + modes.rollout > 0
 
     @property
     def later_steps(self) -> list[int]:
         """Control steps after the observation whose frames and states are loaded, ascending."""
         in_a_row = TrainConfig.future if self.modes.inverse > 0 else 0
-        if self.modes.stream > 0:
-            in_a_row = max(in_a_row, self.stream.window + self.stream.lead)
+        if self.modes.rollout > 0:
+            in_a_row = max(in_a_row, self.rollout.window + self.rollout.burn_in)
         return sorted({*self.moments, *range(1, in_a_row + 1)})
 
     @property
@@ -93,7 +95,7 @@ class WorldModelConfig(PreTrainedConfig):
     @property
     def action_delta_indices(self) -> list[int]:
         """One chunk."""
-        return list(range(self.model.horizon))
+        return list(range(self.model.chunk_size))
 
     @property
     def reward_delta_indices(self) -> None:
@@ -103,7 +105,7 @@ class WorldModelConfig(PreTrainedConfig):
     def get_optimizer_preset(self) -> WorldModelOptimizerConfig:
         """``optimiser`` in LeRobot's terms."""
         mine = self.optimiser
-        return WorldModelOptimizerConfig(mine.rate, mine.weight_decay, mine.clip, mine.kind, mine.muon_rate)
+        return WorldModelOptimizerConfig(mine.lr, mine.weight_decay, mine.clip, mine.kind, mine.muon_lr)
 
     def get_scheduler_preset(self) -> WorldModelSchedulerConfig:
         """Warm-up, constant rate, linear fall."""
@@ -117,7 +119,7 @@ class WorldModelConfig(PreTrainedConfig):
 
     def training(self) -> TrainConfig:
         """The same as a config of ``worldmodel train``, for the code that both share."""
-        shared = ("seed", "compile", "modes", "stream", "objective", "noise", "augment", "optimiser")
+        shared = ("seed", "compile", "modes", "rollout", "objective", "noise", "augment", "optimiser")
         model = {name: getattr(self.model, name) for name in ("tasks", "patch", "warp")}
         return TrainConfig(data="", out="", **model, **{name: getattr(self, name) for name in shared})
 
@@ -125,11 +127,13 @@ class WorldModelConfig(PreTrainedConfig):
 @draccus.decode.register(WorldModelConfig)
 def of_any_version(raw: Mapping[str, Any], path: Sequence[str] = ()) -> WorldModelConfig:
     """A saved config of this version or an older one: keys by today's names, and without those that have gone."""
-    sections = {name for name, kind in get_type_hints(WorldModelConfig).items() if is_dataclass(kind)} & set(raw)
+    sections = {name for name, kind in get_type_hints(WorldModelConfig).items() if is_dataclass(kind)} | {"stream"}
+    sections &= set(raw)
     shape = legacy.saved("model", raw.get("model", {}))
     training = legacy.saved("train", {name: raw[name] for name in sections - {"model"}})
     found = _known(WorldModelConfig, {"model": shape} | training)
-    return decode_dataclass(WorldModelConfig, {**raw, **found}, path)
+    rest = {name: value for name, value in raw.items() if name not in sections}
+    return decode_dataclass(WorldModelConfig, rest | found, path)
 
 
 def _known(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:

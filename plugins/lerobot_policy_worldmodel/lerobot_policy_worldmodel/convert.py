@@ -81,8 +81,8 @@ def config_for(model: ModelConfig, trained: Mapping[str, Any]) -> WorldModelConf
     config = WorldModelConfig(model=model, device="cpu", fitted=True, push_to_hub=False)
     for name in ("modes", "objective", "noise", "augment", "optimiser"):
         setattr(config, name, _filled(getattr(config, name), trained.get(name) or {}))
-    if config.objective.arm.external:  # features of a frozen encoder are not to be had here
-        config.objective = replace(config.objective, kind="flow")
+    if config.objective.spec.external:  # features of a frozen encoder are not to be had here
+        config.objective = replace(config.objective, name="flow")
     frame = PolicyFeature(FeatureType.VISUAL, (3, model.size, model.size))
     config.input_features = {image_key(camera): frame for camera in model.cameras}
     config.input_features[STATE] = PolicyFeature(FeatureType.STATE, (model.state_dim,))

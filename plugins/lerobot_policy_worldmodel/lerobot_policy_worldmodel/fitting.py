@@ -65,10 +65,10 @@ def check(model: ModelConfig, store: EpisodeStore) -> None:
     for name, width in found.items():
         if getattr(model, name) != width:
             raise ValueError(f"{store.path} has {name}={width}, the policy was made for {getattr(model, name)}")
-    if store.rate != model.rate:
-        raise ValueError(f"{store.path} was recorded at {store.rate:g} Hz, the policy acts at {model.rate:g} Hz")
+    if store.rate != model.control_hz:
+        raise ValueError(f"{store.path} was recorded at {store.rate:g} Hz, the policy acts at {model.control_hz:g} Hz")
 
 
 def windows(model: ModelConfig, store: EpisodeStore) -> Clips:
     """All windows of a data set, one per step, as in ``worldmodel train``."""
-    return Clips([store], ClipSpec(model.cameras, model.horizon, model.tasks, model.states))
+    return Clips([store], ClipSpec(model.cameras, model.chunk_size, model.tasks, model.states))

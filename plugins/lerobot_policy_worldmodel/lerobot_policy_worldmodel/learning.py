@@ -6,14 +6,14 @@ from torch import Tensor
 
 from lerobot_policy_worldmodel.batches import Batch, StepTable, clip
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
-from worldmodel.flow import NoiseDraw
+from worldmodel.flow import NoiseSample
 from worldmodel.model import WorldModel
 from worldmodel.schema import ACTION, Clip
-from worldmodel.train.draws import BatchPlan, Draws
 from worldmodel.train.step import losses
+from worldmodel.train.step_rng import BatchPlan, StepRng
 
 
-class LeRobotDraws(Draws):
+class LeRobotDraws(StepRng):
     """Batches that LeRobot loads; mode, future steps, noise and augmentation follow from seed and step number."""
 
     def __init__(
@@ -23,7 +23,7 @@ class LeRobotDraws(Draws):
         self.steps, self.recorded = policy.later_steps, recorded
         self.fast, self.plain = losses(model, teacher, self.config)
 
-    def draw(self, batch: Batch, step: int) -> tuple[str, Clip, dict[str, NoiseDraw]]:
+    def draw(self, batch: Batch, step: int) -> tuple[str, Clip, dict[str, NoiseSample]]:
         """Mode, augmented clip and noise of a training step."""
 
         def load(plan: BatchPlan) -> Clip:

@@ -51,7 +51,7 @@ class WorldModelPolicy(PreTrainedPolicy):
             fitting.check(config.model, store)
         fitting.keep_features(config)
         torch.manual_seed(config.seed)
-        self.model = WorldModel(config.model, config.objective.arm.teacher != "none")
+        self.model = WorldModel(config.model, config.objective.spec.teacher != "none")
         recorded: StepTable | None = None
         if store is not None:
             clips = fitting.windows(config.model, store)
@@ -93,7 +93,9 @@ class WorldModelPolicy(PreTrainedPolicy):
         self._queue.clear()
 
     @torch.no_grad()
-    def predict_action_chunk(self, batch: Batch, noise: Tensor | None = None, **_: Any) -> Float[Tensor, "B horizon A"]:
+    def predict_action_chunk(
+        self, batch: Batch, noise: Tensor | None = None, **_: Any
+    ) -> Float[Tensor, "B chunk_size A"]:
         """The next chunk, physical units. ``noise``: what sampling starts from, in model units, like the chunk."""
         return self._chunk(given(batch, self._actor(), self.config.task), noise)
 

@@ -57,7 +57,7 @@ class WorldModelOptimizerConfig(OptimizerConfig):
         if not isinstance(params, dict):
             raise ValueError("optimizer worldmodel: expected named parameters; use it with --policy.type=worldmodel")
         named: dict[str, nn.Parameter] = params
-        config = OptimiserConfig(kind=self.kind, rate=self.lr, muon_rate=self.muon_lr, weight_decay=self.weight_decay)
+        config = OptimiserConfig(kind=self.kind, lr=self.lr, muon_lr=self.muon_lr, weight_decay=self.weight_decay)
         return Together(parts(named, config))
 
 

@@ -58,7 +58,7 @@ def run(config: EncodeConfig, tmp_path: Path) -> TrainConfig:
         compile=False,
         save_every=2,
         backbone=BackboneConfig(width=32, depth=2, heads=2),
-        objective=ObjectiveConfig(kind="repa"),
+        objective=ObjectiveConfig(name="repa"),
         modes=ModesConfig(policy=0.3, joint=0.3, forward=0.4, inverse=0, video=0),
         log=LogConfig(every=1),
         validation=ValidationConfig(every=0),
@@ -166,7 +166,7 @@ def test_encode_writes_a_store_beside_the_data(
     config: EncodeConfig, data: EpisodeStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert encode(config) == 0
-    assert "objective.kind=repa features=" in capsys.readouterr().out
+    assert "objective.name=repa features=" in capsys.readouterr().out
     features = EpisodeStore.open(config.out)
     assert features.keys == ("features.scene", "features.wrist") and features.ends.tolist() == data.ends.tolist()
     encoder = Encoder("tiny_random", grid=2)

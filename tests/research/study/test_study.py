@@ -192,7 +192,7 @@ def test_every_arm_trains_what_the_table_says(config: StudyConfig, arm: str) -> 
     study = Study(replace(config, features="folder"), GROUND)
     found, settings = study.training(Cell(arm, 10, 1)), study.settings(Cell(arm, 10, 1))
     assert settings.get("features") == (["xyz"] if arm == "repa" else None)
-    assert found.objective.kind == ARMS[arm].kind and ARMS[arm].kind in OBJECTIVES
+    assert found.objective.name == ARMS[arm].kind and ARMS[arm].kind in OBJECTIVES
     assert (found.modes.forward > 0) == (ARMS[arm].mixture == "joint")
     assert (found.demonstrations, found.seed) == (10, 1)
     for key, value in ARMS[arm].changes.items():

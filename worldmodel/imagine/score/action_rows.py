@@ -53,7 +53,7 @@ def sensitivity(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) 
         each = dict(zip(shape.cameras, (other / true).tolist(), strict=True))
     step = sensitivity_step(shape)
     return {
-        "seconds": step / shape.rate,
+        "seconds": step / shape.control_hz,
         "windows": int(there.sum()),
         "ratio": ratio,
         "ratio_interval": draw.interval(drawn),
@@ -78,7 +78,7 @@ def inverse_error(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap
         if f"inverse_error.{name}" in values:
             distance = 1000 * values[f"inverse_error.{name}"].astype(float)
             whole, drawn = draw.median(distance, known)
-            step = [draw.median(distance[:, [h]], known[:, [h]], 1)[0] for h in range(shape.horizon)]
+            step = [draw.median(distance[:, [h]], known[:, [h]], 1)[0] for h in range(shape.chunk_size)]
             first = draw.interval(draw.median(distance[:, :1], known[:, :1])[1])
             record[name] = {"median": whole, "interval": draw.interval(drawn), "by_step": step, "first_interval": first}
     return record

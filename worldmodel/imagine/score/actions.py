@@ -22,7 +22,7 @@ def zero_motion(model: WorldModel, clip: Clip, mean: Float[np.ndarray, " A"]) ->
 
 def sensitivity_step(shape: ModelConfig) -> int:
     """Control steps ahead at which action sensitivity is measured: half a second, or the chunk's end."""
-    return min(shape.horizon, max(1, round(0.5 * shape.rate)))
+    return min(shape.chunk_size, max(1, round(0.5 * shape.control_hz)))
 
 
 def action_sensitivity(

@@ -41,8 +41,8 @@ class Evaluator:
         """Everything about the windows from number ``first`` of the plan on."""
         where = slice(first, first + self.config.batch)
         windows = self.plan.chosen[where]
-        model, modes, horizon = self.model, self.plan.modes, self.model.config.horizon
-        at = np.unique([max(1, horizon // 2), horizon])
+        model, modes, chunk_size = self.model, self.plan.modes, self.model.config.chunk_size
+        at = np.unique([max(1, chunk_size // 2), chunk_size])
         clip = self.plan.clips.gather(windows, np.tile(at, (len(windows), 1))).map(torch.as_tensor)
         truth, still = clip.action.numpy(), zero_motion(model, clip, self.mean)
         found: dict[str, np.ndarray] = {"known": clip.valid.numpy(), "zero_motion": np.abs(still - truth)}
@@ -61,8 +61,8 @@ class Evaluator:
 
     def _inverse(self, windows: np.ndarray, policy: np.ndarray | None, at: np.ndarray) -> dict[str, np.ndarray]:
         """Distances of the positions that were carried out; beside them the policy's, without later frames."""
-        model, horizon = self.model, self.model.config.horizon
-        every = np.tile(np.arange(1, horizon + 1), (len(windows), 1))
+        model, chunk_size = self.model, self.model.config.chunk_size
+        every = np.tile(np.arange(1, chunk_size + 1), (len(windows), 1))
         clip, whole = (
             self.plan.clips.gather(windows, when, done=True).map(torch.as_tensor) for when in (every[:, at - 1], every)
         )

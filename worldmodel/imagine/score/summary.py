@@ -36,7 +36,7 @@ def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> di
         "fingerprint": store.fingerprint,
         "windows": count,
         "episodes": len(np.unique(episode)),
-        "rate": shape.rate,
+        "rate": shape.control_hz,
         "sampling_steps": config.steps,
         "interval": f"95 %, {config.resamples} bootstrap resamples of episodes",
         "notes": measured.notes,
@@ -48,19 +48,19 @@ def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> di
         name: {str(one): int((each == one).sum()) for one in np.unique(each)} for name, each in names.items()
     }
     if "valid" in values:
-        record["frames"] = curve(measured, shape.rate, draw)
+        record["frames"] = curve(measured, shape.control_hz, draw)
         record["cameras"] = {
-            camera: marks(measured, shape.rate, np.ones(count, bool), [number])
+            camera: marks(measured, shape.control_hz, np.ones(count, bool), [number])
             for number, camera in enumerate(shape.cameras)
         }
         record["groups"] = {
-            name: {str(one): marks(measured, shape.rate, each == one, None) for one in np.unique(each)}
+            name: {str(one): marks(measured, shape.control_hz, each == one, None) for one in np.unique(each)}
             for name, each in names.items()
         }
         record["shown"] = {"worst": shown(measured, names, measured.gallery.worst)}
         record["shown"]["at random"] = shown(measured, names, measured.gallery.typical)
         if "lpips" not in measured.left_out:
-            record["lpips"] = perceived(measured, shape.rate)
+            record["lpips"] = perceived(measured, shape.control_hz)
     if "action_sensitivity" in values:
         record["action_sensitivity"] = sensitivity(measured, shape, draw)
     if "inverse_error.known" in values:

@@ -20,8 +20,8 @@ MARKS = (0.5, 1.0, 2.0)
 
 def modes_of(name: str) -> tuple[str, ...]:
     """The modes that a checkpoint was trained for; all where its card does not say."""
-    taught = checkpoint.taught(name)
-    return tuple(mode for mode in MODES if taught is None or mode in taught)
+    modes = checkpoint.trained_modes(name)
+    return tuple(mode for mode in MODES if modes is None or mode in modes)
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ def plan(clips: Clips, shape: ModelConfig, config: ScoreConfig, modes: tuple[str
     """Draw the windows and fix the times ahead: up to ``config.seconds``, or as far as the longest episode goes."""
     chosen = np.random.default_rng(config.seed).permutation(len(clips))[: config.windows]
     longest = int((clips.end - clips.begin).max()) - 1
-    reach = max(1, min(round(config.seconds * shape.rate), longest))
+    reach = max(1, min(round(config.seconds * shape.control_hz), longest))
     every = min(config.every, reach)
     ahead = np.arange(every, reach + 1, every)
-    wanted = [round(mark * shape.rate) for mark in MARKS if round(mark * shape.rate) <= reach]
+    wanted = [round(mark * shape.control_hz) for mark in MARKS if round(mark * shape.control_hz) <= reach]
     marks = tuple(sorted({int(np.abs(ahead - step).argmin()) for step in wanted or [reach]}))
     store = clips.stores[0]
     sizes = [store.row(key) for key in map(segmentation_key, shape.cameras) if key in store.keys]
@@ -80,9 +80,9 @@ def remarks(plan: ScoreWindows, shape: ModelConfig, config: ScoreConfig) -> list
     if other := sorted(row for row in rows if row[:2] != (shape.size, shape.size)):
         shown = ", ".join(f"{row[0]}x{row[1]}" for row in other)
         notes.append(f"Frames of {shown} pixels were cropped to their middle and resized to {shape.size}.")
-    if shape.cameras and plan.ahead[-1] > shape.horizon:
+    if shape.cameras and plan.ahead[-1] > shape.chunk_size:
         notes.append(
-            f"Beyond {shape.horizon} control steps predictions are chained: the frame imagined at a chunk's end is the "
+            f"Beyond {shape.chunk_size} control steps predictions are chained: a chunk's last imagined frame is the "
             "next chunk's observation. The arm's own state then comes from the recording; for the no-action control it "
             "stays that of the observation, since the recorded one would reveal where the arm went: a handicap, so "
             "compare with that control within the first chunk."

@@ -9,17 +9,17 @@ import pytest
 import torch
 from small import CONFIG, dreaming_model, small_model
 
-from worldmodel.flow.noise import NoiseDraw
+from worldmodel.flow.noise import NoiseSample
 from worldmodel.flow.sampler import grid
 from worldmodel.model import WorldModel
-from worldmodel.model.stream import Stream
+from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.objectives import ObjectiveConfig, loss
-from worldmodel.objectives.self_forcing import foresee_each, lay_out, rehearse
-from worldmodel.objectives.stream_noise import stream_noise
+from worldmodel.objectives.rollout_noise import rollout_noise
+from worldmodel.objectives.self_forcing import denoise_each, lay_out, self_force
 from worldmodel.schema import STATE, Clip
-from worldmodel.tokens.noise_law import SELF_NOISE_LEVEL
+from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
 from worldmodel.train import TrainConfig
-from worldmodel.train.config import StreamConfig
+from worldmodel.train.config import RolloutConfig
 
 
 def long_clip(times: int = 9, batch: int = 2) -> Clip:
@@ -61,7 +61,7 @@ def uncached(model: WorldModel, clip: Clip, seeds: list[int]) -> tuple[torch.Ten
     times = len(moments.when)
     body, frames = start_noise(seeds, times)
     levels = torch.ones(len(body), times)
-    found = foresee_each(model, moments, moments.frames, {"body": body, "frames": frames}, levels)
+    found = denoise_each(model, moments, moments.frames, {"body": body, "frames": frames}, levels)
     states = model.body.decode(found["body"], moments.state)
     return model.frames.decode(model.frames.assemble(found["frames"], times)), states
 
@@ -71,7 +71,7 @@ def uncached(model: WorldModel, clip: Clip, seeds: list[int]) -> tuple[torch.Ten
 def test_cached_equals_uncached(window: int, warp: bool) -> None:
     model, clip = dreaming_model(window, warp), long_clip()
     images, states = uncached(model, clip, [0, 1])
-    stream = Stream(model, 2, steps=1)
+    stream = ImaginedRollout(model, 2, steps=1)
     stream.begin(clip.images, clip.state)
     for t in range(9):
         seen, state = stream.step(clip.executed[:, t])
@@ -106,7 +106,7 @@ def test_what_lies_outside_the_window_is_forgotten() -> None:
 @torch.no_grad()
 def test_what_is_seen_takes_the_place_of_what_was_imagined() -> None:
     model, clip = dreaming_model(), long_clip()
-    told, late = Stream(model, 2), Stream(model, 2)
+    told, late = ImaginedRollout(model, 2), ImaginedRollout(model, 2)
     for stream in (told, late):
         stream.begin(clip.images, clip.state)
     for t in range(4):
@@ -130,7 +130,7 @@ def test_what_is_seen_takes_the_place_of_what_was_imagined() -> None:
 
 def test_dreams_do_not_depend_on_neighbours_or_on_when_they_began() -> None:
     model, clip = dreaming_model(), long_clip()
-    both, alone = Stream(model, 2), Stream(model)
+    both, alone = ImaginedRollout(model, 2), ImaginedRollout(model)
     both.begin(clip.images, clip.state)
     for t in range(2):
         both.step(clip.executed[:, t])
@@ -145,7 +145,7 @@ def test_dreams_do_not_depend_on_neighbours_or_on_when_they_began() -> None:
 
 def test_the_same_dream_twice_is_the_same_to_the_last_bit() -> None:
     model, clip = dreaming_model(), long_clip()
-    stream, found = Stream(model, 2), []
+    stream, found = ImaginedRollout(model, 2), []
     for _ in range(2):
         stream.begin(clip.images, clip.state)
         found.append([stream.step(clip.executed[:, t]) for t in range(6)])
@@ -158,7 +158,7 @@ def test_a_thousand_frames_take_no_more_memory_and_the_last_is_as_exact_as_the_f
 ) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # which would take four fifths of the time
     model, clip = dreaming_model(), long_clip()
-    stream, held, process = Stream(model, 2, steps=1), [], psutil.Process()
+    stream, held, process = ImaginedRollout(model, 2, steps=1), [], psutil.Process()
     stream.begin(clip.images, clip.state)
     for step in range(1000):
         stream.step(clip.executed[:, step % 9])
@@ -183,8 +183,8 @@ def test_a_thousand_frames_take_no_more_memory_and_the_last_is_as_exact_as_the_f
 def test_what_does_not_fit_is_refused_and_nothing_moves() -> None:
     model, clip = dreaming_model(), long_clip()
     with pytest.raises(ValueError, match=r"does not stream .*modes\.stream=0"):
-        Stream(small_model())
-    stream = Stream(model, 2)
+        ImaginedRollout(small_model())
+    stream = ImaginedRollout(model, 2)
     with pytest.raises(RuntimeError, match="begin"):
         stream.step(clip.executed[:, 0])
     with pytest.raises(ValueError, match=r"uint8 frames \(2, 2, 32, 32, 3\)"):
@@ -198,10 +198,14 @@ def test_what_does_not_fit_is_refused_and_nothing_moves() -> None:
         stream.observe(clip.images, clip.state * np.nan)
 
 
-def noise_of(model: WorldModel, own: float, seed: int = 0) -> dict[str, NoiseDraw]:
-    config = TrainConfig(data="", out="", stream=StreamConfig(own=own))
-    return stream_noise(
-        model, config.stream, config.noise.stream, 2, lambda purpose: torch.Generator().manual_seed(10 * seed + purpose)
+def noise_of(model: WorldModel, own: float, seed: int = 0) -> dict[str, NoiseSample]:
+    config = TrainConfig(data="", out="", rollout=RolloutConfig(p_self=own))
+    return rollout_noise(
+        model,
+        config.stream,
+        config.noise.rollout,
+        2,
+        lambda purpose: torch.Generator().manual_seed(10 * seed + purpose),
     )
 
 
@@ -212,10 +216,10 @@ def test_a_warp_is_taught_beside_what_is_painted_over_it() -> None:
     assert warp is not None
     warp.head.weight.data.zero_()
     warp.head.bias.data.zero_()
-    found = loss(model, clip, "stream", noise_of(model, own=0.0), ObjectiveConfig(frames=0, body=0, carried=2.0))
+    found = loss(model, clip, "rollout", noise_of(model, own=0.0), ObjectiveConfig(frames=0, body=0, warp_l1=2.0))
     moments, after, _ = lay_out(model, clip)
-    torch.testing.assert_close(found["carried"], (moments.frames - after).abs().mean(), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(found["loss"], 2 * found["carried"])
+    torch.testing.assert_close(found["warp_l1"], (moments.frames - after).abs().mean(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found["loss"], 2 * found["warp_l1"])
     found["loss"].backward()
     assert warp.head.weight.grad is not None and warp.head.weight.grad.any()
     assert not model.frames.head.weight.grad.any(), "what is painted over it has no say"
@@ -224,7 +228,7 @@ def test_a_warp_is_taught_beside_what_is_painted_over_it() -> None:
 @pytest.mark.parametrize("own", [0.0, 1.0])
 def test_gradient_flows_where_it_should(own: float) -> None:
     model, clip = dreaming_model(), long_clip(3)
-    found = loss(model, clip, "stream", noise_of(model, own), ObjectiveConfig())
+    found = loss(model, clip, "rollout", noise_of(model, own), ObjectiveConfig())
     assert set(found) == {"loss", "frames", "body"}
     torch.testing.assert_close(found["loss"], found["frames"] + 0.1 * found["body"])
     found["loss"].backward()
@@ -236,8 +240,8 @@ def test_gradient_flows_where_it_should(own: float) -> None:
 def test_a_model_is_streamed_in_the_levels_that_it_learned() -> None:
     even = dreaming_model()
     shifted = WorldModel(replace(even.config, shift=0.5)).eval()
-    assert Stream(even, 1, 2).levels.tolist() == [1, 0.5, 0]
-    assert Stream(shifted, 1, 2).levels.tolist() == pytest.approx([1, 1 / 3, 0])
+    assert ImaginedRollout(even, 1, 2).levels.tolist() == [1, 0.5, 0]
+    assert ImaginedRollout(shifted, 1, 2).levels.tolist() == pytest.approx([1, 1 / 3, 0])
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -248,10 +252,10 @@ def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
     (body, frames), own = (noise[name].eps for name in ("own.body", "own.frames")), 2
     assert frames.shape == (2, own * 8, 768)
     moments, _, _ = lay_out(model, clip)
-    found = rehearse(model, moments, frames, body, grid(steps))
+    found = self_force(model, moments, frames, body, grid(steps))
     assert torch.equal(found.frames[:, :1], moments.frames[:, :1]) and not found.state.requires_grad
     assert found.levels.tolist() == [[0.0, pytest.approx(SELF_NOISE_LEVEL), pytest.approx(SELF_NOISE_LEVEL)]] * 2
-    stream = Stream(model, 2, steps)
+    stream = ImaginedRollout(model, 2, steps)
     stream.begin(clip.images, clip.state)
     drawn = iter({"body": body[:, n : n + 1], "frames": frames[:, 8 * n : 8 * n + 8]} for n in range(own))
     stream._noise = lambda shape: next(drawn)  # type: ignore[method-assign]
@@ -265,7 +269,7 @@ def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
 def test_absolute_error_is_added_where_asked_for_and_only_of_frames_that_were_recorded() -> None:
     model, clip = dreaming_model(), long_clip(3)
     plain, more = (
-        loss(model, clip, "stream", noise_of(model, 0.0), ObjectiveConfig(plain=weight)) for weight in (0.0, 2.0)
+        loss(model, clip, "rollout", noise_of(model, 0.0), ObjectiveConfig(l1=weight)) for weight in (0.0, 2.0)
     )
     assert "plain" not in plain and 0 < more["plain"] < 2
     torch.testing.assert_close(more["loss"], plain["loss"] + 2 * more["plain"])
@@ -274,9 +278,9 @@ def test_absolute_error_is_added_where_asked_for_and_only_of_frames_that_were_re
         loss(
             model,
             replace(clip, future=future, future_valid=over),
-            "stream",
+            "rollout",
             noise_of(model, 0.0),
-            ObjectiveConfig(plain=2),
+            ObjectiveConfig(l1=2),
         )
         for future in (clip.future, clip.future.index_fill(1, torch.tensor([2]), 255))
     )

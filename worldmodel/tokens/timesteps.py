@@ -8,13 +8,13 @@ from worldmodel.config import option
 
 
 @dataclass(frozen=True)
-class NoiseLaw:
+class TimestepDistribution:
     """Distribution of one modality's noise: logit-normal with extra mass at high noise."""
 
     mean: float = option("mean of the logit", 0.0)
-    spread: float = option("standard deviation of the logit", 1.0)
-    high: float = option("share of draws from U[0.95, 1] (the Self-Flow paper's low-SNR addition)", 0.05)
-    pure: float = option("share of draws at exactly 1, where every sampler starts", 0.0)
+    std: float = option("standard deviation of the logit", 1.0)
+    p_high: float = option("share of draws from U[0.95, 1] (the Self-Flow paper's low-SNR addition)", 0.05)
+    p_max: float = option("share of draws at exactly 1, where every sampler starts", 0.0)
     masked: float = option("share of tokens that take the second level", 0.0)
     prefix: int = option("of actions, up to so many first steps are given clean: those already committed", 0)
 
@@ -25,9 +25,9 @@ class NoiseLaw:
             raise ValueError(f"prefix={self.prefix}: expected a number of control steps, or 0")
 
 
-FRAMES = NoiseLaw(mean=1.08, masked=0.1)
+FRAMES = TimestepDistribution(mean=1.08, masked=0.1)
 """Of frames: drawn noisy."""
-ACTIONS = NoiseLaw(mean=0.5, spread=1.5, pure=0.25)
+ACTIONS = TimestepDistribution(mean=0.5, std=1.5, p_max=0.25)
 """Of actions: drawn broadly, so that few sampling steps suffice."""
 SELF_NOISE_LEVEL = 0.1
 """The noise level at which a model is told the frames that it imagined itself; frames that were seen have level 0."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from worldmodel.flow import MODES, STREAM, NoiseDraw
+from worldmodel.flow import MODES, ROLLOUT, NoiseSample
 from worldmodel.flow.noise import no_noise
 from worldmodel.model import WorldModel
 from worldmodel.objectives.noise import draw_noise, draw_observed, draw_regression
@@ -24,7 +24,7 @@ IMITATES = ("policy", "joint")
 
 AS_RECORDED: dict[str, dict[str, Any]] = {
     "inverse": {"shift": 0},  # where things are in the picture is what it reads
-    STREAM: {"shift": 0, "gain": 0.0, "brightness": 0.0, "offset": 0.0},  # else any colour is right, and dreams drift
+    ROLLOUT: {"shift": 0, "gain": 0.0, "brightness": 0.0, "offset": 0.0},  # else any colour is right, and dreams drift
 }
 """What augmentation leaves alone, by mode."""
 
@@ -48,7 +48,7 @@ class BatchPlan:
     executed: bool = False
 
 
-class Draws:
+class StepRng:
     """All that is random in a step: a function of the seed and the step's number alone.
 
     `make` puts them together, for arrays from any source.
@@ -56,7 +56,7 @@ class Draws:
 
     def __init__(self, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
         self.model, self.config, self.device = model, config, device
-        self.modes = (*MODES, STREAM)
+        self.modes = (*MODES, ROLLOUT)
         shares = np.array([getattr(config.modes, mode) for mode in self.modes])
         self.shares = shares / shares.sum()
         self.paraphrases = None
@@ -67,7 +67,7 @@ class Draws:
 
     def make(
         self, step: int, load: Callable[[BatchPlan], Clip], batch: int, offered: Sequence[int] | None = None
-    ) -> tuple[str, Clip, dict[str, NoiseDraw]]:
+    ) -> tuple[str, Clip, dict[str, NoiseSample]]:
         """Mode, augmented clip and noise of a step, on the device.
 
         load: the arrays of the first ``plan.rows`` of ``batch`` windows. offered: as in `plan`.
@@ -90,15 +90,15 @@ class Draws:
 
         Modes with frames take half of the windows. Streams take a quarter, each with as many moments in a row as the
         model looks back on and the one after, and those that lead there. ``offered``: the control steps whose frames
-        can be had, ascending; any of the horizon's where absent.
+        can be had, ascending; any of the chunk_size's where absent.
         """
-        if mode == STREAM:
-            rows, last = max(1, batch // 4), self.model.config.window + self.config.stream.lead
+        if mode == ROLLOUT:
+            rows, last = max(1, batch // 4), self.model.config.window + self.config.rollout.burn_in
             return BatchPlan(mode, rows, np.tile(np.arange(1, last + 1), (rows, 1)), states=True)
         if MODES[mode].frames == "absent":
             return BatchPlan(mode, batch)
         rows, inverse = max(1, batch // 2), mode == "inverse"
-        steps = np.arange(1, self.model.config.horizon + 1) if offered is None else offered
+        steps = np.arange(1, self.model.config.chunk_size + 1) if offered is None else offered
         return BatchPlan(mode, rows, self._moments(rows, steps, rng, near=inverse), executed=inverse)
 
     def _moments(self, rows: int, steps: np.ndarray, rng: np.random.Generator, near: bool) -> np.ndarray:
@@ -122,7 +122,7 @@ class Draws:
         """
         if plan.executed:
             assert plan.at is not None
-            until = np.arange(self.model.config.horizon) < plan.at[:, -1:]
+            until = np.arange(self.model.config.chunk_size) < plan.at[:, -1:]
             known = torch.as_tensor(until).to(clip.valid.device) if isinstance(clip.valid, torch.Tensor) else until
             clip = replace(clip, valid=clip.valid & known)
         if self.paraphrases is not None:
@@ -135,20 +135,20 @@ class Draws:
         law = replace(self.config.augment, **AS_RECORDED.get(mode, {}))
         return augment(clip, law, torch.Generator().manual_seed(self.config.seed * 1_000_003 + step))
 
-    def noise(self, mode: str, batch: int, step: int) -> dict[str, NoiseDraw]:
+    def noise(self, mode: str, batch: int, step: int) -> dict[str, NoiseSample]:
         """Noise for every modality that the mode does not leave out; none for what it gives.
 
         Each modality draws from a generator of its own, so that arms that draw more for one leave the others' as they
         are. What is optional is left out every other time where it would be given: at deployment it may be missing.
         """
         laws, objective, model = self.config.noise, self.config.objective, self.model
-        if mode == STREAM:
-            from worldmodel.objectives.stream_noise import stream_noise  # here: few runs stream
+        if mode == ROLLOUT:
+            from worldmodel.objectives.rollout_noise import rollout_noise  # here: few runs stream
 
-            draws = stream_noise(model, self.config.stream, laws.stream, batch, lambda n: self.generator(step, n))
+            draws = rollout_noise(model, self.config.rollout, laws.rollout, batch, lambda n: self.generator(step, n))
             return {name: draw.to(self.device) for name, draw in draws.items()}
-        arm, rows = objective.arm, batch * (objective.repeats() if mode in READ_ONCE else 1)
-        out: dict[str, NoiseDraw] = {}
+        spec, rows = objective.spec, batch * (objective.repeats() if mode in READ_ONCE else 1)
+        out: dict[str, NoiseSample] = {}
         for number, (name, modality) in enumerate(model.modalities.items()):
             role, shape = getattr(MODES[mode], modality.role), modality.shape(rows, self.config.future)
             generator = self.generator(step, number)
@@ -156,14 +156,14 @@ class Draws:
                 left_out = modality.optional and torch.rand((), generator=generator) < 0.5
                 if not modality.with_observation and not left_out:
                     out[name] = no_noise(shape)
-            elif role == "wanted" and name == "actions" and arm.passes:
-                out[name] = draw_regression(shape, generator, arm)
+            elif role == "wanted" and name == "actions" and spec.passes:
+                out[name] = draw_regression(shape, generator, spec)
             elif role == "wanted":
                 moments = self.config.future if name == "frames" else 1
-                out[name] = draw_noise(laws.law(name, modality), shape, generator, arm, moments)
+                out[name] = draw_noise(laws.law(name, modality), shape, generator, spec, moments)
         if model.config.cameras:
             seen = model.frames.shape(batch, 1)
-            if observed := draw_observed(laws.observed, seen, self.generator(step, len(out) + 7), arm):
+            if observed := draw_observed(laws.observed, seen, self.generator(step, len(out) + 7), spec):
                 out["observed"] = observed
         return {name: draw.to(self.device) for name, draw in out.items()}
 

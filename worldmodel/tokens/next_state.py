@@ -1,4 +1,4 @@
-"""The body's next state as a token that can be wanted: what a dream needs beside frames to go on."""
+"""The robot's next state as a token: what an imagined rollout predicts beside frames."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from worldmodel.schema import STATE, Clip
 from worldmodel.tokens.scaling import Scaling
 
 
-class Body(nn.Module):
+class NextState(nn.Module):
     """The robot's state one control step later, as one token.
 
-    Values are the change since the moment before, each dimension in its own robust range: a state moves by a hundredth
-    of its range in a step, and as a share of that range the change would hardly be heard beside the noise.
+    Values are changes since the step before, each dimension in its own robust range: as a share of the state's whole
+    range a step's change would vanish in the noise.
     """
 
     floor = 0.25
@@ -31,12 +31,12 @@ class Body(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def fit(self, clip: Clip) -> None:
-        """Set the ranges from how far states move in a control step (``clip.future``'s one moment is the next step)."""
+        """Set the ranges from changes of one control step (``clip.future``'s one frame is the next step's)."""
         change = clip.more_future[STATE][:, 0] - clip.state
         self.scaling.fit(change[clip.future_valid[:, 0]])
 
     def encode(self, state: Float[Tensor, "*b S"], before: Float[Tensor, "*b S"]) -> Float[Tensor, "*b S"]:
-        """States in physical units and those a step before to model units, about [-1, 1]."""
+        """States and those a step before, physical units, to model units, about [-1, 1]."""
         return self.scaling.encode(state - before)
 
     def decode(self, values: Float[Tensor, "*b S"], before: Float[Tensor, "*b S"]) -> Float[Tensor, "*b S"]:

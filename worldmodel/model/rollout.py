@@ -1,4 +1,4 @@
-"""Imagination that goes on: frame by frame, one new action at a time, for as long as one likes."""
+"""Imagined rollouts: frame by frame, one new action at a time, of any length."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from worldmodel.flow.sampler import grid, sample
-from worldmodel.model.moments import Moments, Sought, earlier, foresee, per_moment, read
+from worldmodel.model.history import NoisyNext, RolloutHistory, denoise_next, per_moment, read, shift_cache
 from worldmodel.model.world import WorldModel
-from worldmodel.tokens.noise_law import SELF_NOISE_LEVEL
+from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
 
 
-class Stream:
-    """B dreams side by side, one forward pass for all of them.
+class ImaginedRollout:
+    """B imagined rollouts side by side, one forward pass for all.
 
-    ``begin`` each from what was seen, then ``step`` with an action each; ``observe`` puts what was really seen in the
-    place of what was imagined, at any time. A dream looks back on the model's last ``window`` moments, of which only
-    keys and values are kept: after a thousand steps it takes the memory that it took at first. Every dream draws from a
-    generator of its own, so that it does not depend on its neighbours.
+    ``begin`` each from an observation, then ``step`` with one action each; ``observe`` replaces imagined frames by
+    observed ones at any time. Only the keys and values of the last ``window`` steps are kept, so memory does not grow.
+    Every rollout has its own noise generator and does not depend on its neighbours.
 
-    model: in evaluation mode, on its device and in its number format; not changed. steps: sampling steps per frame.
-    Raises ValueError for a model that was not trained to stream.
+    model: in evaluation mode, on its device and in its dtype; not changed. steps: sampling steps per frame. Raises
+    ValueError for a model without rollouts.
     """
 
     def __init__(self, model: WorldModel, batch: int = 1, steps: int = 2) -> None:
         config = model.config
         if model.body is None:
             raise ValueError(
-                "this checkpoint does not stream (it was trained with modes.stream=0); "
+                "this checkpoint does not stream (it was trained with modes.rollout=0); "
                 "train one with `worldmodel train experiment=everything`"
             )
         if batch < 1 or steps < 1:
@@ -57,7 +56,7 @@ class Stream:
         rows: Sequence[int] | None = None,
         seeds: Sequence[int] | None = None,
     ) -> None:
-        """Begin the dreams ``rows`` (all of them where absent) anew at what was seen, the others go on.
+        """Restart the rollouts ``rows`` (all where absent) at an observation; the others continue.
 
         seeds: of each one's sampling noise; its row's number where absent. Raises ValueError if shapes do not fit.
         """
@@ -69,10 +68,10 @@ class Stream:
 
     @torch.no_grad()
     def step(self, actions: Float[Tensor, "B A"]) -> tuple[UInt8[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
-        """Carry out one action (physical units) in each dream; returns the frames and states imagined after it.
+        """Execute one action (physical units) in each rollout; returns the imagined frames and states after it.
 
-        Raises ValueError if actions do not fit or are not finite (nothing has then moved), RuntimeError if a dream has
-        not begun.
+        Raises ValueError if actions do not fit or are not finite (nothing has changed then), RuntimeError before
+        ``begin``.
         """
         model, config = self.model, self.model.config
         if (self.age < 0).any():
@@ -91,10 +90,10 @@ class Stream:
 
         def denoise(values: dict[str, Tensor], level: Tensor) -> dict[str, Tensor]:
             at = level.to(self.device).view(1, 1)
-            return foresee(model, memory, Sought(values["frames"], values["body"], last, when, at), there)
+            return denoise_next(model, memory, NoisyNext(values["frames"], values["body"], last, when, at), there)
 
         found = sample(denoise, self._noise(last.shape[1:]), self.levels)
-        self.memory = earlier(model, memory, 1 / config.rate)
+        self.memory = shift_cache(model, memory, 1 / config.control_hz)
         assert model.body is not None
         self.images = model.frames.decode(model.frames.assemble(found["frames"], 1))[:, 0]
         self.state = model.body.decode(found["body"][:, 0], self.state)
@@ -109,10 +108,9 @@ class Stream:
         rows: Sequence[int] | None = None,
         ago: int = 0,
     ) -> None:
-        """Put what was really seen, ``ago`` steps before now, in the place of what was imagined then.
+        """Replace what was imagined ``ago`` steps before now by an observation, in ``rows`` (all where absent).
 
-        The dreams ``rows`` (all where absent) go on from there. Raises ValueError if shapes do not fit, or for a moment
-        that these dreams do not remember.
+        Raises ValueError if shapes do not fit, or for a step outside the window.
         """
         rows = list(range(self.batch)) if rows is None else list(rows)
         if not 0 <= ago <= int(self.age[rows].min()):
@@ -129,7 +127,7 @@ class Stream:
             keys[rows, :, place], values[rows, :, place] = k, v
 
     def _see(self, images: Tensor, state: Tensor, rows: list[int]) -> None:
-        """Take frames and state as what is seen now. What is shown to others is theirs, so nothing is changed in it."""
+        """Set the current frames and state. Copies first: callers hold the old arrays."""
         pixels = self._checked(images, state, rows)
         self.images, self.state, self.doubt = self.images.clone(), self.state.clone(), self.doubt.clone()
         self.images[rows], self.state[rows], self.doubt[rows] = pixels, state.to(self.state), 0.0
@@ -143,16 +141,16 @@ class Stream:
             raise ValueError(f"expected finite states {(len(rows), self.state.shape[1])}, got {tuple(state.shape)}")
         return images.to(self.device)
 
-    def _moment(self, patches: Tensor, state: Tensor, actions: Tensor, doubt: Tensor, ago: int) -> Moments:
-        """One moment of some dreams, ``ago`` control steps before now."""
-        return Moments(patches[:, None], state.to(self.state)[:, None], actions[:, None], self._when(ago), doubt)
+    def _moment(self, patches: Tensor, state: Tensor, actions: Tensor, doubt: Tensor, ago: int) -> RolloutHistory:
+        """One step of some rollouts, ``ago`` control steps before now."""
+        return RolloutHistory(patches[:, None], state.to(self.state)[:, None], actions[:, None], self._when(ago), doubt)
 
     def _when(self, ago: int) -> Float[Tensor, "1"]:
         """Seconds on a clock whose 0 is now."""
-        return torch.tensor([-ago / self.model.config.rate], device=self.device)
+        return torch.tensor([-ago / self.model.config.control_hz], device=self.device)
 
     def _there(self) -> Tensor | None:
-        """Which remembered tokens each dream may read, (B, M): nothing from before it began. None where all are its."""
+        """Which cached tokens each rollout may read, (B, M): none from before it began. None where all."""
         window = self.model.config.window
         if (self.age == window).all():
             return None
@@ -160,7 +158,7 @@ class Stream:
         return (ago <= self.age[:, None]).repeat_interleave(per_moment(self.model), 1)
 
     def _noise(self, frames: torch.Size) -> dict[str, Tensor]:
-        """Where every dream's next frames and state come from."""
+        """Initial noise of every rollout's next frames and states."""
 
         def draw(shape: Sequence[int]) -> Tensor:
             return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)

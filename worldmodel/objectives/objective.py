@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Arm:
+class Objective:
     """How an objective departs from flow matching with one noise level per sample and modality.
 
     levels: how noise is spread over a modality's tokens: ``one`` level, ``dual`` (a masked share takes a second level),
@@ -31,24 +31,24 @@ class Arm:
         return ("flow", "regression", "mip")[self.passes]
 
 
-ARMS: dict[str, Arm] = {
+OBJECTIVES: dict[str, Objective] = {
     # Flow matching; Self-Flow's equations 1 and 2.
-    "flow": Arm(),
+    "flow": Objective(),
     # Dual-timestep noise alone: Self-Flow without its representation loss.
-    "dual": Arm(levels="dual"),
+    "dual": Objective(levels="dual"),
     # Self-representation alignment (arXiv 2505.02831): teacher at t - 0.2 u, one level for all tokens.
-    "sra": Arm(teacher="nearer"),
+    "sra": Objective(teacher="nearer"),
     # Self-Flow (arXiv 2603.06507): two levels, teacher at the smaller one.
-    "self_flow": Arm(levels="dual", teacher="cleaner"),
+    "self_flow": Objective(levels="dual", teacher="cleaner"),
     # The same with attention blocked between the noise groups (arXiv 2607.02508): is it more than augmentation?
-    "separated": Arm(levels="dual", teacher="cleaner", separated=True),
+    "separated": Objective(levels="dual", teacher="cleaner", separated=True),
     # Dispersive loss (arXiv 2506.09027).
-    "dispersive": Arm(disperse=True),
+    "dispersive": Objective(disperse=True),
     # REPA (arXiv 2410.06940): a frozen encoder's features of the clean frames.
-    "repa": Arm(external=True),
+    "repa": Objective(external=True),
     # Diffusion forcing (arXiv 2407.01392): every frame has a level of its own.
-    "frame": Arm(levels="frame"),
+    "frame": Objective(levels="frame"),
     # Controls that generate nothing: one regression, and MIP's two (arXiv 2512.01809).
-    "regression": Arm(passes=1),
-    "mip": Arm(passes=2),
+    "regression": Objective(passes=1),
+    "mip": Objective(passes=2),
 }
