@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from worldmodel import lazy
+from worldmodel.collect.config import CollectConfig
 
 if TYPE_CHECKING:
-    from worldmodel.collect.command import CollectConfig, collect
+    from worldmodel.collect.command import collect
 
 __all__ = ["CollectConfig", "collect"]
-__getattr__ = lazy.names(__name__, command="CollectConfig collect")
+__getattr__ = lazy.names(__name__, command="collect")
