@@ -23,7 +23,7 @@ from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.model import WorldModel
-from worldmodel.objectives import ARMS as OBJECTIVES
+from worldmodel.objectives import OBJECTIVES
 from worldmodel.settings import load
 from worldmodel.train.config import ModesConfig, TrainConfig
 
