@@ -182,7 +182,7 @@ def test_a_thousand_frames_take_no_more_memory_and_the_last_is_as_exact_as_the_f
 
 def test_what_does_not_fit_is_refused_and_nothing_moves() -> None:
     model, clip = dreaming_model(), long_clip()
-    with pytest.raises(ValueError, match=r"does not stream .*modes\.stream=0"):
+    with pytest.raises(ValueError, match=r"does not stream .*modes\.rollout=0"):
         ImaginedRollout(small_model())
     stream = ImaginedRollout(model, 2)
     with pytest.raises(RuntimeError, match="begin"):
@@ -202,7 +202,7 @@ def noise_of(model: WorldModel, own: float, seed: int = 0) -> dict[str, NoiseSam
     config = TrainConfig(data="", out="", rollout=RolloutConfig(p_self=own))
     return rollout_noise(
         model,
-        config.stream,
+        config.rollout,
         config.noise.rollout,
         2,
         lambda purpose: torch.Generator().manual_seed(10 * seed + purpose),
@@ -271,8 +271,8 @@ def test_absolute_error_is_added_where_asked_for_and_only_of_frames_that_were_re
     plain, more = (
         loss(model, clip, "rollout", noise_of(model, 0.0), ObjectiveConfig(l1=weight)) for weight in (0.0, 2.0)
     )
-    assert "plain" not in plain and 0 < more["plain"] < 2
-    torch.testing.assert_close(more["loss"], plain["loss"] + 2 * more["plain"])
+    assert "l1" not in plain and 0 < more["l1"] < 2
+    torch.testing.assert_close(more["loss"], plain["loss"] + 2 * more["l1"])
     over = torch.tensor([[True, True, False]] * 2)
     cut, other = (
         loss(
@@ -284,7 +284,7 @@ def test_absolute_error_is_added_where_asked_for_and_only_of_frames_that_were_re
         )
         for future in (clip.future, clip.future.index_fill(1, torch.tensor([2]), 255))
     )
-    assert torch.equal(cut["plain"], other["plain"]) and not torch.equal(cut["plain"], more["plain"])
+    assert torch.equal(cut["l1"], other["l1"]) and not torch.equal(cut["l1"], more["l1"])
 
 
 def test_draws_are_reproducible_and_as_often_own_as_asked() -> None:

@@ -260,14 +260,14 @@ def test_what_an_older_version_saved_is_read(lesson: Any, tmp_path: Path, monkey
     _, policy, _, _ = lesson
     policy.config.save_pretrained(tmp_path)
     old = json.loads((tmp_path / "config.json").read_text())
-    old["optimiser"]["step_size"] = old["optimiser"].pop("rate") / 2
-    old["model"]["frequency"] = old["model"].pop("rate")
+    old["optimiser"]["step_size"] = old["optimiser"].pop("lr") / 2
+    old["model"]["frequency"] = old["model"].pop("control_hz")
     old["objective"]["gone"] = 1.0
     (tmp_path / "config.json").write_text(json.dumps(old))
-    table = {"train": {"optimiser.step_size": "optimiser.lr"}, "model": {"frequency": "rate"}}
+    table = {"train": {"optimiser.step_size": "optimiser.lr"}, "model": {"frequency": "control_hz"}}
     monkeypatch.setattr(legacy, "RENAMED", table)
     found = PreTrainedConfig.from_pretrained(tmp_path)
-    optimiser = replace(policy.config.optimiser, rate=policy.config.optimiser.lr / 2)
+    optimiser = replace(policy.config.optimiser, lr=policy.config.optimiser.lr / 2)
     assert asdict(found) == asdict(policy.config) | {"optimiser": asdict(optimiser)}
 
 

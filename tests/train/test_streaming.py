@@ -59,7 +59,7 @@ def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path)
     resumed = load_file(saved(Path(rest.out) / "states")[-1] / "state.safetensors")
     assert whole.keys() == resumed.keys() and all(torch.equal(value, resumed[name]) for name, value in whole.items())
     rows = [json.loads(line) for line in (Path(config.out) / "metrics.jsonl").read_text().splitlines()]
-    assert any("held_out/stream_frames" in row for row in rows) and any("stream/body" in row for row in rows)
+    assert any("held_out/rollout_frames" in row for row in rows) and any("rollout/body" in row for row in rows)
     model = checkpoint.load(config.out)
     assert model.config.window == 3 and model.body is not None and ImaginedRollout(model).batch == 1
     assert model.body.scaling.low[0] == pytest.approx(0.0), "fitted to changes of the state, which are 1 here"
@@ -93,7 +93,7 @@ def test_it_learns_how_the_state_moves(config: TrainConfig) -> None:
     alone, optimiser = ModesConfig(0, 0, 0, 0, 0, 1), OptimiserConfig(warmup=5)
     train(replace(config, steps=40, batch=16, save_every=40, modes=alone, optimiser=optimiser, log=LogConfig(every=8)))
     rows = [json.loads(line) for line in (Path(config.out) / "metrics.jsonl").read_text().splitlines()]
-    losses = [row["stream/body"] for row in rows if "stream/body" in row]
+    losses = [row["rollout/body"] for row in rows if "rollout/body" in row]
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from lerobot_policy_worldmodel.modeling_worldmodel import AVERAGE
 from lerobot_policy_worldmodel.processor_worldmodel import make_worldmodel_pre_post_processors
-from worldmodel import __version__, checkpoint
+from worldmodel import __version__, checkpoint, legacy
 from worldmodel.checkpoint import CheckpointError
 from worldmodel.data.card import origin
 from worldmodel.data.source import open_source
@@ -79,7 +79,8 @@ def to_worldmodel(source: Path, out: Path) -> None:
 def config_for(model: ModelConfig, trained: Mapping[str, Any]) -> WorldModelConfig:
     """LeRobot's config of a finished model; ``trained``: the run's config from its card, to train it further alike."""
     config = WorldModelConfig(model=model, device="cpu", fitted=True, push_to_hub=False)
-    for name in ("modes", "objective", "noise", "augment", "optimiser"):
+    trained = legacy.saved("train", trained)
+    for name in ("modes", "rollout", "objective", "noise", "augment", "optimiser"):
         setattr(config, name, _filled(getattr(config, name), trained.get(name) or {}))
     if config.objective.spec.external:  # features of a frozen encoder are not to be had here
         config.objective = replace(config.objective, name="flow")
