@@ -40,9 +40,8 @@ class NoiseEmbedding(nn.Module):
 class Backbone(nn.Module):
     """A transformer in two passes over one set of weights.
 
-    ``observe`` runs the given tokens, which attend only to one another, and returns their keys and values;
-    ``forward`` runs the remaining tokens, which attend to that memory and to one another. What is observed is thus
-    computed once and reused by every sampling step, and training runs the same two passes.
+    ``observe`` runs the given tokens, which attend only to one another, and returns their keys and values; ``forward``
+    runs the rest, which attend to those and to one another. Observations are thus computed once for all sampling steps.
     """
 
     def __init__(self, config: BackboneConfig) -> None:

@@ -10,9 +10,9 @@ Role = Literal["given", "wanted", "absent"]
 
 @dataclass(frozen=True)
 class Mode:
-    """Roles of the action chunk and of the future frames. The observation is always given.
+    """Roles of the action chunk and of the future frames; the observation is always given.
 
-    Absent tokens are left out of the sequence: marginalising is free, and no future leaks into the policy.
+    Absent tokens are left out of the sequence, so no future leaks into the policy.
     """
 
     actions: Role

@@ -1,4 +1,4 @@
-"""The arms: what distinguishes one objective from plain flow matching. One table, one code path."""
+"""What distinguishes one objective from plain flow matching: one table, one code path."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Literal
 class Objective:
     """How an objective departs from flow matching with one noise level per sample and modality.
 
-    levels: how noise is spread over a modality's tokens: ``one`` level, ``dual`` (a masked share takes a second level),
-    or one per ``frame``. teacher: what an average of the weights sees, whose features the student predicts: nothing,
-    every token at the ``cleaner`` of its sample's two levels (Self-Flow), or a little ``nearer`` to the data (SRA).
-    separated: the two noise groups of a modality do not attend to each other. disperse: features are pushed apart.
-    external: features of a frozen encoder are predicted. passes: 0 for a flow over actions; otherwise the number of
-    passes of the regression that replaces it.
+    levels: noise levels of a modality's tokens: ``one``, ``dual`` (a masked share takes a second level), or one per
+    ``frame``. teacher: whose features the student predicts: none, a weight average's at the ``cleaner`` of the sample's
+    levels (Self-Flow), or a little ``nearer`` to the data (SRA). separated: a modality's two noise groups do not attend
+    to each other. disperse: dispersive loss. external: features of a frozen encoder are predicted. passes: of the
+    regression that replaces the action flow; 0 for a flow.
     """
 
     levels: Literal["one", "dual", "frame"] = "one"

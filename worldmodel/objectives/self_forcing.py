@@ -159,10 +159,9 @@ def _latest(values: Tensor, fresh: Tensor, kept: int) -> Tensor:
     return torch.cat([values, fresh], dim=2)[:, :, -kept:]
 
 
-def _part(moments: RolloutHistory, first: int, end: int) -> RolloutHistory:
-    each = (moments.frames, moments.state, moments.actions)
-    frames, state, actions = (value[:, first:end] for value in each)
-    return RolloutHistory(frames, state, actions, moments.when[first:end], moments.levels[:, first:end])
+def _part(history: RolloutHistory, first: int, end: int) -> RolloutHistory:
+    frames, state, actions = (v[:, first:end] for v in (history.frames, history.state, history.actions))
+    return RolloutHistory(frames, state, actions, history.when[first:end], history.levels[:, first:end])
 
 
 def _told(moments: RolloutHistory, draw: NoiseSample) -> Tensor:

@@ -17,11 +17,10 @@ PYTHON = "python:"
 
 @dataclass(frozen=True)
 class LoadedPolicy:
-    """A policy ready to act. ``name`` is what the user called it, ``sha256`` the hash of its weights.
+    """A policy ready to act. ``name``: as the user wrote it; ``sha256``: of its weights.
 
-    history: how many past control steps of which observation keys it must be shown.
-    n_obs_steps: how many observations in a row it must be shown; with more than one, arrays gain an axis for them.
-    action_dim, state_dim: how many numbers an action of it has, and a state that it reads; 0 where nobody knows.
+    history: past control steps needed, by observation key. n_obs_steps: observations in a row; above 1, arrays gain an
+    axis for them. action_dim, state_dim: sizes of actions and states; 0 where unknown.
     """
 
     policy: Policy

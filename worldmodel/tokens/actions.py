@@ -17,9 +17,8 @@ from worldmodel.tokens.timesteps import ACTIONS
 class Actions(nn.Module):
     """One token per control step of the chunk.
 
-    The first ``relative`` dimensions (the end effector's target position) are expressed relative to the same
-    dimensions of the state at the observation, so that "two centimetres left of here" means the same everywhere; each
-    step of the chunk has its own range, so that the first steps weigh as much as the distant ones.
+    The first ``relative`` dimensions (the target position) are relative to the same dimensions of the observed state.
+    Each step of the chunk has its own range, so that near and distant steps weigh the same.
     """
 
     role: Literal["actions", "frames"] = "actions"

@@ -14,12 +14,11 @@ from worldmodel.tokens.timesteps import FRAMES
 
 
 class Frames(nn.Module):
-    """Square patches of camera frames, read by a small convolutional stem that lets neighbouring patches overlap.
+    """Square patches of camera frames, embedded by a small convolutional stem in which neighbouring patches overlap.
 
-    The stem is a patch embedding, not an encoder: space-to-depth and two strided convolutions, learned with the rest,
-    the same for clean and for noisy frames. Values are pixels in [-1, 1]. On the way out each token paints its own
-    patch over the last observed one: ``x = keep * last + (1 - keep) * paint``, so what rests is free. With ``warp``
-    the last frame is first warped to where things have moved (see `Warp`).
+    The stem (space-to-depth and two strided convolutions) is learned, the same for clean and noisy frames. Values are
+    pixels in [-1, 1]. Each token paints its patch over the last observed one, ``x = keep * last + (1 - keep) * paint``;
+    with ``warp`` the last frame is warped first (see `Warp`).
     """
 
     role: Literal["actions", "frames"] = "frames"

@@ -24,10 +24,9 @@ FORGOTTEN = 0.1
 
 
 class Language(nn.Module):
-    """A sentence as `LENGTH` tokens, always given, at the observation's time. Token 0 means that no word is there.
+    """A sentence as `LENGTH` tokens, always given, at the observation's time; token 0 is padding.
 
-    Whatever the words say must be read from them: the number of the task is not shown. ``usual`` holds a sentence for
-    each of the ``tasks``, for whoever does not care how it is said.
+    The task's number is not an input. ``usual`` holds one sentence for each of the ``tasks``, used where none is given.
     """
 
     usual: Int[Tensor, "T L"]

@@ -16,11 +16,10 @@ UNIT = 12.0
 
 
 class Warp(nn.Module):
-    """A displacement and a gate for every pixel, read from its patch's token (after arXiv 1605.07157).
+    """A displacement and a gate for every pixel, from its patch's token (after arXiv 1605.07157).
 
-    A pixel is fetched from where the displacement points in the last frame, between pixels by bicubic interpolation,
-    beyond the border from the border; the gate says how far that takes the place of the same pixel. Edges thus stay as
-    sharp as they were seen, where painting a moving one anew blurs it. Displacements start at 0, which changes nothing.
+    A pixel is fetched from the last frame at the displaced position (bicubic, borders repeated); the gate mixes it with
+    the pixel in place. Moving edges thus stay sharp. Displacements start at 0.
     """
 
     def __init__(self, width: int, patch: int) -> None:
