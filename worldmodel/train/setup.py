@@ -29,7 +29,9 @@ from worldmodel.train.step import Batches
 from worldmodel.train.trackers import tracker
 from worldmodel.train.validate import fitting
 
-MAY_CHANGE = "out steps save_every save_dtype keep device compile cache_in_memory log validation".split()
+MAY_CHANGE = (
+    "out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "cache_in_memory", "log", "validation",
+)  # fmt: skip
 """Keys that a run may change when it is resumed: how long, where and how fast, not what is learned."""
 
 
