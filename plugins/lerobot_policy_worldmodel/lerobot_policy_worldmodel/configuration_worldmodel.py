@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
-from typing import Any, get_type_hints
+from dataclasses import dataclass, field
 
-import draccus
-from draccus.parsers.decoding import decode_dataclass
 from lerobot.configs import NormalizationMode
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_policy_worldmodel.optim import WorldModelOptimizerConfig, WorldModelSchedulerConfig
-from worldmodel import legacy
 from worldmodel.model import ModelConfig
 from worldmodel.objectives import NoiseConfig, ObjectiveConfig, RolloutConfig
 from worldmodel.schema import ACTION, STATE
@@ -122,22 +117,3 @@ class WorldModelConfig(PreTrainedConfig):
         shared = ("seed", "compile", "modes", "rollout", "objective", "noise", "augment", "optimiser")
         model = {name: getattr(self.model, name) for name in ("tasks", "patch", "warp")}
         return TrainConfig(data="", out="", **model, **{name: getattr(self, name) for name in shared})
-
-
-@draccus.decode.register(WorldModelConfig)
-def of_any_version(raw: Mapping[str, Any], path: Sequence[str] = ()) -> WorldModelConfig:
-    """A saved config of this version or an older one: keys by today's names, and without those that have gone."""
-    sections = {name for name, kind in get_type_hints(WorldModelConfig).items() if is_dataclass(kind)} | {"stream"}
-    sections &= set(raw)
-    shape = legacy.saved("model", raw.get("model", {}))
-    training = legacy.saved("train", {name: raw[name] for name in sections - {"model"}})
-    found = _known(WorldModelConfig, {"model": shape} | training)
-    rest = {name: value for name, value in raw.items() if name not in sections}
-    return decode_dataclass(WorldModelConfig, rest | found, path)
-
-
-def _known(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of nested values those that a dataclass, and the dataclasses in it, have a field for."""
-    hints = get_type_hints(kind)
-    kept = {name: value for name, value in values.items() if name in hints}
-    return {name: _known(hints[name], value) if is_dataclass(hints[name]) else value for name, value in kept.items()}
