@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,20 +12,21 @@ from typing import Any
 
 import torch
 
-from worldmodel import checkpoint, legacy
+from worldmodel import __version__, checkpoint, legacy
 from worldmodel.config import leaves
+from worldmodel.data.card import origin
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.data.features import channels_of, open_features
+from worldmodel.data.features import channels_of, open_features, recipe_of
 from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.devices import choose_device
 from worldmodel.model import ModelConfig
+from worldmodel.revision import revision
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.tokens.listed import complete
 from worldmodel.tokens.sentences import vocabulary
 from worldmodel.train.config import TrainConfig, ValidationConfig
 from worldmodel.train.log import Log, say
-from worldmodel.train.provenance import provenance
 from worldmodel.train.state import CARD, TrainState, build, saved
 from worldmodel.train.step import Batches
 from worldmodel.train.trackers import tracker
@@ -139,6 +142,23 @@ def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfi
     if not config.objective.spec.external or not config.features:
         return []
     return open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
+
+
+def provenance(
+    config: TrainConfig, stores: Sequence[EpisodeStore], features: Sequence[EpisodeStore], device: torch.device
+) -> dict[str, Any]:
+    """The record of a run, as JSON. Raises StoreError for a data card and CheckpointError for ``init`` unreadable."""
+    return {
+        "command": "worldmodel " + " ".join(sys.argv[1:]),
+        "version": __version__,
+        "code": revision(),
+        "data": [origin(store) for store in stores],
+        "features": [recipe_of(f) for f in features],
+        "init": checkpoint.card(config.init) if config.init else None,
+        "hardware": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {device.type}",
+        "torch": torch.__version__,
+        "train": asdict(config),
+    }
 
 
 def _same_run(config: TrainConfig, state: Path) -> None:
