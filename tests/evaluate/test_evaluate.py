@@ -84,7 +84,7 @@ def test_bad_input_is_told_in_one_line(tiny: Path, tmp_path: Path, monkeypatch: 
     refused("checkpoint 'nowhere': no such folder", checkpoint="nowhere")
     refused("sees 96 pixels; leave size out", size=64, **known)
     refused("episodes=900: starts file", episodes=900, **known)
-    refused("execute=17: the chunk of checkpoint", n_action_steps=17, **known)
+    refused("n_action_steps=17: .* gives 16 actions at a time", n_action_steps=17, **known)
     refused("device=cdua: no such device; did you mean 'cuda'", device="cdua", **known)
     for options in ({"batch": 0}, {"steps": 0}, {"timeout": 0.0}, {"episodes": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(options))}=0"):

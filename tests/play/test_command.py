@@ -41,7 +41,7 @@ def test_what_cannot_be_served(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "modes", "told"),
     [
-        ({"rate": 10.0}, {}, "its control rate is 10.0, play's simulator has 20.0"),
+        ({"control_hz": 10.0}, {}, "its control rate is 10.0, play's simulator has 20.0"),
         ({"cameras": ("scene", "front")}, {}, "its cameras are scene, front, play's simulator has scene, wrist"),
         ({"action_dim": 7}, {}, "its actions is 7, play's simulator has 4"),
         ({}, {"policy": 1.0, "forward": 0.0}, "it imagines nothing from actions"),
