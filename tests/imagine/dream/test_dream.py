@@ -139,13 +139,13 @@ def test_bad_options(dream: DreamEnv) -> None:
         dream.reset(options={"observation": {k: v for k, v in seen().items() if "wrist" not in k}})
     with pytest.raises(ValueError, match=r"not for 'lift_cup'.*Did you mean 'lift_can'"):
         DreamEnv(model, "lift_cup")
-    with pytest.raises(ValueError, match=r"does not stream .*modes\.stream=0"):
+    with pytest.raises(ValueError, match=r"does not stream .*modes\.rollout=0"):
         DreamEnv(small_model(), "lift_can")
 
 
 @pytest.mark.parametrize(
     ("other", "message"),
-    [({"rate": 10.0}, r"control rate \[Hz\]: the model has 10, the env of 'lift_can' 20")],
+    [({"control_hz": 10.0}, r"control rate \[Hz\]: the model has 10, the env of 'lift_can' 20")],
 )
 def test_a_model_of_another_arm_is_refused(other: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
