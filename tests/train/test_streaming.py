@@ -63,7 +63,7 @@ def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path)
     model = checkpoint.load(config.out)
     assert model.config.window == 3 and model.body is not None and ImaginedRollout(model).batch == 1
     assert model.body.scaling.low[0] == pytest.approx(0.0), "fitted to changes of the state, which are 1 here"
-    with pytest.raises(ValueError, match=r"trained with stream\.window=3, not 2"):
+    with pytest.raises(ValueError, match=r"trained with rollout\.window=3, not 2"):
         train(replace(config, rollout=RolloutConfig(window=2)))
 
 
