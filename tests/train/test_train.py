@@ -132,7 +132,7 @@ def test_inverse_dynamics_learns_from_the_next_frames_and_is_asked_no_more_than_
 
 def test_few_demonstrations_are_the_first_ones(config: TrainConfig) -> None:
     train(replace(config, holdout=0, demonstrations=1, steps=2))
-    with pytest.raises(ValueError, match="has 2 episodes to train on, asked for 3"):
+    with pytest.raises(ValueError, match="has 2 episodes to train on, expected 3 or more"):
         train(replace(config, holdout=0, demonstrations=3, out=config.out + "3"))
 
 

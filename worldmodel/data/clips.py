@@ -93,7 +93,7 @@ class Clips:
             cut = store.episodes - round(holdout * store.episodes)
             first, last = (0, cut) if split == "train" else (cut, store.episodes)
             if most > last - first:
-                raise ValueError(f"{store.path} has {last - first} episodes to train on, asked for {most}")
+                raise ValueError(f"{store.path} has {last - first} episodes to train on, expected {most} or more")
             keep = slice(first, first + most if most else last)
             infos = store.meta["info"] or [{}] * store.episodes
             shown = [info.get("behaviour", DEMONSTRATOR) == DEMONSTRATOR for info in infos[keep]]
