@@ -6,6 +6,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def run(this: EvalRun) -> int:
 
 def roll_out(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, console: Console) -> None:
     """Roll out the episodes that are missing, keeping each as it ends."""
+    import_module("scipy.stats")  # takes a second: now, while simulators start, not when the first episode ends
     left = [start for start in this.initial_states if start.index not in journal.lines]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
