@@ -11,7 +11,9 @@ from worldmodel.schema import ACTION
 @pytest.mark.parametrize("execute", [1, 3, 6])
 def test_chunks_are_executed_in_part_and_in_order(execute):
     policy, seen = counting.CountingPolicy(), []
-    episode = rollout(policy, counting.CountingEnv(), 9, execute=execute, on_step=lambda *step: seen.append(step))
+    episode = rollout(
+        policy, counting.CountingEnv(), 9, n_action_steps=execute, on_step=lambda *step: seen.append(step)
+    )
     counting_length = counting.length_of(9)
     assert episode.success and len(episode) == counting_length == len(seen)
     assert policy.asked == list(range(0, counting_length, execute))
@@ -38,5 +40,5 @@ def test_it_ends_at_max_steps_or_the_time_limit():
 
 @pytest.mark.parametrize("execute", [0, 7])
 def test_a_wrong_execute_is_refused(execute):
-    with pytest.raises(ValueError, match=f"execute={execute}: expected 1 to 6"):
-        rollout(counting.CountingPolicy(), counting.CountingEnv(), 1, execute=execute)
+    with pytest.raises(ValueError, match=f"n_action_steps={execute}: expected 1 to 6"):
+        rollout(counting.CountingPolicy(), counting.CountingEnv(), 1, n_action_steps=execute)

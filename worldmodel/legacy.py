@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass
 from typing import Any
 
 from worldmodel.config import leaves
@@ -52,17 +51,6 @@ for name in ("train", "model"):
 RENAMED["study"] = RENAMED["train"]
 
 _announced: set[str] = set()
-
-
-@dataclass(frozen=True)
-class OldTrainKeys:
-    """Arguments of TrainConfig that are understood, and not kept: ``audio`` is ``modalities={"audio": True}``."""
-
-    audio: InitVar[bool] = False
-
-    def __post_init__(self, audio: bool) -> None:
-        if audio:
-            object.__setattr__(self, "modalities", {"audio": True} | getattr(self, "modalities", {}))
 
 
 def command(name: str) -> str:

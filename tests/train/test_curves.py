@@ -59,7 +59,7 @@ def curve(folder: Path, mode: str, kind: str, senses: bool) -> dict[str, list[fl
         holdout=0,
         compile=False,
         device="cpu",
-        audio=senses,
+        modalities={"audio": senses},
         language=senses,
         backbone=BackboneConfig(width=32, depth=2, heads=2),
         modes=replace(ModesConfig(*[0] * 5, rollout=1), **{"rollout": 0, mode: 1}),

@@ -91,7 +91,11 @@ def test_a_window_holds_its_own_sound(data: str) -> None:
 )
 def test_two_steps_with_both_senses(data: str, tmp_path: Path, mode: str, kind: str) -> None:
     modes = ModesConfig(**{**dict.fromkeys(("policy", "joint", "forward", "inverse", "video"), 0.0), mode: 1.0})
-    train(recipe(data, tmp_path, audio=True, language=True, modes=modes, objective=ObjectiveConfig(name=kind)))
+    train(
+        recipe(
+            data, tmp_path, modalities={"audio": True}, language=True, modes=modes, objective=ObjectiveConfig(name=kind)
+        )
+    )
     found = metrics(tmp_path)
     assert (f"{mode}/audio" in found) == (mode in ("joint", "forward", "video")), "wanted whenever frames are"
     model = checkpoint.load(tmp_path)
@@ -100,7 +104,7 @@ def test_two_steps_with_both_senses(data: str, tmp_path: Path, mode: str, kind: 
 
 
 def test_resuming_is_exact(data: str, tmp_path: Path) -> None:
-    whole = recipe(data, tmp_path / "whole", audio=True, language=True, save_every=2, steps=4)
+    whole = recipe(data, tmp_path / "whole", modalities={"audio": True}, language=True, save_every=2, steps=4)
     half = replace(whole, out=str(tmp_path / "half"), steps=2)
     train(whole)
     train(replace(half, steps=4, save_every=2))
@@ -163,7 +167,7 @@ def test_a_model_card_of_old_still_hears() -> None:
 
 
 def test_act_hears_and_reads(data: str, tmp_path: Path) -> None:
-    train(recipe(data, tmp_path, audio=True, language=True))
+    train(recipe(data, tmp_path, modalities={"audio": True}, language=True))
     model = checkpoint.load(tmp_path)
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
@@ -226,7 +230,7 @@ def test_a_rollout_remembers_what_was_heard() -> None:
             return np.tile(np.array([0.5, 0.0, 0.2, -1], np.float32), (1, 16, 1))
 
     env = make("place_can", render_images=False, microphone=True)
-    episode = rollout(Listener(), env, 3, max_steps=9, execute=8)
+    episode = rollout(Listener(), env, 3, max_steps=9, n_action_steps=8)
     assert [shown.shape for shown in Listener.shown] == [(3, 400)] * 2
     assert np.array_equal(Listener.shown[1], episode.arrays[AUDIO][6:9])
     with pytest.raises(ValueError, match=r"the policy needs 'observation.audio', which the env does not show"):
@@ -234,7 +238,7 @@ def test_a_rollout_remembers_what_was_heard() -> None:
 
 
 def test_evaluation_opens_the_microphone_and_takes_a_sentence(data: str, tmp_path: Path) -> None:
-    train(recipe(data, tmp_path / "run", audio=True, language=True))
+    train(recipe(data, tmp_path / "run", modalities={"audio": True}, language=True))
     asked = EvaluateConfig(
         out=str(tmp_path / "exam"),
         checkpoint=str(tmp_path / "run"),

@@ -103,10 +103,10 @@ def demonstrate(simulator: Simulator, recipe: CollectionSpec, seed: int, policy:
     expert's phase (int8) and the complete simulator state (float64) where the simulator has it. It ends ``tail``
     steps after the first success, by the time limit, or after so many steps as an expert without a goal says.
     """
-    behaviour, ending, execute = recipe.behaviour_of(seed), Ending(recipe.tail), 1
+    behaviour, ending, n_action_steps = recipe.behaviour_of(seed), Ending(recipe.tail), 1
     actor: ExpertPolicy | LearnedPolicy
     if policy is not None:
-        actor, execute = LearnedPolicy(policy, simulator), getattr(policy, "n_action_steps", policy.chunk_size)
+        actor, n_action_steps = LearnedPolicy(policy, simulator), getattr(policy, "n_action_steps", policy.chunk_size)
     else:
         expert = simulator.expert(seed, recipe.noise, behaviour, recipe.expert)
         assert expert is not None, f"{simulator.info.task} has no expert"
@@ -122,7 +122,7 @@ def demonstrate(simulator: Simulator, recipe: CollectionSpec, seed: int, policy:
 
     slot = Slot(simulator, history_of(policy), ending=ending, on_step=record)
     loop = BatchedRollout(
-        actor, LocalSlots([slot]), execute, lambda start, decision: int(random.integers(2**62, size=1)[0])
+        actor, LocalSlots([slot]), n_action_steps, lambda start, decision: int(random.integers(2**62, size=1)[0])
     )
     loop.run([InitialState(0, seed)], lambda result: None)
     info = {"success_step": slot.first_success, **({"behaviour": behaviour} if recipe.keeps_all else {})}

@@ -126,9 +126,9 @@ def choose(starts: Starts, episodes: int, seed: int) -> list[InitialState]:
 class ImaginingPolicy(BatchedPolicy):
     """One observation at a time, as on a real arm; after each decision the frames that it will lead to are imagined."""
 
-    def __init__(self, policy: Any, execute: int, warm: bool) -> None:
+    def __init__(self, policy: Any, n_action_steps: int, warm: bool) -> None:
         super().__init__(policy, 1)
-        self.execute, self.warm = execute, warm
+        self.n_action_steps, self.warm = n_action_steps, warm
         self.cpu_ms, self.imagine_ms = list[float](), list[float]()
         self.imagined: dict[str, np.ndarray] = {}
 
@@ -151,7 +151,7 @@ class ImaginingPolicy(BatchedPolicy):
         self.warm = True
         chunk = super().act(observations, seeds, committed)
         began = time.perf_counter()
-        imagined = self.policy.imagine(batch, chunk, list(range(1, self.execute + 1)))  # type: ignore[attr-defined]
+        imagined = self.policy.imagine(batch, chunk, list(range(1, self.n_action_steps + 1)))  # type: ignore[attr-defined]
         self.imagine_ms.append(1000 * (time.perf_counter() - began))
         self.imagined = {key: value[0] for key, value in imagined.items()}
         return chunk

@@ -71,17 +71,17 @@ def check_widths(policy: LoadedPolicy, info: EnvInfo) -> None:
             raise UserError(f"{reason}; train on what `worldmodel collect task={info.task}` records")
 
 
-def check_delay(delay: int, execute: int, chunk_size: int) -> None:
-    """UserError where a robot that looks every ``execute`` steps cannot bridge ``delay`` steps with its last chunk.
+def check_delay(delay: int, n_action_steps: int, chunk_size: int) -> None:
+    """UserError where ``delay`` steps cannot be bridged with the last of ``chunk_size`` actions.
 
     The last chunk must reach until the new one is there, and it must itself be there when the robot replans: what
     is committed at a replanning would otherwise depend on a chunk that is still being computed.
     """
-    most = min(execute, chunk_size - execute)
+    most = min(n_action_steps, chunk_size - n_action_steps)
     if not 0 <= delay <= most:
         raise UserError(
-            f"delay={delay}: expected 0 to {most} control steps, at most execute={execute} and the "
-            f"{chunk_size - execute} steps that a chunk of {chunk_size} reaches beyond them"
+            f"delay={delay}: expected 0 to {most} control steps, at most n_action_steps={n_action_steps} and the "
+            f"{chunk_size - n_action_steps} steps that a chunk of {chunk_size} reaches beyond them"
         )
 
 

@@ -108,9 +108,9 @@ class ChainedEnv:
         self.anchor, self.since = observation, []
 
 
-def open_imagination(name: str, task: str, execute: int, steps: int, device: str) -> Imagination:
+def open_imagination(name: str, task: str, n_action_steps: int, steps: int, device: str) -> Imagination:
     """The checkpoint ``name`` made ready. Raises UserError, one line, where it cannot be played in or does not fit."""
-    loaded = load_policy(name, task, PolicyOptions(execute, device=device, must_act=False))
+    loaded = load_policy(name, task, PolicyOptions(n_action_steps, device=device, must_act=False))
     if not isinstance(loaded.policy, ModelPolicy):
         raise UserError(f"checkpoint={name}: only a world model imagines; use checkpoint=shipped")
     config = loaded.policy.model.config

@@ -65,7 +65,7 @@ def rollout(
     env: World,
     start: int | np.ndarray,
     max_steps: int | None = None,
-    execute: int | None = None,
+    n_action_steps: int | None = None,
     on_step: OnStep | None = None,
 ) -> Episode:
     """Run one episode closed loop until success, the env's time limit or ``max_steps``.
@@ -76,16 +76,16 @@ def rollout(
         env: a Gymnasium env; an attribute ``task`` names the episode's task.
         start: a seed, or a full simulator state (float64 vector) to start from.
         max_steps: control steps at most; None leaves it to the env's own time limit.
-        execute: actions executed of each chunk before replanning, 1 to chunk_size; None takes
+        n_action_steps: actions executed of each chunk before replanning, 1 to chunk_size; None takes
             ``policy.n_action_steps`` where the policy has one, else the whole chunk.
         on_step: called with (step, observation, action) before each step.
 
     Returns:
         Episode with the observation and action of every step; ``info`` has "chunks" and "act_ms" (one per chunk).
     """
-    every: int = getattr(policy, "n_action_steps", policy.chunk_size) if execute is None else execute
+    every: int = getattr(policy, "n_action_steps", policy.chunk_size) if n_action_steps is None else n_action_steps
     if not 1 <= every <= policy.chunk_size:
-        raise ValueError(f"execute={every}: expected 1 to {policy.chunk_size}, the length of the policy's chunk")
+        raise ValueError(f"n_action_steps={every}: expected 1 to {policy.chunk_size}, the length of the policy's chunk")
     recording, results = EpisodeRecorder(), list[EpisodeResult]()
 
     def record(step: int, observation: Arrays, action: np.ndarray) -> None:

@@ -94,13 +94,13 @@ class RunningEpisode:
 
 
 class BatchedRollout:
-    """Runs episodes through ``slots`` under one policy, ``execute`` actions of each chunk at a time.
+    """Runs episodes through ``slots`` under one policy, ``n_action_steps`` actions of each chunk at a time.
 
     noise: seed of the sampler's noise for a start and a decision; else `noise_seed` of seed 0.
-    delay: control steps from an observation until its chunk is there (at most ``execute``, and what a chunk reaches
-    beyond that). Until then the robot executes the rest of the chunk before: these actions are committed, and given to
-    a policy whose chunks can continue them; any other policy's actions for those steps are lost. Before an episode's
-    first chunk the robot waits.
+    delay: control steps from an observation until its chunk is there, at most ``n_action_steps`` and what a chunk
+    reaches beyond that. Until then the robot executes the rest of the chunk before: these actions are committed, and
+    given to a policy whose chunks can continue them; any other policy's actions for those steps are lost. Before an
+    episode's first chunk the robot waits.
     on_result: called with every `StepResult` and its start. record: whether these hold the frames of every step.
     """
 
@@ -108,13 +108,13 @@ class BatchedRollout:
         self,
         policy: Acts,
         slots: Slots,
-        execute: int,
+        n_action_steps: int,
         noise: Callable[[InitialState, int], int] | None = None,
         delay: int = 0,
         on_result: Callable[[InitialState, StepResult], None] | None = None,
         record: bool = False,
     ) -> None:
-        self.policy, self.slots, self.execute = policy, slots, execute
+        self.policy, self.slots, self.n_action_steps = policy, slots, n_action_steps
         self.noise = noise or partial(noise_seed, 0)
         self.delay, self.continues = delay, 0 < delay <= policy.prefix
         self.on_result, self.record = on_result, record
@@ -192,11 +192,11 @@ class BatchedRollout:
         committed = [one.committed for one in running] if self.continues else None
         chunks = self.policy.act([seen[slot] for slot in slots], seeds, committed)
         for slot, one, chunk in zip(slots, running, chunks, strict=True):
-            actions = chunk[: self.execute]
+            actions = chunk[: self.n_action_steps]
             if one.committed is not None:
                 actions = np.concatenate([one.committed, actions[self.delay :]])
             if self.delay:
-                one.committed = chunk[self.execute : self.execute + self.delay]
+                one.committed = chunk[self.n_action_steps : self.n_action_steps + self.delay]
             one.actions.append(actions)
             one.decisions += 1
             self.slots.ask(slot, "advance", actions, self.record)

@@ -7,7 +7,6 @@ from typing import Any
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import option
-from worldmodel.legacy import OldTrainKeys
 from worldmodel.objectives.config import NoiseConfig, ObjectiveConfig, RolloutConfig
 from worldmodel.tokens.listed import complete
 
@@ -82,7 +81,7 @@ MODALITIES = "further kinds of signal to observe and predict: modalities.NAME=tr
 
 
 @dataclass(frozen=True)
-class TrainConfig(OldTrainKeys):
+class TrainConfig:
     """Everything about a run. Sizes of models differ in ``backbone`` alone."""
 
     data: str = option("folder of the EpisodeStore, or lerobot:FOLDER_OR_REPO_ID; several are separated by commas")
@@ -120,8 +119,7 @@ class TrainConfig(OldTrainKeys):
     log: LogConfig = field(default_factory=LogConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
-    def __post_init__(self, *old: Any) -> None:
-        super().__post_init__(*old)
+    def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", complete(self.modalities))
         for name in ("steps", "batch", "future", "save_every"):
             if getattr(self, name) < 1:
