@@ -27,7 +27,7 @@ from worldmodel.imagine.modes import psnr_by_step
 from worldmodel.imagine.windows import open_clips
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.rollout.policy import BatchedPolicy
-from worldmodel.schema import AUDIO_HZ, CONTROL_HZ, STATE, image_key
+from worldmodel.schema import STATE, image_key
 
 HELD_OUT = 2_000_000_000
 """First seed of the bench's own episodes: far above those that anyone trains on."""
@@ -81,8 +81,8 @@ def _act(loaded: LoadedPolicy) -> dict[str, Any]:
     frames = (loaded.size, loaded.size, 3)
     observation = {image_key(camera): random.integers(0, 256, frames, np.uint8) for camera in loaded.cameras}
     observation[STATE] = np.array([0.5, 0.0, 0.2, 0.08], np.float32)
-    for key, count in loaded.history.items():
-        observation[key] = np.zeros((count, AUDIO_HZ // CONTROL_HZ), np.float32)
+    for signal in loaded.policy.model.config.recorded:  # type: ignore[attr-defined]  # a ModelPolicy
+        observation[signal.key] = np.zeros((signal.past, *signal.row), np.float32)
     return time_single(BatchedPolicy(loaded.policy, 1), [(observation, seed) for seed in range(8)])
 
 
