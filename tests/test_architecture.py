@@ -30,7 +30,7 @@ LADDER = (
     "rollout",
     "imagine",
     "collect evaluate train",
-    "bench demo doctor dream play quality",
+    "demo doctor dream play quality",
     "cli",
 )
 RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms.split()}

@@ -158,7 +158,7 @@ COMMANDS = (
          "worldmodel study selfflow plan=place_can report_only=true"),
     ),
     Command(
-        "bench", "worldmodel.bench.command", "bench", "worldmodel.bench.config:BenchConfig",
+        "bench", "research.bench.command", "bench", "research.bench.config:BenchConfig",
         "Measure the speed of acting, training and simulation on this machine; write bench.json.",
         ("worldmodel bench out=outputs/bench",),
     ),

@@ -151,8 +151,8 @@ def evaluate_model(
 
 def imagination(study: Study, weights: Path) -> rows.Row:
     """PSNR of frames imagined under the executed actions, by steps ahead, on held-out episodes."""
+    from research.bench.imagining import psnr_by_step
     from worldmodel import checkpoint
-    from worldmodel.imagine.modes import psnr_by_step
     from worldmodel.imagine.windows import open_clips
     from worldmodel.policies import ModelPolicy
 

@@ -197,13 +197,6 @@ class DatasetWriter:
         return faithful
 
 
-def video_windows(root: Path, cameras: Sequence[str], frames: int) -> Any:
-    """LeRobot's own loader of a data set: each item holds ``frames`` frames of each camera from its step on."""
-    fps = json.loads((root / "meta" / "info.json").read_text())["fps"]
-    ahead = {key: [step / fps for step in range(frames)] for key in cameras}
-    return LeRobotDataset(f"local/{root.name}", root=root, delta_timestamps=ahead, return_uint8=True)
-
-
 def encoder_of(feature: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a video was encoded with, as far as its description has them, for ``DatasetPlan.encoder``."""
     config = RGBEncoderConfig.from_video_info(feature.get("info"))

@@ -10,10 +10,10 @@ import torch
 from small import CONFIG, small_store
 from torch import Tensor
 
-from worldmodel.bench.command import BenchConfig
-from worldmodel.bench.simulating import simulate
+from research.bench.command import BenchConfig
+from research.bench.imagining import psnr_by_step
+from research.bench.simulating import simulate
 from worldmodel.data import EpisodeStore
-from worldmodel.imagine.modes import psnr_by_step
 from worldmodel.imagine.windows import open_clips
 from worldmodel.model import Given, WorldModel
 from worldmodel.schema import ACTION, EXECUTED, STATE, Episode, image_key
@@ -81,7 +81,7 @@ def test_bad_values(values: dict[str, Any], message: str) -> None:
 
 @pytest.mark.timeout(600)
 def test_training_speed_through_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldmodel.bench import training
+    from research.bench import training
 
     def train(config: Any) -> None:
         rows = [{"step": 10 * n, "samples_per_second": speed} for n, speed in enumerate((1.0, 2.0, 30.0, 50.0, 40.0))]
@@ -95,7 +95,7 @@ def test_training_speed_through_the_verb(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_objectives_take_turns_at_whole_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldmodel.bench import objectives
+    from research.bench import objectives
 
     small_store(tmp_path / "store")
     monkeypatch.setattr(objectives, "KINDS", ("flow", "self_flow"))
@@ -107,14 +107,14 @@ def test_objectives_take_turns_at_whole_steps(tmp_path: Path, monkeypatch: pytes
 
 
 def test_streams_are_timed_by_size_steps_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldmodel.bench import streaming
-    from worldmodel.bench.command import bench
+    from research.bench import streaming
+    from research.bench.command import bench
 
     monkeypatch.setattr(streaming, "SIZES", ("nano",))
     monkeypatch.setattr(streaming, "STEPS", (1, 4))
     monkeypatch.setattr(streaming, "WARM", 1)
     timed = streaming.stream_speed
-    monkeypatch.setattr("worldmodel.bench.command.stream_speed", lambda threads: timed(threads, frames=3))
+    monkeypatch.setattr("research.bench.command.stream_speed", lambda threads: timed(threads, frames=3))
     assert bench(BenchConfig(out=str(tmp_path), parts=("streaming",), threads=1)) == 0
     rows = json.loads((tmp_path / "bench.json").read_text())["streaming"]["rows"]
     assert [(row["size"], row["threads"], row["steps"]) for row in rows if row["device"] == "cpu"] == [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +62,20 @@ def load_speed(path: Path, scratch: Path, seconds: float) -> dict[str, Any]:
 def _as_lerobot(store: EpisodeStore, cameras: tuple[str, ...], folder: Path) -> Any:
     """The same episodes as LeRobot's own data set of windows."""
     from worldmodel.data.formats.lerobot_convert import from_store
-    from worldmodel.data.formats.lerobot_data import video_windows
 
     if not folder.exists():
         rest = tuple(key for key in store.keys if key not in (*cameras, STATE, ACTION))
         from_store(str(store.path), folder, "video", rest, encoder={})
-    return video_windows(folder, cameras, FRAMES)
+    return _video_windows(folder, cameras)
+
+
+def _video_windows(root: Path, cameras: Sequence[str]) -> Any:
+    """LeRobot's own loader of a data set: each item holds `FRAMES` frames of each camera from its step on."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    fps = json.loads((root / "meta" / "info.json").read_text())["fps"]
+    ahead = {key: [step / fps for step in range(FRAMES)] for key in cameras}
+    return LeRobotDataset(f"local/{root.name}", root=root, delta_timestamps=ahead, return_uint8=True)
 
 
 def _windows_per_second(windows: Any, workers: int, seconds: float) -> float:

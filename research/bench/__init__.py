@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from research.bench.config import BenchConfig
 from worldmodel import lazy
-from worldmodel.bench.config import BenchConfig
 
 if TYPE_CHECKING:
-    from worldmodel.bench.command import bench
+    from research.bench.command import bench
 
 __all__ = ["BenchConfig", "bench"]
 __getattr__ = lazy.names(__name__, command="bench")

@@ -8,7 +8,7 @@ import torch
 from recordings import need_lerobot
 from small import small_store
 
-from worldmodel.bench import loading
+from research.bench import loading
 from worldmodel.data import StoreError
 
 

@@ -13,17 +13,17 @@ import psutil
 import torch
 
 import worldmodel
-from worldmodel.bench.config import BenchConfig
-from worldmodel.bench.loading import load_speed
-from worldmodel.bench.objectives import compare_objectives
-from worldmodel.bench.simulating import simulate
-from worldmodel.bench.streaming import stream_speed, table
-from worldmodel.bench.training import train_speed
+from research.bench.config import BenchConfig
+from research.bench.imagining import psnr_by_step
+from research.bench.loading import load_speed
+from research.bench.objectives import compare_objectives
+from research.bench.simulating import simulate
+from research.bench.streaming import stream_speed, table
+from research.bench.training import train_speed
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.data import EpisodeStore
 from worldmodel.evaluate.timing import time_single
 from worldmodel.files import write_json
-from worldmodel.imagine.modes import psnr_by_step
 from worldmodel.imagine.windows import open_clips
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.rollout.policy import BatchedPolicy
