@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ from websockets.sync.client import ClientConnection, connect
 from worldmodel.play.app import build, settings
 from worldmodel.play.command import bind
 from worldmodel.play.imagination import open_imagination
-from worldmodel.play.messages import unpack
 from worldmodel.play.server import Server
 from worldmodel.play.start_points import StartPoints
 
@@ -94,3 +94,13 @@ class Page:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def unpack(packet: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """The inverse of `pack`, as the page does it: header and pictures."""
+    (length,) = struct.unpack_from(">I", packet)
+    header, at, pictures = json.loads(packet[4 : 4 + length]), 4 + length, []
+    for entry in header["pictures"]:
+        pictures.append(packet[at : at + entry["bytes"]])
+        at += entry["bytes"]
+    return header, pictures

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from playing import unpack
 
 from worldmodel.play.messages import (
     MAX_BYTES,
@@ -17,7 +18,6 @@ from worldmodel.play.messages import (
     Step,
     pack,
     parse,
-    unpack,
 )
 
 

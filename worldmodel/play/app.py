@@ -31,7 +31,7 @@ FILES = {path.name: path for path in sorted(PAGE.iterdir()) if path.suffix in ("
 """What a page consists of, by name; nothing else is served from there."""
 RATE, BURST = 60.0, 120
 """Messages a second that a page may send, and how many at once."""
-POLICY, TOO_BIG, TRY_LATER, BROKEN = 1008, 1009, 1013, 1011
+POLICY, TRY_LATER, BROKEN = 1008, 1013, 1011
 """Codes that a socket is closed with."""
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+import gymnasium
 import numpy as np
 
 from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.imagine.env import WorldModelEnv
-from worldmodel.model import ModelConfig, WorldModel
+from worldmodel.model import ModelConfig
 from worldmodel.play.teleop import LaggedBody
 from worldmodel.policies import ModelPolicy
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
@@ -27,13 +28,6 @@ PASSES = 1
 """Sampling passes of chained imagination: a second one costs as much again and loses 0.6 to 1 dB in a chain."""
 
 
-class ImaginedEnv(Protocol):
-    """Something imagined that goes on under actions, one control step at a time. One thread steps it."""
-
-    def begin(self, observation: Arrays, seed: int) -> None: ...
-    def step(self, action: np.ndarray) -> dict[str, np.ndarray]: ...
-
-
 @dataclass(frozen=True)
 class Imagination:
     """A checkpoint that can be played in. ``kind`` is "streaming" or "chained"; ``drives``: its policy was trained."""
@@ -48,34 +42,19 @@ class Imagination:
         """The checkpoint's `ModelPolicy`."""
         return self.loaded.policy
 
-    @property
-    def maker(self) -> str:
-        """Who imagined, for the metadata of what is kept."""
-        return f"checkpoint {self.loaded.name}, weights {self.loaded.sha256[:16]}"
-
-    def dream(self, task: str) -> ImaginedEnv:
-        """A new imagined env; reset it before a step."""
+    def env(self, task: str) -> gymnasium.Env:
+        """A new imagined env, to be reset with ``options={"observation": ...}``; one thread steps it."""
         if self.kind == "streaming":
-            return StreamedEnv(self.policy.model, task, self.steps, self.loaded.device)
+            return WorldModelEnv(self.policy.model, task, steps=self.steps, device=self.loaded.device)
         return ChainedEnv(self.policy)
 
-
-class StreamedEnv:
-    """A `WorldModelEnv`: frames and state imagined together, with a memory of the last frames."""
-
-    def __init__(self, model: WorldModel, task: str, steps: int, device: str) -> None:
-        self.env = WorldModelEnv(model, task, steps=steps, device=device)
-
-    def begin(self, observation: Arrays, seed: int) -> None:
-        """Begin at what was seen."""
-        self.env.reset(seed=seed, options={"observation": observation})
-
-    def step(self, action: np.ndarray) -> dict[str, np.ndarray]:
-        """What is seen after an action (4,): frames and state."""
-        return self.env.step(action)[0]
+    def chunk(self, observation: Arrays) -> np.ndarray:
+        """The policy's next actions, float32 (n_action_steps, 4)."""
+        batch = {key: np.asarray(value)[None] for key, value in observation.items()}
+        return np.asarray(self.policy.act(batch)[0, : self.policy.n_action_steps])
 
 
-class ChainedEnv:
+class ChainedEnv(gymnasium.Env):
     """Forward imagination, chained: the frame k steps ahead, and every `ANCHOR` steps that frame is the observation.
 
     The actions given are those carried out since, the last one held for the rest of the chunk. The model says nothing
@@ -87,25 +66,28 @@ class ChainedEnv:
         self.anchor: dict[str, np.ndarray] = {}
         self.since: list[np.ndarray] = []
 
-    def begin(self, observation: Arrays, seed: int) -> None:
-        """Begin at what was seen."""
-        self.policy.generator.manual_seed(seed)
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Begin at ``options["observation"]``."""
+        super().reset(seed=seed)
+        self.policy.generator.manual_seed(seed or 0)
+        observation: Arrays = (options or {})["observation"]
         self.body = LaggedBody(observation[STATE])
-        self._look({key: observation[key] for key in map(image_key, self.cameras)} | {STATE: self.body.state})
+        self.anchor = {key: observation[key] for key in map(image_key, self.cameras)} | {STATE: self.body.state}
+        self.since = []
+        return self.anchor, {}
 
-    def step(self, action: np.ndarray) -> dict[str, np.ndarray]:
-        """What is seen after an action (4,): frames and state."""
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        """Frames and state one control step after an action (4,)."""
         self.since.append(np.asarray(action, np.float32))
         ahead = len(self.since)
         chunk = np.stack([*self.since, *[self.since[-1]] * (self.policy.chunk_size - ahead)])
         found = self.policy.imagine({k: v[None] for k, v in self.anchor.items()}, chunk[None], [ahead], PASSES)
         seen = {key: frames[0, 0] for key, frames in found.items()} | {STATE: self.body.step(action)}
         if ahead >= min(ANCHOR, self.policy.chunk_size):
-            self._look(seen)
-        return seen
-
-    def _look(self, observation: dict[str, np.ndarray]) -> None:
-        self.anchor, self.since = observation, []
+            self.anchor, self.since = seen, []
+        return seen, 0.0, False, False, {}
 
 
 def open_imagination(name: str, task: str, n_action_steps: int, steps: int, device: str) -> Imagination:

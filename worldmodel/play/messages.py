@@ -158,13 +158,3 @@ def pack(header: Mapping[str, Any], pictures: Sequence[tuple[str, str, bytes]]) 
     listed = [{"camera": camera, "what": what, "bytes": len(data)} for camera, what, data in pictures]
     head = json.dumps({**header, "pictures": listed}, allow_nan=False).encode()
     return b"".join([struct.pack(">I", len(head)), head, *(data for _, _, data in pictures)])
-
-
-def unpack(packet: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    """The inverse of `pack`, as the page does it: header and pictures."""
-    (length,) = struct.unpack_from(">I", packet)
-    header, at, pictures = json.loads(packet[4 : 4 + length]), 4 + length, []
-    for entry in header["pictures"]:
-        pictures.append(packet[at : at + entry["bytes"]])
-        at += entry["bytes"]
-    return header, pictures

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.report.video import DIGITAL_SOURCE, GENERATED, caption, in_column, side_by_side, write_mp4
+from worldmodel.report.video import caption, in_column, side_by_side, write_mp4
 from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 
 LONGEST = 10 * 60 * CONTROL_HZ
@@ -24,14 +24,14 @@ type PlayedStep = tuple[Arrays, Arrays, str]
 
 
 class ClipRecorder:
-    """Writes ``path``, an mp4 that says in its metadata what is generated and by which weights (``maker``).
+    """Writes ``path``, an mp4 with ``comment`` in its metadata.
 
     The file appears under its name only when it is whole. `close` it, or it never does.
     """
 
-    def __init__(self, path: Path, cameras: tuple[str, ...], maker: str) -> None:
-        self.path, self.cameras, self.steps, self.failed = path, cameras, 0, ""
-        self.comment = f"{GENERATED} (by {maker}). Digital source type: {DIGITAL_SOURCE}"
+    def __init__(self, path: Path, cameras: tuple[str, ...], comment: str) -> None:
+        self.path, self.cameras, self.comment = path, cameras, comment
+        self.steps, self.failed = 0, ""
         self._shots: queue.Queue[PlayedStep | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._write, name="recorder")
         self._thread.start()

@@ -17,6 +17,7 @@ from worldmodel.play.messages import StartPoint
 from worldmodel.play.recorder import ClipRecorder
 from worldmodel.play.start_points import StartPoints
 from worldmodel.processes import Pool
+from worldmodel.report.video import provenance
 from worldmodel.sims.make import slots_of
 from worldmodel.sims.slot import Ending
 
@@ -62,7 +63,8 @@ class Server:
     def open_clip(self) -> ClipRecorder:
         """A recorder of a new file."""
         name = f"{self.task}-{time.strftime('%Y%m%d-%H%M%S')}-{next(self._numbers)}.mp4"
-        return ClipRecorder(self.out / name, self.imagination.loaded.cameras, self.imagination.maker)
+        loaded = self.imagination.loaded
+        return ClipRecorder(self.out / name, loaded.cameras, provenance(loaded.name, loaded.sha256))
 
     def told(self) -> dict[str, Any]:
         """What a page receives when it connects."""

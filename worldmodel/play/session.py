@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+import gymnasium
+import numpy as np
 
 from worldmodel.config import UserError
 from worldmodel.play.compare import Stopwatch, measure, packet
-from worldmodel.play.imagination import ImaginedEnv
-from worldmodel.play.messages import Displayed, Drive, LetPolicy, Message, Pause, Record, Reset, StartPoint, Step
+from worldmodel.play.messages import OBSERVED, Displayed, Drive, LetPolicy, Message, Pause, Record, Reset, StartPoint, Step
 from worldmodel.play.outbox import Outbox
-from worldmodel.play.policy_driver import PolicyDriver
 from worldmodel.play.recorder import ClipRecorder
 from worldmodel.play.server import Server
 from worldmodel.play.teleop import Teleop
@@ -54,7 +57,8 @@ class Session:
     def __init__(self, server: Server, outbox: Outbox, place: StartPoint) -> None:
         self.server, self.outbox, self.place = server, outbox, place
         self.commands = Commands(place=place)
-        self.teleop, self.driver = Teleop(), PolicyDriver(server.imagination)
+        self.teleop = Teleop()
+        self.policy_on, self.observes, self.chunk = False, OBSERVED[0], deque[np.ndarray]()
         self.clock, self.tick, self.time = Stopwatch(), 0, 0
         self.paused = self.ready = True
         self.closed = False
@@ -64,7 +68,7 @@ class Session:
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "play")
         self.simulators: Pool = server.open_simulators()
-        self.imagined_env: ImaginedEnv | None = None
+        self.imagined_env: gymnasium.Env | None = None
 
     def hear(self, message: Message) -> None:
         """Take note of one message; the clock does what takes time."""
@@ -129,8 +133,8 @@ class Session:
         return {
             "paused": self.paused,
             "ready": self.ready,
-            "policy": self.driver.on,
-            "observes": self.driver.observes,
+            "policy": self.policy_on,
+            "observes": self.observes,
             "grip": self.teleop.grip > 0,
             "recording": self.recorder.steps if self.recorder is not None else None,
             "place": str(self.place),
@@ -142,9 +146,9 @@ class Session:
 
     def _drive(self, move: tuple[float, float, float], grip: bool) -> None:
         wants = any(move) or grip != (self.teleop.grip > 0)
-        if wants and self.driver.on:
-            self.driver.on = False
-        if not self.driver.on:
+        if wants:
+            self.policy_on = False
+        if not self.policy_on:
             self.teleop.drive(move, grip, time.monotonic())
         if wants and self.ready and self.both is not None:
             self.paused = self.ready = False
@@ -154,7 +158,9 @@ class Session:
         if on and not self.server.imagination.drives:
             self.notice("this checkpoint was not trained to act (modes.policy=0): its policy cannot drive", bad=True)
             return
-        self.driver.set(on, observes)
+        if (on, observes) != (self.policy_on, self.observes):
+            self.chunk.clear()
+        self.policy_on, self.observes = on, observes
         if on and self.ready:
             self.paused = self.ready = False
 
@@ -170,8 +176,9 @@ class Session:
             if result.observation is None:
                 raise UserError(f"{place} does not fit: {result.refused}")
             if self.imagined_env is None:
-                self.imagined_env = await self.server.think(self.server.imagination.dream, self.server.task)
-            await self.server.think(self.imagined_env.begin, result.observation, start.seed)
+                self.imagined_env = await self.server.think(self.server.imagination.env, self.server.task)
+            begin = partial(self.imagined_env.reset, seed=start.seed, options={"observation": result.observation})
+            await self.server.think(begin)
         except (UserError, ValueError) as error:
             if self.both is None:
                 raise
@@ -179,8 +186,7 @@ class Session:
             return
         self.place, self.time, self.paused, self.ready = place, 0, True, True
         self.teleop.place(result.observation)
-        self.driver.set(False, self.driver.observes)
-        self.clock, self.commands.steps = Stopwatch(), 0
+        self.policy_on, self.clock, self.commands.steps = False, Stopwatch(), 0
         self.both = Both(result.observation, result.observation, result.success)
         await self._show(self.both)
         self.tell()
@@ -188,14 +194,16 @@ class Session:
     async def _advance(self, both: Both) -> None:
         """One control step of both worlds at once."""
         self.commands.steps = max(0, self.commands.steps - 1)
-        if self.driver.on:
-            seen = both.imagined if self.driver.observes == "imagined" else both.real
-            action = await self.server.think(self.driver.act, seen)
+        if self.policy_on:
+            if not self.chunk:
+                seen = both.imagined if self.observes == "imagined" else both.real
+                self.chunk.extend(await self.server.think(self.server.imagination.chunk, seen))
+            action = self.chunk.popleft()
             self.teleop.follow(action)
         else:
             action = self.teleop.action(time.monotonic())
         assert self.imagined_env is not None
-        (answer, real_ms), (imagined, dream_ms) = await asyncio.gather(
+        (answer, real_ms), (imagined, imagined_ms) = await asyncio.gather(
             self.clock.timed(self._in_thread(self.simulators.one, 0, "advance", action[None], False)),
             self.clock.timed(self.server.think(self.imagined_env.step, action)),
         )
@@ -205,8 +213,8 @@ class Session:
             return
         self.time += 1
         self.clock.count()
-        spent = {"real": real_ms, "imagined": dream_ms}
-        self.both = Both(answer.value.observation, imagined, answer.value.success, spent)
+        spent = {"real": real_ms, "imagined": imagined_ms}
+        self.both = Both(answer.value.observation, imagined[0], answer.value.success, spent)
         await self._show(self.both)
 
     async def _show(self, both: Both) -> None:
@@ -226,7 +234,7 @@ class Session:
         }
         if self.recorder is not None:  # before it is shown: a clip holds every frame that its page has seen
             gap = f"gripper {found['gap']:.0f} mm apart"
-            text = f"{self.time / CONTROL_HZ:6.2f} s   {gap}   {'policy' if self.driver.on else 'person'} drives"
+            text = f"{self.time / CONTROL_HZ:6.2f} s   {gap}   {'policy' if self.policy_on else 'person'} drives"
             await self._in_thread(self.recorder.add, both.real, both.imagined, text)
         self.outbox.show(self.tick, await self._in_thread(packet, header, both.real, both.imagined, cameras))
         if self.recorder is not None and self.recorder.full:

@@ -26,6 +26,12 @@ DIGITAL_SOURCE = "compositeWithTrainedAlgorithmicMedia"
 INK, PAPER, MUTED = (235, 238, 242), (18, 21, 26), (150, 158, 170)
 
 
+def provenance(checkpoint: str, sha256: str) -> str:
+    """Metadata of files whose pictures a checkpoint imagined, with the hash of its weights."""
+    by = f"checkpoint {checkpoint}, weights {sha256[:16]}"
+    return f"{GENERATED} (by {by}). Digital source type: {DIGITAL_SOURCE}"
+
+
 def enlarge(frame: np.ndarray, edge: int = EDGE) -> np.ndarray:
     """A frame uint8 (H, W, 3) at ``edge`` pixels a side. Lanczos: smooth, and no detail that was not there."""
     if frame.shape[0] == edge:
