@@ -21,6 +21,7 @@ from worldmodel.evaluate.evaluate import settle
 from worldmodel.evaluate.initial_states import Starts, find
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.policies.load import LoadedPolicy
+from worldmodel.report.video import provenance
 from worldmodel.schema import image_key
 
 SCENE, WRIST = image_key("scene"), image_key("wrist")
@@ -61,7 +62,7 @@ def test_imagined_pictures_say_that_they_are_generated(tmp_path: Path) -> None:
     film = Film(("scene", "wrist"))
     film.begin(frames(10))
     film.chunk([frames(11)], {key: np.full((1, 16, 16, 3), 100, np.uint8) for key in (SCENE, WRIST)})
-    film.write(tmp_path / "0000", "checkpoint shipped, weights 0123")
+    film.write(tmp_path / "0000", provenance("shipped", "0123"))
     with av.open(str(tmp_path / "0000.mp4")) as made:
         told = [made.metadata["comment"], made.metadata["description"]]
     told += [str(Image.open(tmp_path / "0000.png").info["Comment"])]

@@ -28,6 +28,7 @@ from worldmodel.files import write_file, write_json
 from worldmodel.policies.load import PolicyOptions, load_policy
 from worldmodel.processes import CallError, Pool
 from worldmodel.report.stats import quantiles, wilson
+from worldmodel.report.video import provenance
 from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
 from worldmodel.rollout.policy import BatchedPolicy, noise_seed, stack
 from worldmodel.schema import CONTROL_HZ, Arrays
@@ -50,7 +51,6 @@ class DemoEpisode:
 
     def line(self) -> dict[str, Any]:
         """The episode as one JSON record."""
-        imagined, copied = self.film.surprise.overall()
         return {
             "episode": self.result.start.index,
             "start": self.result.start.sha256,
@@ -58,7 +58,7 @@ class DemoEpisode:
             "steps": self.result.steps,
             "seconds": self.result.steps / CONTROL_HZ,
             "decisions": len(self.act_ms),
-            "psnr": {"imagined": round(imagined, 2), "copy_last_frame": round(copied, 2)},
+            "psnr": _pair(self.film.surprise.overall()),
             **self.result.stats,
         }
 
@@ -70,11 +70,10 @@ def demo(config: DemoConfig) -> int:
     use_threads(config.threads)
     path = find("test", config.task)
     starts = Starts.load(path)
-    loaded = load_policy(
-        config.checkpoint, config.task, PolicyOptions(config.n_action_steps, config.steps, config.device)
-    )
-    trained_modes = checkpoint.trained_modes(config.checkpoint)
-    if trained_modes is not None and "forward" not in trained_modes:
+    options = PolicyOptions(config.n_action_steps, config.steps, config.device)
+    loaded = load_policy(config.checkpoint, config.task, options)
+    modes = checkpoint.trained_modes(config.checkpoint)
+    if modes is not None and "forward" not in modes:
         raise UserError(
             f"checkpoint={config.checkpoint}: it never learned to imagine (modes.forward=0), which a demo shows; for "
             f"videos alone: worldmodel evaluate checkpoint={config.checkpoint} task={config.task} episodes=6"
@@ -86,8 +85,7 @@ def show(config: DemoConfig, this: EvalRun) -> int:
     """Play the episodes one after another, each filmed as it ends, then write the page."""
     out, console, scenes = Path(config.out), Console(stderr=True), list[DemoEpisode]()
     (out / "videos").mkdir(parents=True, exist_ok=True)
-    maker = f"checkpoint {this.loaded.name}, weights {this.loaded.sha256[:16]}"
-    status = 0
+    comment, status = provenance(this.loaded.name, this.loaded.sha256), 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting the simulator", total=config.episodes)
@@ -95,7 +93,7 @@ def show(config: DemoConfig, this: EvalRun) -> int:
             with Pool(slots_of(this.simulator), slots=1, processes=1) as simulators:
                 for start in choose(this.starts, config.episodes, config.seed):
                     scene = perform(this, simulators, start, warm=bool(scenes))
-                    scene.film.write(out / "videos" / f"{start.index:04d}", maker)
+                    scene.film.write(out / "videos" / f"{start.index:04d}", comment)
                     scenes.append(scene)
                     wins = sum(scene.result.success for scene in scenes)
                     progress.update(bar, description=f"{wins} of {len(scenes)} succeeded", advance=1)
@@ -116,10 +114,8 @@ def show(config: DemoConfig, this: EvalRun) -> int:
 
 def choose(starts: Starts, episodes: int, seed: int) -> list[InitialState]:
     """The first ``episodes`` starts for seed 0, others for another."""
+    order = np.random.default_rng(seed).permutation(len(starts)) if seed else np.arange(len(starts))
     initial_states = starts.first(len(starts))
-    order = (
-        np.arange(len(initial_states)) if seed == 0 else np.random.default_rng(seed).permutation(len(initial_states))
-    )
     return [initial_states[i] for i in order[:episodes]]
 
 
@@ -135,7 +131,6 @@ class ImaginingPolicy(BatchedPolicy):
     def call(
         self, stacked: Arrays, seeds: np.ndarray, committed: Sequence[np.ndarray | None] | None = None
     ) -> np.ndarray:
-        """The chunk, with processor time of its own."""
         worked = time.process_time()
         chunk = super().call(stacked, seeds, committed)
         self.cpu_ms.append(1000 * (time.process_time() - worked))
@@ -144,7 +139,7 @@ class ImaginingPolicy(BatchedPolicy):
     def act(
         self, observations: list[Arrays], seeds: list[int], committed: Sequence[np.ndarray | None] | None = None
     ) -> np.ndarray:
-        """The chunk, and what will be seen while its first ``execute`` actions are carried out."""
+        """The chunk; frames of its first ``n_action_steps`` are imagined beside it."""
         batch = stack(observations)
         for _ in range(0 if self.warm else WARM_UP):
             super().call(batch, np.array(seeds, np.int64))
@@ -158,7 +153,7 @@ class ImaginingPolicy(BatchedPolicy):
 
 
 def perform(this: EvalRun, simulators: Pool, start: InitialState, warm: bool = True) -> DemoEpisode:
-    """One episode closed loop: look, act, imagine what will be seen, then run the chunk and see."""
+    """One episode closed loop: observe, act, imagine the frames to come, then run the chunk."""
     config, films, results = this.config, list[Film](), list[EpisodeResult]()
 
     def on_result(start: InitialState, result: StepResult) -> None:
@@ -182,7 +177,6 @@ def summarize(config: DemoConfig, this: EvalRun, scenes: list[DemoEpisode]) -> d
         surprise.merge(scene.film.surprise)
     act_ms = [ms for scene in scenes for ms in scene.act_ms]
     share = sum(ms for scene in scenes for ms in scene.cpu_ms) / max(sum(act_ms), 1e-9)
-    psnr = surprise.decibels()
     return {
         "task": config.task,
         "task_summary": this.task_summary,
@@ -197,9 +191,7 @@ def summarize(config: DemoConfig, this: EvalRun, scenes: list[DemoEpisode]) -> d
         "n_action_steps": config.n_action_steps,
         "chunk_ms": 1000 * config.n_action_steps / CONTROL_HZ,
         "within_one_step": float(np.mean(np.array(act_ms) <= 1000 / CONTROL_HZ)),
-        "psnr": {
-            str(ahead): {"imagined": round(a, 2), "copy_last_frame": round(b, 2)} for ahead, (a, b) in psnr.items()
-        },
+        "psnr": {str(ahead): _pair(pair) for ahead, pair in surprise.decibels().items()},
         "scenes": [scene.line() for scene in scenes],
         "fingerprint": this.fingerprint,
         "machine": machine(),
@@ -207,13 +199,14 @@ def summarize(config: DemoConfig, this: EvalRun, scenes: list[DemoEpisode]) -> d
     }
 
 
+def _pair(decibels: tuple[float, float]) -> dict[str, float]:
+    return dict(zip(("imagined", "copy_last_frame"), (round(value, 2) for value in decibels), strict=True))
+
+
 def say(found: dict[str, Any], out: Path) -> None:
-    """What a person reads at the end."""
     (low, high), act, chunk = found["interval"], found["act_ms"], found["chunk_ms"]
-    print(
-        f"{found['task']}: {found['successes']} of {found['episodes']} succeeded "
-        f"(95 % interval {100 * low:.0f} to {100 * high:.0f} %)"
-    )
+    span = f"95 % interval {100 * low:.0f} to {100 * high:.0f} %"
+    print(f"{found['task']}: {found['successes']} of {found['episodes']} succeeded ({span})")
     print(
         f"control rate: {CONTROL_HZ} Hz; act p50 {act['p50']:.1f} ms, p95 {act['p95']:.1f} ms per chunk of "
         f"{found['n_action_steps']} steps ({chunk:.0f} ms of motion); "

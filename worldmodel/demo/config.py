@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from worldmodel.config import option
 from worldmodel.evaluate.config import EvaluateConfig
@@ -24,9 +24,4 @@ class DemoConfig:
 
     def evaluation(self) -> EvaluateConfig:
         """The same as an evaluation; raises ValueError for values out of range."""
-        shared = {
-            name: getattr(self, name) for name in ("episodes", "task", "checkpoint", "out", "seed", "n_action_steps")
-        }
-        return EvaluateConfig(
-            **shared, steps=self.steps, device=self.device, threads=self.threads, starts="test", workers=1, batch=1
-        )
+        return EvaluateConfig(**asdict(self), starts="test", workers=1, batch=1)

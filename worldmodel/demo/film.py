@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from worldmodel.imagine.image_metrics import psnr
-from worldmodel.report.video import (
-    DIGITAL_SOURCE,
-    GENERATED,
-    caption,
-    enlarge,
-    in_column,
-    in_row,
-    side_by_side,
-    text_bar,
-    write_image,
-    write_mp4,
-)
+from worldmodel.report import video
+from worldmodel.report.video import caption, enlarge, in_column, side_by_side, text_bar
 from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 
 STRIP_EDGE, STRIP_LABEL, STRIP_COLUMNS = 96, 72, 14
@@ -40,24 +33,23 @@ class Surprise:
     """Squared errors of imagined frames, and of the last frame seen, by how far ahead they were imagined."""
 
     def __init__(self) -> None:
-        self.sums: dict[int, np.ndarray] = {}
+        self.errors: dict[int, list[tuple[float, float]]] = defaultdict(list)
 
     def add(self, ahead: int, real: Arrays, imagined: Arrays, last: Arrays) -> None:
         """Count one time step; ``last`` is what was seen when it was imagined."""
-        errors = [_squared(guess, real) for guess in (imagined, last)]
-        self.sums[ahead] = self.sums.get(ahead, np.zeros(3)) + np.array([*errors, 1.0])
+        self.errors[ahead].append((_squared(imagined, real), _squared(last, real)))
 
     def merge(self, other: Surprise) -> None:
-        for ahead, values in other.sums.items():
-            self.sums[ahead] = self.sums.get(ahead, np.zeros(3)) + values
+        for ahead, errors in other.errors.items():
+            self.errors[ahead] += errors
 
     def decibels(self) -> dict[int, tuple[float, float]]:
-        """PSNR of imagined frames and of copying the last frame, from errors averaged over all time steps."""
-        return {ahead: _psnr(*self.sums[ahead]) for ahead in sorted(self.sums)}
+        """PSNR of imagined frames and of copying the last frame, at most 99 dB, of errors averaged over time steps."""
+        return {ahead: _psnr(errors) for ahead, errors in sorted(self.errors.items())}
 
     def overall(self) -> tuple[float, float]:
         """The same over all distances together; nan for none."""
-        return _psnr(*np.sum(list(self.sums.values()), axis=0)) if self.sums else (float("nan"), float("nan"))
+        return _psnr(list(chain.from_iterable(self.errors.values()))) if self.errors else (math.nan, math.nan)
 
 
 @dataclass
@@ -69,7 +61,6 @@ class Film:
     surprise: Surprise = field(default_factory=Surprise)
 
     def begin(self, observation: Arrays) -> None:
-        """The first observation."""
         self.shots.append(FilmFrame(self._frames(observation)))
 
     def chunk(self, frames: Sequence[Arrays], imagined: Mapping[str, np.ndarray]) -> None:
@@ -82,36 +73,27 @@ class Film:
 
     def picture(self, index: int) -> np.ndarray:
         """One time step, real above imagined, uint8 (H, W, 3)."""
-        shot, keys = self.shots[index], [image_key(camera) for camera in self.cameras]
-        names = [f"real · {camera}" for camera in self.cameras]
-        dreamt = [f"imagined · {camera}" for camera in self.cameras]
-        guess = shot.imagined or {key: _dimmed(shot.real[key]) for key in keys}
+        shot = self.shots[index]
+        guess = shot.imagined or {key: frame // 3 for key, frame in shot.real.items()}  # none yet: dimmed
         rows = [
-            side_by_side([shot.real[key] for key in keys], names),
-            side_by_side([guess[key] for key in keys], dreamt),
+            side_by_side([seen[image_key(c)] for c in self.cameras], [f"{name} · {c}" for c in self.cameras])
+            for name, seen in (("real", shot.real), ("imagined", guess))
         ]
         ahead = f"imagined {1000 * shot.ahead // CONTROL_HZ} ms ahead" if shot.imagined else "first observation"
         return caption(in_column(rows), f"{index / CONTROL_HZ:5.2f} s   {ahead}")
 
-    def write(self, path: Path, maker: str = "") -> None:
-        """Write the video, its poster and the film strip: ``path`` with .mp4, .jpg and .png.
-
-        Their metadata say that frames in them are generated, and by which weights (``maker``).
-        """
-        comment = f"{GENERATED}{f' (by {maker})' if maker else ''}. Digital source type: {DIGITAL_SOURCE}"
-        write_image(path.with_suffix(".png"), self.strip(), comment)
-        write_image(path.with_suffix(".jpg"), self.picture(2 * len(self.shots) // 3), comment)
-        write_mp4(path.with_suffix(".mp4"), map(self.picture, range(len(self.shots))), CONTROL_HZ, comment)
+    def write(self, path: Path, comment: str = video.GENERATED) -> None:
+        """Video, poster and film strip: ``path`` with .mp4, .jpg and .png, with ``comment`` in their metadata."""
+        video.write_image(path.with_suffix(".png"), self.strip(), comment)
+        video.write_image(path.with_suffix(".jpg"), self.picture(2 * len(self.shots) // 3), comment)
+        video.write_mp4(path.with_suffix(".mp4"), map(self.picture, range(len(self.shots))), CONTROL_HZ, comment)
 
     def strip(self) -> np.ndarray:
         """Real above imagined for each camera, a column for the last time step of each chunk: the farthest imagined."""
-        ends = [i for i, shot in enumerate(self.shots) if i and self._ends_chunk(i)]
+        ends = [i for i in range(1, len(self.shots)) if i + 1 == len(self.shots) or self.shots[i + 1].ahead == 1]
         if len(ends) > STRIP_COLUMNS:
             ends = [ends[i] for i in np.linspace(0, len(ends) - 1, STRIP_COLUMNS).round().astype(int)]
-        return in_row([self._labels(), *(self._column(i) for i in ends)])
-
-    def _ends_chunk(self, index: int) -> bool:
-        return index == len(self.shots) - 1 or self.shots[index + 1].ahead == 1
+        return video.in_row([self._labels(), *(self._column(i) for i in ends)])
 
     def _column(self, index: int) -> np.ndarray:
         shot, pictures = self.shots[index], []
@@ -132,18 +114,12 @@ class Film:
         return {key: np.asarray(arrays[key]) for key in map(image_key, self.cameras)}
 
 
-def _dimmed(frame: np.ndarray) -> np.ndarray:
-    return (frame // 3).astype(np.uint8)
-
-
 def _squared(guess: Arrays, real: Arrays) -> float:
     """Mean squared error over the cameras of ``guess``, in grey levels squared."""
-    return float(
-        np.mean([np.mean((guess[k].astype(np.float32) - real[k].astype(np.float32)) ** 2) for k in real if k in guess])
-    )
+    shared = [key for key in real if key in guess]
+    return float(np.mean([np.square(guess[key].astype(np.float32) - real[key]).mean() for key in shared]))
 
 
-def _psnr(imagined: float, copied: float, count: float) -> tuple[float, float]:
-    """Decibels from summed squared errors; at most 99."""
-    first, second = psnr(np.array([imagined, copied]) / count, 99.0).tolist()
-    return first, second
+def _psnr(errors: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    imagined, copied = psnr(np.mean(errors, axis=0), 99.0).tolist()
+    return imagined, copied

@@ -39,24 +39,13 @@ def render(found: Mapping[str, Any]) -> str:
 
 def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     (low, high), act, imagine = found["interval"], found["act_ms"], found["imagine_ms"]
+    span, steps = f"95 % interval {100 * low:.0f} to {100 * high:.0f} %", found["n_action_steps"]
     held = f"{100 * found['within_one_step']:.0f} % within one control step ({1000 // CONTROL_HZ} ms)"
     return [
-        (
-            "success",
-            f"{found['successes']} of {found['episodes']}",
-            f"95 % interval {100 * low:.0f} to {100 * high:.0f} %",
-        ),
-        (
-            "control rate",
-            f"{CONTROL_HZ} Hz",
-            f"replanning every {found['chunk_ms']:.0f} ms, {found['n_action_steps']} steps",
-        ),
+        ("success", f"{found['successes']} of {found['episodes']}", span),
+        ("control rate", f"{CONTROL_HZ} Hz", f"replanning every {found['chunk_ms']:.0f} ms, {steps} steps"),
         ("policy latency, median", f"{act['p50']:.1f} ms", f"p95 {act['p95']:.1f} ms per action chunk; {held}"),
-        (
-            "imagination, median",
-            f"{imagine['p50']:.0f} ms",
-            f"for {found['n_action_steps']} later frames of each camera",
-        ),
+        ("imagination, median", f"{imagine['p50']:.0f} ms", f"for {steps} later frames of each camera"),
         ("checkpoint", str(found["checkpoint"]), f"weights {found['weights'][:12]}"),
     ]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from worldmodel.config import UserError
 from worldmodel.play.compare import Stopwatch, measure, packet
-from worldmodel.play.messages import OBSERVED, Displayed, Drive, LetPolicy, Message, Pause, Record, Reset, StartPoint, Step
+from worldmodel.play.messages import Displayed, Drive, LetPolicy, Message, Pause, Record, Reset, StartPoint, Step
 from worldmodel.play.outbox import Outbox
 from worldmodel.play.recorder import ClipRecorder
 from worldmodel.play.server import Server
@@ -58,7 +58,7 @@ class Session:
         self.server, self.outbox, self.place = server, outbox, place
         self.commands = Commands(place=place)
         self.teleop = Teleop()
-        self.policy_on, self.observes, self.chunk = False, OBSERVED[0], deque[np.ndarray]()
+        self.policy_on, self.observes, self.chunk = False, "imagined", deque[np.ndarray]()
         self.clock, self.tick, self.time = Stopwatch(), 0, 0
         self.paused = self.ready = True
         self.closed = False
