@@ -69,7 +69,7 @@ def _compose(command: str, schema: type, overrides: Sequence[str]) -> Any:
             values.append((name, value, text))
         else:
             raise UserError(f"{text}: `{command}` has no option '{name}'; {closest(name, [*known, *groups])}")
-    node = OmegaConf.merge(OmegaConf.structured(_typed(schema)), _defaults(schema))
+    node = OmegaConf.structured(_typed(schema))
     for name, value in leaves(legacy.saved(command, _from_files(command, choices))):
         _put(node, name, value, f"configs for `{command}`: {name}={value}")
     for name, value, text in values:
@@ -129,15 +129,19 @@ def _spelled(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("pathlib.", "")
 
 
-def _typed(schema: Any) -> type:
-    """A double of the schema for OmegaConf: the same types, but fillable, without defaults, and str for a Literal."""
+def _typed(schema: Any, given: Any = None) -> type:
+    """A double of the schema for OmegaConf, with its defaults or the values ``given``: fillable, str for a Literal."""
     hints, fields = get_type_hints(schema), []
     for field in dataclasses.fields(schema):
-        if dataclasses.is_dataclass(hints[field.name]):
-            kind = _typed(hints[field.name])
+        kind = hints[field.name]
+        value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        value = value if given is None else getattr(given, field.name)
+        if dataclasses.is_dataclass(kind):
+            kind = _typed(kind, None if value is dataclasses.MISSING else value)
             fields.append((field.name, kind, dataclasses.field(default_factory=kind)))
         else:
-            fields.append((field.name, _plain(hints[field.name]), dataclasses.field(default=MISSING)))
+            value = MISSING if value is dataclasses.MISSING else value
+            fields.append((field.name, _plain(kind), dataclasses.field(default_factory=lambda value=value: value)))
     return dataclasses.make_dataclass(schema.__name__, fields)
 
 
@@ -147,20 +151,6 @@ def _plain(kind: Any) -> Any:
     if get_origin(kind) in (Union, UnionType):
         return Union[tuple(_plain(part) for part in get_args(kind))]  # noqa: UP007  (parts are known only now)
     return kind
-
-
-def _defaults(schema: Any) -> dict[str, Any]:
-    """The schema's default values, nested; required ones are left out."""
-    hints, values = get_type_hints(schema), {}
-    for field in dataclasses.fields(schema):
-        value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if dataclasses.is_dataclass(value):
-            values[field.name] = dataclasses.asdict(value)  # type: ignore[arg-type]  # an instance, never a class
-        elif dataclasses.is_dataclass(hints[field.name]):
-            values[field.name] = _defaults(hints[field.name])
-        elif value is not dataclasses.MISSING:
-            values[field.name] = value
-    return values
 
 
 def _build(schema: Any, node: Any, prefix: str = "") -> Any:
