@@ -1,4 +1,4 @@
-"""Policies: a model (or anything else) that looks and acts. Knows no env."""
+"""Policies: a model, or anything else, that observes and acts. Knows no env."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The verb ``policy convert``: from our model folders to LeRobot's pretrained folders and back."""
+"""The command `policy convert`: from our model folders to LeRobot's pretrained folders and back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ConvertPolicyConfig:
 
 
 def convert(config: ConvertPolicyConfig) -> int:
-    """Convert whichever way ``source`` asks for. UserError or CheckpointError, one line, where that cannot be."""
+    """Convert in the direction that ``source`` implies. UserError or CheckpointError, one line, where it cannot be."""
     out = Path(config.out)
     if out.exists():
         raise UserError(f"out={out} already exists; choose another folder or remove it")

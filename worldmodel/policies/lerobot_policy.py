@@ -1,7 +1,4 @@
-"""Any policy that LeRobot can load, as one of ours: what it is shown, and the chunks that it gives.
-
-Importing LeRobot costs ten seconds and most of a gigabyte, so this module is imported only when one is asked for.
-"""
+"""Any policy that LeRobot can load, as one of ours. Importing LeRobot takes ten seconds and most of a gigabyte."""
 
 from __future__ import annotations
 
@@ -32,16 +29,11 @@ PLACES = ("", "pretrained_model", "checkpoints/last/pretrained_model")
 
 
 class LeRobotPolicy:
-    """Chunks of a LeRobot policy, asked for without memory: each call is a new episode as far as the policy knows.
+    """Chunks of a LeRobot policy without memory: each call is a new episode as far as the policy knows.
 
-    ``looks`` observations in a row are shown to it, those of the last control steps: arrays of an observation then have
-    an axis for them, (B, looks, ...). Of stochastic policies, equal seeds in equal batches give equal chunks.
-
-    Args:
-        folder: as `resolve` found it. task: what the policy is told. device: cpu or cuda.
-
-    Raises:
-        UserError: one line, where LeRobot cannot load it, or it needs what an observation of ours does not hold.
+    It observes the last ``n_obs_steps`` control steps; above 1, arrays have an axis for them, (B, n_obs_steps, ...).
+    Of stochastic policies, equal seeds in equal batches give equal chunks. task: the instruction.
+    Raises UserError, one line, where LeRobot cannot load it, or it needs what an observation of ours does not hold.
     """
 
     def __init__(self, folder: Path, task: str, device: str = "cpu") -> None:
@@ -61,10 +53,10 @@ class LeRobotPolicy:
         self.task, self.device, self.config = task, torch.device(device), config
         self.frames = {key: ft.shape for key, ft in config.input_features.items() if ft.type is FeatureType.VISUAL}
         self.vectors = [key for key in config.input_features if key not in self.frames]
-        self.looks = int(config.n_obs_steps)
+        self.n_obs_steps = int(config.n_obs_steps)
         self._check(folder)
         self.chunk_size = int(getattr(config, "n_action_steps", None) or len(config.action_delta_indices))
-        if self.looks > 1:
+        if self.n_obs_steps > 1:
             self.chunk_size = int(self.policy._queues[ACTION].maxlen)
         self.cameras = tuple(key.removeprefix(IMAGES) for key in self.frames)
         self.size = int(next(iter(self.frames.values()))[1]) if self.frames else 96
@@ -79,16 +71,19 @@ class LeRobotPolicy:
             if seeds is not None:
                 torch.manual_seed(int(np.random.SeedSequence(seeds.tolist()).generate_state(1, np.uint64)[0] >> 1))
             self.policy.reset()
-            batches = [self._batch(observations, rows, look) for look in range(self.looks)]
-            chunk = self.policy.predict_action_chunk(batches[0]) if self.looks == 1 else self._remembering(batches)
+            batches = [self._batch(observations, rows, step) for step in range(self.n_obs_steps)]
+            whole = self.n_obs_steps == 1
+            chunk = self.policy.predict_action_chunk(batches[0]) if whole else self._remembering(batches)
             actions = [self.after(action) for action in chunk[:, : self.chunk_size].unbind(1)]
         return torch.stack(actions, 1).float().cpu().numpy()
 
-    def _batch(self, observations: Arrays, rows: int, look: int) -> dict[str, Any]:
-        """One look as LeRobot's own loop would make it: frames as floats, colour first; then the policy's processor."""
+    def _batch(self, observations: Arrays, rows: int, step: int) -> dict[str, Any]:
+        """One observation as in LeRobot's own loop: float frames, colour first; then through the policy's processor."""
         batch: dict[str, Any] = {"task": [self.task] * rows}
         for key in (*self.frames, *self.vectors):
-            values = torch.as_tensor(np.asarray(observations[key] if self.looks == 1 else observations[key][:, look]))
+            values = torch.as_tensor(
+                np.asarray(observations[key] if self.n_obs_steps == 1 else observations[key][:, step])
+            )
             batch[key] = values.movedim(-1, 1).float() / 255 if key in self.frames else values.float()
         return dict(self.before(batch))
 
@@ -96,7 +91,7 @@ class LeRobotPolicy:
         """A chunk of a policy with a memory of observations, which only `select_action` fills."""
         queue, rows = self.policy._queues[ACTION], len(batches[0]["task"])
         for earlier in batches[:-1]:
-            # With an action left over it only remembers what it sees
+            # With an action left over it only keeps the observation
             queue.append(torch.zeros(rows, self.config.output_features[ACTION].shape[0], device=self.device))
             self.policy.select_action(earlier)
         return torch.stack([self.policy.select_action(batches[-1]) for _ in range(self.chunk_size)], dim=1)
@@ -104,15 +99,13 @@ class LeRobotPolicy:
     def _check(self, folder: Path) -> None:
         sides = {side for shape in self.frames.values() for side in shape[1:]}
         if len(sides) > 1:
-            raise UserError(f"{folder}: it sees frames of {sorted(sides)} pixels; expected squares of one size")
+            raise UserError(f"{folder}: it observes frames of {sorted(sides)} pixels; expected squares of one size")
         if unknown := [key for key in self.vectors if key not in (STATE, ENVIRONMENT_STATE)]:
             raise UserError(f"{folder}: it needs {unknown[0]!r}; an observation has {STATE} and {ENVIRONMENT_STATE}")
         if getattr(self.config, "temporal_ensemble_coeff", None) is not None:
-            raise UserError(
-                f"{folder}: it averages over chunks in time, which a chunk at a time cannot do; train with none"
-            )
-        if self.looks > 1 and ACTION not in (getattr(self.policy, "_queues", None) or {}):
-            raise UserError(f"{folder}: it remembers {self.looks} observations in a way that is not known here")
+            raise UserError(f"{folder}: it averages over chunks in time, which a chunk cannot do; train with none")
+        if self.n_obs_steps > 1 and ACTION not in (getattr(self.policy, "_queues", None) or {}):
+            raise UserError(f"{folder}: it remembers {self.n_obs_steps} observations in a way that is not known here")
 
 
 def resolve(name: str) -> Path:
@@ -125,7 +118,7 @@ def resolve(name: str) -> Path:
 
 
 def sha256(folder: Path) -> str:
-    """One hash over all weights, those of normalisers included."""
+    """Hash of all weights, those of normalisers included."""
     found = hashlib.sha256()
     for file in sorted(folder.glob("*.safetensors")):
         found.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())

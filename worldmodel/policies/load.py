@@ -52,7 +52,7 @@ class PolicyOptions:
 def load_policy(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
     """The policy of a checkpoint (``shipped``, a model or run folder), ``lerobot:FOLDER`` or ``python:FILE.py:NAME``.
 
-    Raises UserError or CheckpointError, one line, where there is none, or it cannot do what is asked.
+    Raises UserError or CheckpointError, one line, where there is none, or it cannot act on this task.
     """
     if name.startswith(PYTHON):
         return _from_python(name, task, options)
@@ -86,7 +86,7 @@ def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPoli
 
 
 def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
-    """It is told the instruction, or the task's name, which is what data sets made from our stores say."""
+    """Its instruction defaults to the task's name, which data sets made from our stores hold."""
     from worldmodel.policies import lerobot_policy as lerobot  # ten seconds, and an extra
 
     folder = lerobot.resolve(name.removeprefix(LEROBOT))
@@ -97,7 +97,7 @@ def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
         raise UserError(f"{name} needs camera {unknown[0]!r}; this task has scene and wrist")
     _check_steps(name, options, policy.chunk_size)
     shown = (policy.cameras, policy.size, policy.device.type)
-    return LoadedPolicy(policy, name, lerobot.sha256(folder), *shown, n_obs_steps=policy.looks)
+    return LoadedPolicy(policy, name, lerobot.sha256(folder), *shown, n_obs_steps=policy.n_obs_steps)
 
 
 def _from_python(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:

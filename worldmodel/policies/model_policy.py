@@ -86,7 +86,7 @@ class ModelPolicy:
     ) -> dict[str, np.ndarray]:
         """Frames expected ``steps`` control steps after the observation under ``actions`` (B, chunk_size, A).
 
-        Returns uint8 (B, len(steps), H, W, 3) for every camera's key. History are imagined in pairs, as in training.
+        Returns uint8 (B, len(steps), H, W, 3) for every camera's key. Frames are imagined in pairs, as in training.
         """
         from worldmodel.model.ahead import frames_ahead  # here: who only acts needs none of it
 
@@ -97,10 +97,9 @@ class ModelPolicy:
     def _given(self, observations: Arrays) -> Given:
         """Check a batch of observations against the model and move it to the device."""
         config = self.model.config
-        for camera in config.cameras:
-            if image_key(camera) not in observations:
-                seen = ", ".join(cameras_of(observations)) or "none"
-                raise ValueError(f"this model needs camera {camera!r}; the observation has: {seen}")
+        if missing := [camera for camera in config.cameras if image_key(camera) not in observations]:
+            seen = ", ".join(cameras_of(observations)) or "none"
+            raise ValueError(f"this model needs camera {missing[0]!r}; the observation has: {seen}")
         frames = [observations[image_key(camera)] for camera in config.cameras]
         state = self._state(observations)
         blind = np.zeros((len(state), 0, config.size, config.size, 3), np.uint8)
@@ -110,19 +109,19 @@ class ModelPolicy:
                 f"this model needs uint8 frames of {config.size}x{config.size}x3, got {images.dtype} "
                 f"{'x'.join(map(str, images.shape[2:]))}; make the env with size={config.size}"
             )
-        task = torch.full((len(state),), self.task)
-        pixels, vector = (torch.as_tensor(array).to(self.device) for array in (images, state))
-        more = self._more(observations, len(state))
-        return Given(pixels, vector, task.to(self.device), more={k: v.to(self.device) for k, v in more.items()})
+        pixels, vector = (torch.as_tensor(array, device=self.device) for array in (images, state))
+        task = torch.full((len(state),), self.task, device=self.device)
+        more = {key: value.to(self.device) for key, value in self._more(observations, len(state)).items()}
+        return Given(pixels, vector, task, more=more)
 
     def _commit(self, given: Given, committed: Sequence[np.ndarray | None]) -> Given:
-        """What is known, and the committed actions: targets in the world, whatever state they were decided in."""
+        """Add the committed actions: targets in the world, whatever state they were decided in."""
         counts = [0 if actions is None else len(actions) for actions in committed]
         prefix = np.zeros((len(counts), max(counts), self.model.config.action_dim), np.float32)
         for row, actions in enumerate(committed):
             if actions is not None:
                 prefix[row, : len(actions)] = actions
-        known, count = (torch.as_tensor(array).to(self.device) for array in (prefix, np.array(counts)))
+        known, count = (torch.as_tensor(array, device=self.device) for array in (prefix, np.array(counts)))
         return replace(given, prefix=known, committed=count)
 
     def _more(self, observations: Arrays, batch: int) -> dict[str, Tensor]:
@@ -131,14 +130,15 @@ class ModelPolicy:
         if self.said is not None:
             more[SENTENCE] = torch.as_tensor(self.said).repeat(batch, 1)
         for each in self.recorded:
-            if each.past and each.key not in observations:
+            if not each.past:
+                continue
+            if each.key not in observations:
                 raise ValueError(f"this model needs {each.key!r}" + (each.in_env and f"; {each.in_env}"))
-            if each.past:
-                rows = np.asarray(observations[each.key], np.float32)
-                if rows.ndim == 1 + len(each.row):
-                    before = np.zeros((len(rows), each.past - 1, *each.row), np.float32)
-                    rows = np.concatenate([before, rows[:, None]], axis=1)
-                more[each.key] = torch.as_tensor(rows)
+            rows = np.asarray(observations[each.key], np.float32)
+            if rows.ndim == 1 + len(each.row):
+                before = np.zeros((len(rows), each.past - 1, *each.row), np.float32)
+                rows = np.concatenate([before, rows[:, None]], axis=1)
+            more[each.key] = torch.as_tensor(rows)
         return more
 
     def _state(self, observations: Arrays) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Policy x env -> Episode: ask for a chunk of actions, execute some of it, replan."""
+"""Policy x env -> Episode: request a chunk of actions, execute some of it, replan."""
 
 from __future__ import annotations
 
@@ -71,11 +71,10 @@ def rollout(
     """Run one episode closed loop until success, the env's time limit or ``max_steps``.
 
     Args:
-        policy: acts on a batch of one; gives chunks (1, chunk_size, A), env units. An attribute ``history`` says
-            how many past control steps of which observation keys it must be shown.
+        policy: acts on a batch of one. An attribute ``history``: past control steps needed, by observation key.
         env: a Gymnasium env; an attribute ``task`` names the episode's task.
-        start: a seed, or a full simulator state (float64 vector) to start from.
-        max_steps: control steps at most; None leaves it to the env's own time limit.
+        start: a seed, or a full simulator state (float64 vector).
+        max_steps: control steps at most; None leaves it to the env.
         n_action_steps: actions executed of each chunk before replanning, 1 to chunk_size; None takes
             ``policy.n_action_steps`` where the policy has one, else the whole chunk.
         on_step: called with (step, observation, action) before each step.

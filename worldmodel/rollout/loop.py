@@ -42,11 +42,10 @@ class LocalSlots:
         self._asked: deque[tuple[int, str, tuple[Any, ...]]] = deque()
 
     def ask(self, slot: int, method: str, *arguments: Any) -> None:
-        """Note a call; it is made when its answer is taken."""
+        """Note a call; `answers` makes it."""
         self._asked.append((slot, method, arguments))
 
     def answers(self) -> Iterator[Reply]:
-        """What the calls give."""
         while self._asked:
             slot, method, arguments = self._asked.popleft()
             yield Reply(slot, getattr(self._all[slot], method)(*arguments))
@@ -90,7 +89,7 @@ class RunningEpisode:
     actions: list[np.ndarray] = field(default_factory=list)
     decisions: int = 0
     committed: np.ndarray | None = None
-    """Actions to be carried out after the next look while its chunk is computed, float32 (delay, A)."""
+    """Actions executed while the next chunk is computed, float32 (delay, A)."""
 
 
 class BatchedRollout:
