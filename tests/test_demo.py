@@ -14,8 +14,8 @@ from PIL import Image
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.config import UserError
-from worldmodel.demo import DemoConfig, demo
-from worldmodel.demo.command import choose, show
+from worldmodel.demo.command import choose, demo, show
+from worldmodel.demo.config import DemoConfig
 from worldmodel.demo.film import Film, Surprise
 from worldmodel.evaluate.evaluate import settle
 from worldmodel.evaluate.initial_states import Starts, find

@@ -19,149 +19,109 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 @dataclass(frozen=True)
 class Command:
-    """One command: ``module`` holds the function ``call``, which takes the frozen dataclass ``schema``.
+    """One command: the function ``call`` of ``module``, which takes the frozen dataclass ``schema``.
 
     ``schema`` is a name in ``module``, or "module:name" of a file that loads neither torch nor a simulator.
     """
 
     name: str
     module: str
-    call: str
     schema: str
     does: str
     examples: tuple[str, ...] = ()
     bare: str = ""  # the option that an argument without '=' sets
 
+    @property
+    def call(self) -> str:
+        """The command's last word."""
+        return self.name.split()[-1]
+
 
 COMMANDS = (
-    Command(
-        "demo", "worldmodel.demo", "demo", "DemoConfig",
+    Command("demo", "worldmodel.demo.command", "worldmodel.demo.config:DemoConfig",
         "Roll a checkpoint out closed loop and write a page with its videos and what it imagined.",
-        ("worldmodel demo", "worldmodel demo task=lift_can episodes=3 out=outputs/demo"),
-    ),
-    Command(
-        "collect", "worldmodel.collect", "collect", "CollectConfig",
+        ("worldmodel demo", "worldmodel demo task=lift_can episodes=3 out=outputs/demo")),
+    Command("collect", "worldmodel.collect", "CollectConfig",
         "Record episodes of the scripted expert, or scripted play, into an EpisodeStore. Run it again to resume.",
         ("worldmodel collect task=place_can episodes=200 seed=0 out=datasets/local/place_can",
          "worldmodel collect behaviour=mixed segmentation=true episodes=200 out=datasets/local/mixed",
-         "worldmodel collect 'task=gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos' out=datasets/local/pusht"),
-    ),
-    Command(
-        "encode", "research.encode.command", "encode", "research.encode.config:EncodeConfig",
+         "worldmodel collect 'task=gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos' out=datasets/local/pusht")),
+    Command("encode", "research.encode.command", "research.encode.config:EncodeConfig",
         "Compute a pretrained encoder's features of a store's frames, for objective.name=repa. Run it again to resume.",
-        ("worldmodel encode data=datasets/local/place_can encoder=dinov2_s out=datasets/local/place_can.dinov2_s",),
-    ),
-    Command(
-        "train", "worldmodel.train", "train", "TrainConfig",
+        ("worldmodel encode data=datasets/local/place_can encoder=dinov2_s out=datasets/local/place_can.dinov2_s",)),
+    Command("train", "worldmodel.train", "TrainConfig",
         "Train a world model on an EpisodeStore. Run it again to resume from the last checkpoint.",
         ("worldmodel train experiment=place_can data=datasets/local/place_can out=outputs/place_can",
          "worldmodel train data=lerobot:OWNER/NAME size=96 validation.every=0 out=outputs/theirs",
-         "worldmodel train model=tiny data=datasets/local/place_can out=outputs/try"),
-    ),
-    Command(
-        "starts", "worldmodel.evaluate.starts", "starts", "StartsConfig",
+         "worldmodel train model=tiny data=datasets/local/place_can out=outputs/try")),
+    Command("starts", "worldmodel.evaluate.starts", "StartsConfig",
         "Write fixed initial states (full simulator state and a hash) into one file.",
-        ("worldmodel starts task=place_can episodes=200 seed=7 out=outputs/starts.npz",),
-    ),
-    Command(
-        "evaluate", "worldmodel.evaluate.evaluate", "evaluate", "worldmodel.evaluate.config:EvaluateConfig",
+        ("worldmodel starts task=place_can episodes=200 seed=7 out=outputs/starts.npz",)),
+    Command("evaluate", "worldmodel.evaluate.evaluate", "worldmodel.evaluate.config:EvaluateConfig",
         "Evaluate a checkpoint closed loop on fixed initial states; write report.json, episodes.jsonl and index.html.",
         ("worldmodel evaluate checkpoint=shipped task=place_can episodes=200 starts=test out=outputs/test",
          "worldmodel evaluate checkpoint=outputs/place_can task=place_can perturb=light out=outputs/light",
-         "worldmodel evaluate checkpoint=outputs/robosuite_can task=robosuite:PickPlaceCan batch=4 out=outputs/can"),
-    ),
-    Command(
-        "probe", "research.probe", "probe", "ProbeConfig",
+         "worldmodel evaluate checkpoint=outputs/robosuite_can task=robosuite:PickPlaceCan batch=4 out=outputs/can")),
+    Command("probe", "research.probe", "ProbeConfig",
         "Linear probes of a checkpoint's frozen features, by layer and noise level: can, gripper, grasp, phase.",
         ("worldmodel probe checkpoint=shipped data=datasets/local/place_can out=outputs/probe",
-         "worldmodel probe checkpoint=outputs/place_can data=datasets/local/place_can out=outputs/probe quick=true"),
-    ),
-    Command(
-        "imagine", "worldmodel.imagine.command", "imagine", "worldmodel.imagine.config:ImagineConfig",
+         "worldmodel probe checkpoint=outputs/place_can data=datasets/local/place_can out=outputs/probe quick=true")),
+    Command("imagine", "worldmodel.imagine.command", "worldmodel.imagine.config:ImagineConfig",
         "Predict with a checkpoint in one of its modes from recorded frames, or roll it out: pictures and errors.",
         ("worldmodel imagine mode=forward data=datasets/local/place_can",
          "worldmodel imagine mode=inverse checkpoint=outputs/place_can data=datasets/local/place_can show=6",
-         "worldmodel imagine mode=rollout checkpoint=outputs/everything data=datasets/local/place_can length=1000"),
-    ),
-    Command(
-        "play", "worldmodel.play", "play", "PlayConfig",
+         "worldmodel imagine mode=rollout checkpoint=outputs/everything data=datasets/local/place_can length=1000")),
+    Command("play", "worldmodel.play.command", "PlayConfig",
         "Drive the gripper in the imagined rollout, beside MuJoCo under the same actions: a page on 127.0.0.1.",
-        ("worldmodel play", "worldmodel play task=lift_can data=datasets/local/lift_can port=0"),
-    ),
-    Command(
-        "score", "worldmodel.imagine.score", "score", "ScoreConfig",
+        ("worldmodel play", "worldmodel play task=lift_can data=datasets/local/lift_can port=0")),
+    Command("score", "worldmodel.imagine.score.command", "worldmodel.imagine.score.config:ScoreConfig",
         "Compare a checkpoint's imagined frames and actions with recordings, open loop: figures, and a page.",
         ("worldmodel score checkpoint=shipped data=datasets/local/mixed out=outputs/score",
-         "worldmodel score checkpoint=outputs/theirs data=lerobot:OWNER/NAME holdout=0.02 out=outputs/theirs"),
-    ),
-    Command(
-        "data info", "worldmodel.data.inspect", "info", "InspectConfig",
+         "worldmodel score checkpoint=outputs/theirs data=lerobot:OWNER/NAME holdout=0.02 out=outputs/theirs")),
+    Command("data info", "worldmodel.data.inspect", "InspectConfig",
         "Show what an EpisodeStore holds and where it came from.",
-        ("worldmodel data info datasets/local/place_can", "worldmodel data info lerobot:OWNER/NAME"), "store",
-    ),
-    Command(
-        "data verify", "worldmodel.data.inspect", "verify", "InspectConfig",
+        ("worldmodel data info datasets/local/place_can", "worldmodel data info lerobot:OWNER/NAME"), "store"),
+    Command("data verify", "worldmodel.data.inspect", "InspectConfig",
         "Check every checksum of an EpisodeStore; name the episode and array that is damaged.",
-        ("worldmodel data verify datasets/local/place_can",), "store",
-    ),
-    Command(
-        "data health", "worldmodel.quality.health", "health", "HealthConfig",
+        ("worldmodel data verify datasets/local/place_can",), "store"),
+    Command("data health", "worldmodel.quality.health", "HealthConfig",
         "Check an EpisodeStore's quality: idle, repeated and dark frames, jumps, camera timing, train/test leakage.",
         ("worldmodel data health datasets/local/place_can out=outputs/health",
-         "worldmodel data health datasets/local/place_can against=datasets/local/held_out"), "store",
-    ),
-    Command(
-        "data view", "worldmodel.quality.view", "view", "ViewConfig",
+         "worldmodel data health datasets/local/place_can against=datasets/local/held_out"), "store"),
+    Command("data view", "worldmodel.quality.view", "ViewConfig",
         "Show episodes of an EpisodeStore: one HTML file with strips and plots, and a recording for the Rerun viewer.",
         ("worldmodel data view datasets/local/place_can out=outputs/view",
-         "worldmodel data view datasets/local/place_can episodes=0,7 rerun=true"), "store",
-    ),
-    Command(
-        "data card", "worldmodel.quality.card", "card", "CardConfig",
+         "worldmodel data view datasets/local/place_can episodes=0,7 rerun=true"), "store"),
+    Command("data card", "worldmodel.quality.card", "CardConfig",
         "Write the card of an EpisodeStore: licence, source, consent, how it was collected, and its health.",
         ("worldmodel data card datasets/local/place_can",
-         "worldmodel data card datasets/local/mine licence=CC-BY-4.0 source=... consent=..."), "store",
-    ),
-    Command(
-        "lineage", "worldmodel.quality.lineage", "lineage", "LineageConfig",
+         "worldmodel data card datasets/local/mine licence=CC-BY-4.0 source=... consent=..."), "store"),
+    Command("lineage", "worldmodel.quality.lineage", "LineageConfig",
         "Show which data, code and simulator made a checkpoint's weights, and what is unknown.",
-        ("worldmodel lineage checkpoint=shipped", "worldmodel lineage checkpoint=outputs/place_can json=true"),
-    ),
-    Command(
-        "data convert", "worldmodel.data.formats.convert", "convert", "ConvertConfig",
+        ("worldmodel lineage checkpoint=shipped", "worldmodel lineage checkpoint=outputs/place_can json=true")),
+    Command("data convert", "worldmodel.data.formats.convert", "ConvertConfig",
         "Convert robomimic HDF5 files and LeRobot datasets to stores and back.",
         ("worldmodel data convert can.hdf5 out=datasets/local/can",
          "worldmodel data convert datasets/local/can out=can.hdf5 to=robomimic",
          "worldmodel data convert datasets/local/can out=can_lerobot to=lerobot frames=video",
-         "worldmodel data convert lerobot:OWNER/NAME out=datasets/local/theirs"), "source",
-    ),
-    Command(
-        "policy convert", "worldmodel.policies.convert", "convert", "ConvertPolicyConfig",
+         "worldmodel data convert lerobot:OWNER/NAME out=datasets/local/theirs"), "source"),
+    Command("policy convert", "worldmodel.policies.convert", "ConvertPolicyConfig",
         "Convert checkpoints to LeRobot's policy folders and back, tensors bit for bit.",
         ("worldmodel policy convert shipped out=outputs/shipped_lerobot",
-         "worldmodel policy convert outputs/lerobot_train out=outputs/from_lerobot"), "source",
-    ),
-    Command(
-        "env install", "worldmodel.sims.remote.install", "install", "InstallConfig",
+         "worldmodel policy convert outputs/lerobot_train out=outputs/from_lerobot"), "source"),
+    Command("env install", "worldmodel.sims.remote.install", "InstallConfig",
         "Make a pinned environment of its own for a simulator with conflicting requirements: robosuite, metaworld.",
-        ("worldmodel env install robosuite", "worldmodel env install metaworld"), "name",
-    ),
-    Command(
-        "doctor", "worldmodel.doctor", "doctor", "DoctorConfig",
+        ("worldmodel env install robosuite", "worldmodel env install metaworld"), "name"),
+    Command("doctor", "worldmodel.doctor", "DoctorConfig",
         "Check this machine: versions, rendering, cores, memory, and what will be slow and why.",
-        ("worldmodel doctor", "worldmodel doctor json=true"),
-    ),
-    Command(
-        "study selfflow", "research.study", "selfflow", "StudyConfig",
+        ("worldmodel doctor", "worldmodel doctor json=true")),
+    Command("study selfflow", "research.study", "StudyConfig",
         "Compare training objectives over seeds and data sizes; write rows and a report. Run it again to resume.",
         ("worldmodel study selfflow study=smoke data=datasets/local/place_can",
-         "worldmodel study selfflow plan=place_can report_only=true"),
-    ),
-    Command(
-        "bench", "research.bench.command", "bench", "research.bench.config:BenchConfig",
+         "worldmodel study selfflow plan=place_can report_only=true")),
+    Command("bench", "research.bench.command", "research.bench.config:BenchConfig",
         "Measure the speed of acting, training and simulation on this machine; write bench.json.",
-        ("worldmodel bench out=outputs/bench",),
-    ),
+        ("worldmodel bench out=outputs/bench",)),
 )  # fmt: skip
 
 

@@ -18,8 +18,7 @@ from small import CONFIG, small_model
 from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.model import WorldModel
-from worldmodel.play import PlayConfig, play
-from worldmodel.play.command import bind
+from worldmodel.play.command import PlayConfig, bind, play
 
 
 def test_what_cannot_be_served(tmp_path: Path) -> None:

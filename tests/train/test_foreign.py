@@ -16,7 +16,7 @@ from worldmodel.backbone import BackboneConfig  # noqa: E402
 from worldmodel.config import UserError  # noqa: E402
 from worldmodel.data.computed import fit  # noqa: E402
 from worldmodel.data.source import open_sources  # noqa: E402
-from worldmodel.imagine.score import ScoreConfig, measure, score  # noqa: E402
+from worldmodel.imagine.score.command import ScoreConfig, measure, score  # noqa: E402
 from worldmodel.train import TrainConfig, train  # noqa: E402
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig  # noqa: E402
 

@@ -15,7 +15,7 @@ from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.imagine.autoregressive import autoregressive
-from worldmodel.imagine.score import ScoreConfig, measure, score
+from worldmodel.imagine.score.command import ScoreConfig, measure, score
 from worldmodel.imagine.score.evaluator import Evaluator
 from worldmodel.imagine.windows import open_clips
 from worldmodel.model import Given, Prediction, Want, WorldModel
