@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from functools import partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -141,7 +143,7 @@ def _typed(schema: Any, given: Any = None) -> type:
             fields.append((field.name, kind, dataclasses.field(default_factory=kind)))
         else:
             value = MISSING if value is dataclasses.MISSING else value
-            fields.append((field.name, _plain(kind), dataclasses.field(default_factory=lambda value=value: value)))
+            fields.append((field.name, _plain(kind), dataclasses.field(default_factory=partial(copy, value))))
     return dataclasses.make_dataclass(schema.__name__, fields)
 
 

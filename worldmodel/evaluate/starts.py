@@ -30,9 +30,7 @@ class StartsConfig:
 
     out: str = option("file to write, for example outputs/starts.npz")
     task: str = option(
-        "lift_can, place_can, place_can_anywhere, robosuite:PickPlaceCan, or gym:ID (seeds, and a hash of each first "
-        "look)",
-        "place_can",
+        "lift_can, place_can, place_can_anywhere, robosuite:PickPlaceCan, or gym:ID (seeds and hashes)", "place_can"
     )
     episodes: int = option("how many starts to freeze", 200)
     seed: int = option("which set of starts; two seeds share no start", 7)
