@@ -14,11 +14,10 @@ from worldmodel.data import EpisodeStore
 from worldmodel.evaluate.initial_states import SPLITS, Starts, find
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.schema import STATE, image_key
-from worldmodel.sims.base import SEED, SimulatorSpec
-from worldmodel.sims.gymnasium.env import open_env
-from worldmodel.sims.gymnasium.experts import Demonstrator, scripted
+from worldmodel.sims.base import SEED, InitialState, SimulatorSpec
 from worldmodel.sims.gymnasium.pusht_expert import CORNERS, around, distance, placed
 from worldmodel.sims.gymnasium.reacher_expert import LINKS, bends
+from worldmodel.sims.gymnasium.simulator import GymSimulator
 from worldmodel.sims.make import open_slot
 from worldmodel.sims.remote.where import DONE, home
 
@@ -32,12 +31,12 @@ metaworld = pytest.mark.skipif(not (home("metaworld") / DONE).exists(), reason="
 
 def solved(task: str, seed: int, noise: float) -> int:
     """Steps that the expert needs, or 0."""
-    env = open_env(task)
-    env.reset(seed=seed)
-    expert = Demonstrator(env, scripted(task), seed, noise)
+    env = GymSimulator(SimulatorSpec(task))
+    env.reset(InitialState(0, seed))
+    expert = env.expert(seed, noise)
     expert.reset()
     while not env.over and not env.success:
-        env.advance(expert.act().executed)
+        env.step(expert.act().executed)
     env.close()
     return env.steps if env.success else 0
 
@@ -113,15 +112,16 @@ def test_shipped_starts_begin_as_they_were_frozen(task, count, split):
 
 @metaworld
 def test_meta_world_in_a_process_of_its_own():
-    env = open_env(METAWORLD, 32)
-    assert env.info.rate == 80 and env.info.cameras == ("corner4", "gripperPOV") and env.info.ships
-    first, _ = env.reset(seed=4)
+    env = GymSimulator(SimulatorSpec(METAWORLD, size=32))
+    assert env.info.rate == 80 and env.info.cameras == ("corner4", "gripperPOV") and "scripted" in env.info.experts
+    env.reset(InitialState(0, 4))
+    first = env.observe()
     assert first[STATE].shape == (4,) and first[image_key("gripperPOV")].std() > 10
-    digest = env.start_digest()
+    digest = env.start_state()
     env.step(np.zeros(4))
-    env.reset(seed=4)
-    assert (env.start_digest() == digest).all()
+    env.reset(InitialState(0, 4))
+    assert (env.start_state() == digest).all()
     env.close()
     assert 0 < solved(METAWORLD, 0, noise=0.0) < 100
     with pytest.raises(UserError, match="did you mean 'pick-place-v3'"):
-        open_env("metaworld:pick-plaice-v3")
+        GymSimulator(SimulatorSpec("metaworld:pick-plaice-v3"))

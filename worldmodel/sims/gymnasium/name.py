@@ -33,11 +33,6 @@ class TaskId:
     steps: int | None = None
 
 
-def is_foreign(task: str) -> bool:
-    """Whether a task's name is one of other people's Gymnasium envs."""
-    return task.partition(":")[0] in HOSTS
-
-
 def parse(task: str) -> TaskId:
     """Take a task's name apart; UserError, one line, where it cannot be read.
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from scipy.sparse.csgraph import dijkstra
 
-if TYPE_CHECKING:
-    from worldmodel.sims.gymnasium.env import GymEnv
+from worldmodel.sims.base import Simulator
 
 BOXES = np.array([[-60.0, 0, 60, 30], [-15, 30, 15, 120]])
 """The T's bar and stem in its own frame: least x, y and most x, y, in the env's units (the table is 512 wide)."""
@@ -31,7 +31,7 @@ FAR, COARSE, FINE, TRAVEL = 12.0, 20.0, 8.0, 60.0
 LONGEST = 14
 """Control steps of a push."""
 ASTRAY = 4.0
-"""Where the T's corners are this far from what the twin foresaw, the plan is made anew."""
+"""Where the T's corners are this far from what the twin predicted, the plan is made anew."""
 
 
 def _sides() -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +115,7 @@ class Push:
 
     way: list[np.ndarray]
     targets: list[np.ndarray]
-    foreseen: list[np.ndarray]
+    predicted: list[np.ndarray]
     value: float = -np.inf
     done: int = field(default=0)
 
@@ -125,8 +125,8 @@ class PushTExpert:
 
     push = np.array([20.0, 20.0])
 
-    def __init__(self, env: GymEnv, seed: int) -> None:
-        self._env: Any = env.raw.unwrapped
+    def __init__(self, simulator: Simulator, seed: int) -> None:
+        self._env = simulator.env.unwrapped
         self._twin = Twin()
         self._plan: Push | None = None
 
@@ -146,7 +146,7 @@ class PushTExpert:
         return plan.targets[plan.done - 1], 1
 
     def _astray(self, plan: Push, pose: np.ndarray) -> bool:
-        return apart(pose, plan.foreseen[plan.done]) > ASTRAY
+        return apart(pose, plan.predicted[plan.done]) > ASTRAY
 
     def _best(self, finger: np.ndarray, pose: np.ndarray) -> Push:
         """The push that gains most for the steps it takes, the way included."""
@@ -163,17 +163,17 @@ class PushTExpert:
     def _tried(self, start: np.ndarray, inward: np.ndarray, pose: np.ndarray, now: float, travel: float) -> Push:
         """The best length of one push, tried in the twin. ``travel``: control steps to where it begins."""
         self._twin.put(start, pose)
-        targets, foreseen, best = list[np.ndarray](), [pose], Push([], [], [])
+        targets, predicted, best = list[np.ndarray](), [pose], Push([], [], [])
         for step in range(1, LONGEST + 1):
             target = self._twin.finger + inward * (COARSE if now > FAR else FINE)
             if target.min() < 2 or target.max() > 510:
                 break
             targets.append(target)
-            foreseen.append(self._twin.step(target))
-            gain = now - apart(foreseen[-1], self._twin.goal)
+            predicted.append(self._twin.step(target))
+            gain = now - apart(predicted[-1], self._twin.goal)
             value = gain / (step + travel + 4) if now > 25 else gain - 0.05 * (step + travel)
             if value > best.value:
-                best = Push([], targets[:], foreseen[:], value)
+                best = Push([], targets[:], predicted[:], value)
             if step > 4 and gain < -5:
                 break
         return best
@@ -196,15 +196,8 @@ def around(finger: np.ndarray, goal: np.ndarray, pose: np.ndarray) -> list[np.nd
 
 
 def _shortest(length: np.ndarray) -> list[int]:
-    """Nodes from the first one (left out) to the second one, by Dijkstra; the straight way where there is none."""
-    count = len(length)
-    far, before, settled = np.full(count, np.inf), np.zeros(count, int), np.zeros(count, bool)
-    far[0] = 0
-    for _ in range(count):
-        node = int(np.where(settled, np.inf, far).argmin())
-        settled[node] = True
-        nearer = far[node] + length[node] < far
-        far[nearer], before[nearer] = (far[node] + length[node])[nearer], node
+    """Nodes from the first one (left out) to the second one; the straight way where there is none."""
+    far, before = dijkstra(length, indices=0, return_predecessors=True)
     path = [1]
     while np.isfinite(far[1]) and before[path[-1]]:
         path.append(int(before[path[-1]]))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from worldmodel.sims.gymnasium.env import GymEnv
+from worldmodel.schema import ENVIRONMENT_STATE, STATE
+from worldmodel.sims.base import Simulator
 
 LINKS = 0.1, 0.11
 """Length of the two links in metres, the fingertip included."""
@@ -20,12 +18,13 @@ class ReacherExpert:
 
     push = np.array([0.5, 0.5])
 
-    def __init__(self, env: GymEnv, seed: int) -> None:
-        self.env = env
+    def __init__(self, simulator: Simulator, seed: int) -> None:
+        self._simulator = simulator
 
     def decide(self) -> tuple[np.ndarray, int]:
         """Torques in [-1, 1], float64 (2,)."""
-        seen = self.env.privileged()["observation"].astype(np.float64)
+        numbers = self._simulator.observe(draw=False)
+        seen = numbers.get(ENVIRONMENT_STATE, numbers[STATE]).astype(np.float64)
         angles, speeds, target = np.arctan2(seen[2:4], seen[0:2]), seen[6:8], seen[4:6]
         ways = [_wrapped(goal - angles) for goal in bends(target)]
         turn = min(ways, key=lambda way: float(np.abs(way).sum()))

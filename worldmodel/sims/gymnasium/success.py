@@ -11,20 +11,19 @@ import numpy as np
 
 from worldmodel.config import UserError, closest
 
-TOLD = ("is_success", "success")
-"""Keys of ``info`` under which envs usually say so."""
+KEYS = ("is_success", "success")
+"""Keys of ``info`` under which envs usually have it."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """``kind``: info (what ``key`` says), above or below (``key`` against ``bound``), terminated, survived, return."""
+    """``kind``: info (``key`` holds), above or below (``key`` against ``bound``), terminated, survived, return."""
 
     kind: str
     key: str = ""
     bound: float = 0.0
 
-    def told(self) -> str:
-        """In a few words."""
+    def __str__(self) -> str:
         return {
             "info": f"info[{self.key!r}]",
             "above": f"info[{self.key!r}] > {self.bound:g}",
@@ -36,26 +35,25 @@ class Rule:
 
     def holds(self, info: Mapping[str, Any], terminated: bool, truncated: bool, total: float) -> bool:
         """Whether the episode is solved now. ``total``: rewards so far, which count at the episode's end only."""
-        if self.kind in ("info", "above", "below"):
-            value = info.get(self.key, 0.0)
-            if self.kind == "info":
-                return bool(value)
-            return float(value) > self.bound if self.kind == "above" else float(value) < self.bound
-        if self.kind == "terminated":
-            return terminated
-        if self.kind == "survived":
-            return truncated and not terminated
-        return (terminated or truncated) and total >= self.bound
+        value = info.get(self.key, 0.0)
+        return {
+            "info": lambda: bool(value),
+            "above": lambda: float(value) > self.bound,
+            "below": lambda: float(value) < self.bound,
+            "terminated": lambda: terminated,
+            "survived": lambda: truncated and not terminated,
+            "return": lambda: (terminated or truncated) and total >= self.bound,
+        }[self.kind]()
 
 
 def rule_of(text: str, info: Mapping[str, Any], threshold: float | None) -> Rule:
-    """The rule that ``success=TEXT`` names, for an env whose steps tell ``info``.
+    """The rule that ``success=TEXT`` names, for an env whose steps have this ``info``.
 
-    auto: what the env says under one of `TOLD`; else its registered reward threshold, over whole episodes; else that it
+    auto: one of `KEYS` in its info; else its registered reward threshold, over whole episodes; else that it
     terminates. UserError where ``info`` has no such key.
     """
     if text == "auto":
-        keys = [key for key in TOLD if key in info]
+        keys = [key for key in KEYS if key in info]
         if keys:
             return Rule("info", keys[0])
         return Rule("terminated") if threshold is None else Rule("return", bound=threshold)
