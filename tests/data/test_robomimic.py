@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from rotations import xyzw_from_matrix
 
 from worldmodel.data import EpisodeStore, StoreError, verify
 from worldmodel.data.card import origin, write_declared
@@ -11,7 +12,6 @@ from worldmodel.data.formats.conventions import (
     matrix_from_axis_angle,
     matrix_from_six,
     matrix_from_xyzw,
-    xyzw_from_matrix,
 )
 from worldmodel.data.formats.convert import ConvertConfig, convert, kind_of
 from worldmodel.schema import ACTION, EXECUTED, STATE, Episode, image_key

@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rotations import xyzw_from_matrix
 
 from worldmodel.data.formats.conventions import (
     matrix_from_axis_angle,
     matrix_from_six,
     matrix_from_xyzw,
-    xyzw_from_matrix,
 )
 from worldmodel.sims.robosuite.expert import BIN, OSC, PHASES, CanExpert, CanPlan, Pushes
 

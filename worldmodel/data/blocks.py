@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,37 @@ from worldmodel.data.layout import GROUP, array_json, block_path
 from worldmodel.files import write_file
 
 
-class BlockWriter:
+class BlockReader:
+    """Plain reads of rows (..., *row) from block files, without mapping them: for checking what may be damaged."""
+
+    def __init__(self, folder: Path, row: tuple[int, ...], dtype: np.dtype, block: int) -> None:
+        self.folder, self.row, self.dtype, self.block = folder, row, dtype, block
+        self.row_bytes = int(np.prod(row, dtype=np.int64)) * dtype.itemsize
+
+    def path(self, index: int) -> Path:
+        """File of one block."""
+        return block_path(self.folder, index, 1 + len(self.row))
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop), fewer where a file is short; OSError where one is missing."""
+        items = int(np.prod(self.row, dtype=np.int64))
+        pieces = [np.empty((0, *self.row), self.dtype)]
+        while start < stop:
+            index, offset = divmod(start, self.block)
+            count = min(stop - start, self.block - offset)
+            values = np.fromfile(self.path(index), self.dtype, count * items, offset=offset * self.row_bytes)
+            whole = len(values) // items
+            pieces.append(values[: whole * items].reshape(whole, *self.row))
+            start += count
+        return np.concatenate(pieces)
+
+
+class BlockWriter(BlockReader):
     """Appends rows at the end of an array of fixed blocks. Rows past ``length`` are free to be overwritten."""
 
-    def __init__(self, folder: Path, row: tuple[int, ...], dtype: np.dtype, block: int, length: int = 0) -> None:
-        self.folder, self.row, self.dtype, self.block, self.length = folder, row, dtype, block, length
-        self.row_bytes = int(np.prod(row, dtype=np.int64)) * dtype.itemsize
+    def __init__(self, folder: Path, row: tuple[int, ...], dtype: np.dtype, block: int) -> None:
+        super().__init__(folder, row, dtype, block)
+        self.length = 0
         self._open: tuple[int, int] | None = None
 
     def append(self, rows: np.ndarray) -> None:
@@ -59,33 +83,9 @@ class BlockWriter:
     def _descriptor(self, index: int) -> int:
         if self._open is None or self._open[0] != index:
             self.close()
-            path = block_path(self.folder, index, 1 + len(self.row))
+            path = self.path(index)
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             self._open = (index, descriptor)
             os.ftruncate(descriptor, self.block * self.row_bytes)  # full size at once; the rest is a hole of zeros
         return self._open[1]
-
-
-@dataclass(frozen=True)
-class BlockReader:
-    """Plain reads of rows from block files, without mapping them: for checking what may be damaged."""
-
-    folder: Path
-    row: tuple[int, ...]
-    dtype: np.dtype
-    block: int
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows [start, stop), fewer where a file is short; OSError where one is missing."""
-        items = int(np.prod(self.row, dtype=np.int64))
-        pieces = [np.empty((0, *self.row), self.dtype)]
-        while start < stop:
-            index, offset = divmod(start, self.block)
-            count = min(stop - start, self.block - offset)
-            path = block_path(self.folder, index, 1 + len(self.row))
-            values = np.fromfile(path, self.dtype, count * items, offset=offset * items * self.dtype.itemsize)
-            whole = len(values) // items
-            pieces.append(values[: whole * items].reshape(whole, *self.row))
-            start += count
-        return np.concatenate(pieces)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +18,9 @@ from typing import IO, Any
 import numpy as np
 
 from worldmodel.data import layout
-from worldmodel.data.blocks import BlockReader, BlockWriter
+from worldmodel.data.blocks import BlockWriter
 from worldmodel.data.layout import StoreError, checksum, explained
-from worldmodel.data.seal import write_group, write_seal
-from worldmodel.files import JsonLines, read_json_lines
+from worldmodel.files import JsonLines, read_json_lines, sync, write_file
 from worldmodel.schema import Episode
 
 
@@ -58,7 +58,7 @@ class StoreWriter:
         writer = cls(path, block, provenance)
         writer._journal.cut(0)  # what a crash in this very function left is half a line
         writer._record({"header": {"format": layout.FORMAT, "block": block, "provenance": writer.provenance}})
-        write_group(path, {"format": layout.FORMAT, "sealed": False})
+        _write_group(path, {"format": layout.FORMAT, "sealed": False})
         return writer
 
     @staticmethod
@@ -85,7 +85,7 @@ class StoreWriter:
         except (IndexError, KeyError, TypeError):
             raise StoreError(f"the journal of {path} lost its first line; remove {path} and collect again") from None
         if not (path / layout.GROUP).exists():
-            write_group(path, {"format": layout.FORMAT, "sealed": False})
+            _write_group(path, {"format": layout.FORMAT, "sealed": False})
         writer._replay(read_json_lines(path / layout.JOURNAL))  # once more, now that no other process can write
         return writer
 
@@ -130,9 +130,7 @@ class StoreWriter:
 
     def read(self, key: str) -> np.ndarray:
         """An array as it is stored so far, (steps, *row), read back from its files."""
-        entry = self.spec[key]
-        reader = BlockReader(self.path / key, tuple(entry["row"]), np.dtype(entry["dtype"]), self.block)
-        return reader.read(0, self.steps)
+        return self._arrays[key].read(0, self.steps)
 
     @property
     def steps(self) -> int:
@@ -143,20 +141,51 @@ class StoreWriter:
         """Make the store final and readable, in one atomic step, and close. Refuses an empty store."""
         if not self.records:
             raise StoreError(f"{self.path} has no episode; nothing to seal")
-        facts = {
-            "arrays": self.spec,
-            "block": self.block,
-            "provenance": self.provenance,
-            "dropped_seeds": self.dropped,
-        }
         try:
             for writer in self._arrays.values():
                 writer.finish()
-            write_seal(self.path, self.records, facts)
+            tasks, index = self._write_index()
+            infos = [record["info"] for record in self.records]
+            attributes = {
+                "format": layout.FORMAT,
+                "sealed": True,
+                "episodes": len(self.records),
+                "steps": self.steps,
+                "tasks": tasks,
+                "index": {name: f"{checksum(values):016x}" for name, values in index.items()},
+                "fingerprint": layout.fingerprint(self.spec, tasks, index),
+                "info": infos if any(infos) else [],
+                "arrays": self.spec,
+                "block": self.block,
+                "provenance": self.provenance,
+                "dropped_seeds": self.dropped,
+            }
+            sync(self.path)
+            _write_group(self.path, {**attributes, "seal": layout.seal_of(attributes)})
         except OSError as error:
             raise explained(error, self.path) from error
         self.close()
         shutil.rmtree(self.path / layout.UNSEALED)
+
+    def _write_index(self) -> tuple[list[str], dict[str, np.ndarray]]:
+        """Write the arrays with one entry per episode; the names of the tasks, and the arrays."""
+        tasks = sorted({record["task"] for record in self.records})
+        columns = {name: [record[name] for record in self.records] for name in ("length", "seed", "success", "task")}
+        found = {
+            "ends": np.cumsum(columns["length"]),
+            "seeds": columns["seed"],
+            "task_index": [tasks.index(task) for task in columns["task"]],
+            "success": columns["success"],
+            "checksums": np.array([record["checksums"] for record in self.records], np.uint64),
+        }
+        index = {name: np.asarray(found[name]).astype(dtype) for name, dtype in layout.INDEX_DTYPES.items()}
+        for name, values in index.items():
+            folder = self.path / f"{layout.EPISODE}{name}"
+            shutil.rmtree(folder, ignore_errors=True)
+            writer = BlockWriter(folder, values.shape[1:], values.dtype, len(values))
+            writer.append(values)
+            writer.finish()
+        return tasks, index
 
     def close(self) -> None:
         """Release files without sealing; the store can be resumed."""
@@ -221,13 +250,16 @@ class StoreWriter:
     def _intact(self, record: Mapping[str, Any]) -> bool:
         start, stop = self.steps, self.steps + record["length"]
         try:
-            for (key, entry), expected in zip(self.spec.items(), record["checksums"], strict=True):
-                reader = BlockReader(self.path / key, tuple(entry["row"]), np.dtype(entry["dtype"]), self.block)
-                if checksum(reader.read(start, stop)) != expected:
-                    return False
+            found = [checksum(self._arrays[key].read(start, stop)) for key in self.spec]
         except (OSError, ValueError):
             return False
-        return True
+        return found == record["checksums"]
+
+
+def _write_group(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Write the Zarr group's metadata in one step."""
+    group = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+    write_file(path / layout.GROUP, json.dumps(group, indent=1))
 
 
 def _lock(path: Path) -> IO[bytes]:

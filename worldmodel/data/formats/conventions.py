@@ -1,9 +1,9 @@
-"""Conventions of other people's robot data as pure functions on NumPy arrays: rotations, action scales, grippers.
+"""Conventions of other people's robot data as pure functions on NumPy arrays: rotations and action scales.
 
 Rotations carry a frame's axes as matrix columns, float64 (..., 3, 3). Quaternions say their order in the name:
 robosuite and ROS write x y z w, MuJoCo w x y z. "Axis-angle" is axis times angle in radians, (..., 3). The 6-D
 rotation is the matrix's first two *columns* one after the other (Zhou et al. 2019); pytorch3d and with it Diffusion
-Policy take the first two *rows*, which is the 6-D rotation of the transpose: see `rows_from_columns`.
+Policy take the first two *rows*, which is the 6-D rotation of the transpose.
 """
 
 from __future__ import annotations
@@ -25,19 +25,9 @@ def xyzw_from_wxyz(quaternion: np.ndarray) -> np.ndarray:
     return np.roll(quaternion, -1, axis=-1)
 
 
-def wxyz_from_xyzw(quaternion: np.ndarray) -> np.ndarray:
-    """robosuite's order to MuJoCo's, (..., 4)."""
-    return np.roll(quaternion, 1, axis=-1)
-
-
 def matrix_from_xyzw(quaternion: np.ndarray) -> np.ndarray:
     """Rotation matrix of a quaternion of any length but zero, (..., 4) to (..., 3, 3)."""
     return _each(quaternion, 1, lambda rows: Rotation.from_quat(rows).as_matrix())
-
-
-def xyzw_from_matrix(matrix: np.ndarray) -> np.ndarray:
-    """Unit quaternion with w >= 0, (..., 3, 3) to (..., 4)."""
-    return _each(matrix, 2, lambda rows: Rotation.from_matrix(rows).as_quat(canonical=True))
 
 
 def matrix_from_axis_angle(vector: np.ndarray) -> np.ndarray:
@@ -72,20 +62,6 @@ def matrix_from_six(six: np.ndarray) -> np.ndarray:
     return np.stack([first, second, np.cross(first, second)], axis=-1)
 
 
-def rows_from_columns(six: np.ndarray) -> np.ndarray:
-    """Our 6-D rotation to pytorch3d's (first two rows), (..., 6); use `columns_from_rows` to come back."""
-    return six_from_matrix(np.swapaxes(matrix_from_six(six), -1, -2))
-
-
-columns_from_rows = rows_from_columns  # transposing twice is the identity
-
-
-def gripper_command(values: np.ndarray, opened: float, closed: float) -> np.ndarray:
-    """Any data set's gripper numbers to ours: what meant ``opened`` becomes -1, what meant ``closed`` +1; clipped."""
-    scaled = (np.asarray(values, np.float64) - opened) / (closed - opened)
-    return np.clip(OPEN + (CLOSE - OPEN) * scaled, OPEN, CLOSE)
-
-
 @dataclass(frozen=True)
 class OscPose:
     """robosuite's OSC_POSE controller as far as actions go: 3 position, 3 axis-angle and 1 gripper number.
@@ -110,34 +86,24 @@ class OscPose:
         """
         parsed = json.loads(env_args)
         controller, old = _controller(parsed)
-        if controller.get("type") != "OSC_POSE":
-            raise ValueError(
-                f"controller {controller.get('type')!r} in env_args, expected 'OSC_POSE'; keep actions=recorded"
-            )
+        if (kind := controller.get("type")) != "OSC_POSE":
+            raise ValueError(f"controller {kind!r} in env_args, expected 'OSC_POSE'; keep actions=recorded")
+        defaults = {"input_min": -1, "input_max": 1, "output_min": OscPose.least, "output_max": OscPose.most}
+        ranges = [np.broadcast_to(controller.get(key, value), 6) for key, value in defaults.items()]
         # 1.4 knew no reference frame (world); 1.5 says input_ref_frame
         frame = controller.get("input_ref_frame", "world" if old else "base")
-        return OscPose(
-            _six(controller.get("input_min", -1)),
-            _six(controller.get("input_max", 1)),
-            _six(controller.get("output_min", OscPose.least)),
-            _six(controller.get("output_max", OscPose.most)),
-            frame,
-            "delta" if deltas_by(parsed) else "absolute",
-        )
+        low, high, least, most = (tuple(map(float, edge)) for edge in ranges)
+        return OscPose(low, high, least, most, frame, "delta" if deltas_by(parsed) else "absolute")
 
     def scaled(self, actions: np.ndarray) -> np.ndarray:
         """The first six numbers in metres and radians, (..., 7) to (..., 6): clipped to the range, then scaled."""
-        low, high, least, most = map(np.asarray, (self.low, self.high, self.least, self.most))
-        inside = np.clip(np.asarray(actions, np.float64)[..., :6], low, high)
-        return (inside - (high + low) / 2) * (most - least) / (high - low) + (most + least) / 2
+        numbers = np.clip(np.asarray(actions, np.float64)[..., :6], self.low, self.high)
+        return _between(numbers, self.low, self.high, self.least, self.most)
 
     def unscaled(self, metres: np.ndarray) -> np.ndarray:
         """Inverse of `scaled`, (..., 6); what is beyond the controller's reach is clipped."""
-        low, high, least, most = map(np.asarray, (self.low, self.high, self.least, self.most))
-        wanted = (np.asarray(metres, np.float64) - (most + least) / 2) * (high - low) / (most - least) + (
-            high + low
-        ) / 2
-        return np.clip(wanted, low, high)
+        metres = np.asarray(metres, np.float64)[..., :6]
+        return np.clip(_between(metres, self.least, self.most, self.low, self.high), self.low, self.high)
 
     def targets(self, actions: np.ndarray, position: np.ndarray, matrix: np.ndarray, base: np.ndarray) -> np.ndarray:
         """Delta actions (..., 7) as absolute targets (..., 10): position, 6-D rotation, gripper; world frame.
@@ -158,6 +124,12 @@ class OscPose:
         turn = axes.T @ matrix_from_six(targets[..., 3:9]) @ np.swapaxes(matrix, -1, -2) @ axes
         delta = np.concatenate([move, axis_angle_from_matrix(turn)], axis=-1)
         return np.concatenate([self.unscaled(delta), np.clip(targets[..., 9:10], OPEN, CLOSE)], axis=-1)
+
+
+def _between(values: np.ndarray, low: Any, high: Any, least: Any, most: Any) -> np.ndarray:
+    """The linear map that takes ``low`` to ``least`` and ``high`` to ``most``."""
+    low, high, least, most = map(np.asarray, (low, high, least, most))
+    return np.asarray((values - (high + low) / 2) * (most - least) / (high - low) + (most + least) / 2)
 
 
 def absolute_from_ten(targets: np.ndarray) -> np.ndarray:
@@ -191,8 +163,7 @@ def deltas_by(env_args: dict[str, Any]) -> bool:
     if "type" not in controller:
         return False
     # 1.4 had control_delta, 1.5 says input_type
-    delta = controller.get("control_delta", True) if old else controller.get("input_type", "delta") == "delta"
-    return bool(delta)
+    return bool(controller.get("control_delta", True) if old else controller.get("input_type", "delta") == "delta")
 
 
 def _controller(env_args: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -203,7 +174,3 @@ def _controller(env_args: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     if parts is None:
         return configs, True
     return parts.get("right", next(iter(parts.values()))), False
-
-
-def _six(value: Any) -> tuple[float, ...]:
-    return tuple(float(part) for part in np.broadcast_to(value, 6))

@@ -8,7 +8,8 @@ from typing import Literal
 
 from worldmodel.config import option
 from worldmodel.data.layout import GROUP, UNSEALED
-from worldmodel.data.source import LEROBOT
+from worldmodel.data.store import EpisodeStore
+from worldmodel.schema import LEROBOT
 
 HDF5 = (".hdf5", ".h5")
 
@@ -37,30 +38,37 @@ class ConvertConfig:
 
 def convert(config: ConvertConfig) -> int:
     """Convert; ValueError for a pair of layouts that is not supported. Each branch imports its own layout's module."""
-    kind = kind_of(config.source)
-    if (kind, config.to) == ("robomimic", "store"):
-        from worldmodel.data.formats.robomimic_files import to_store
+    kind, source, out = kind_of(config.source), config.source, Path(config.out)
+    without = tuple(filter(None, config.without.split(",")))
+    match kind, config.to:
+        case "robomimic", "store":
+            from worldmodel.data.formats import robomimic_files
 
-        return to_store(Path(config.source), Path(config.out), config.actions, config.state)
-    if (kind, config.to) == ("store", "robomimic"):
-        from worldmodel.data.formats.robomimic_files import from_store
+            _print(robomimic_files.to_store(Path(source), out, config.actions, config.state))
+        case "store", "robomimic":
+            from worldmodel.data.formats import robomimic_files
 
-        return from_store(Path(config.source), Path(config.out), config.compress)
-    if (kind, config.to) in (("lerobot", "store"), ("store", "lerobot")):
-        from worldmodel.data.formats import lerobot_convert as lerobot
+            robomimic_files.from_store(Path(source), out, config.compress)
+        case "lerobot", "store":
+            from worldmodel.data.formats import lerobot_convert
 
-        without = tuple(filter(None, config.without.split(",")))
-        if config.to == "store":
-            lerobot.to_store(config.source, Path(config.out), without)
-        else:
-            lerobot.from_store(config.source, Path(config.out), config.frames, without)
-        name = config.out if config.to == "store" else f"lerobot:{config.out}"
-        print(f"{config.out}: written; look at it with `worldmodel data info {name}`")
-        return 0
-    raise ValueError(
-        f"to={config.to}: cannot convert {config.source}, which is a {kind}, to that; "
-        "go by way of a store: first to=store, then from there"
-    )
+            _print(lerobot_convert.to_store(source, out, without))
+        case "store", "lerobot":
+            from worldmodel.data.formats import lerobot_convert
+
+            lerobot_convert.from_store(source, out, config.frames, without)
+            print(f"{out}: written; look at it with `worldmodel data info lerobot:{out}`")
+        case _:
+            raise ValueError(
+                f"to={config.to}: cannot convert {source}, which is a {kind}, to that; "
+                "go by way of a store: first to=store, then from there"
+            )
+    return 0
+
+
+def _print(store: EpisodeStore) -> None:
+    print(f"{store.path}: {store.episodes} episodes, {store.steps} steps, {int(store.success.sum())} successful")
+    print(f"fingerprint {store.fingerprint}; look at it with `worldmodel data info {store.path}`")
 
 
 def kind_of(source: str) -> str:

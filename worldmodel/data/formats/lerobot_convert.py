@@ -6,24 +6,21 @@ What people declared of the data is copied, in a ``card.json`` beside LeRobot's 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worldmodel.data.card import declared, write_declared
 from worldmodel.data.formats.lerobot_data import H264, REGULAR, DatasetPlan, DatasetWriter, Kept, encoder_of
 from worldmodel.data.formats.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
+from worldmodel.data.formats.resumable import begin, finish, progress
 from worldmodel.data.layout import BLOCK_STEPS, KEPT, SUMS, StoreError, hashes
-from worldmodel.data.source import LEROBOT
 from worldmodel.data.store import EpisodeStore
-from worldmodel.data.writer import StoreWriter
 from worldmodel.files import atomic_folder, write_file
-from worldmodel.schema import IMAGES, Episode
+from worldmodel.schema import IMAGES, LEROBOT, Episode
 
 BLOCK_BYTES = 2**25
 
@@ -41,19 +38,21 @@ def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStor
         )
     declarations = declared(store)
     made = {"from": "lerobot", "source": source, "fingerprint": store.fingerprint, "without": list(without)}
-    with _writer(out, {**store.meta["provenance"], "converted": made}, store) as writer, _bar("to store") as progress:
-        bar = progress.add_task("", total=store.episodes, completed=len(writer.records))
-        for number in range(len(writer.records), store.episodes):
+    largest = max(int(np.prod(store.row(key))) * store.dtype(key).itemsize for key in store.keys)
+    block = max(1, min(BLOCK_STEPS, BLOCK_BYTES // largest))
+    writer = begin(out, "converted", {**store.meta["provenance"], "converted": made}, block)
+    if writer is None:
+        return finish(out, declarations)
+    with writer:
+        done = len(writer.records)
+        for number in progress(range(done, store.episodes), "episodes", store.episodes, done):
             writer.append(store.episode(number))
-            progress.advance(bar)
         for seed in store.meta["dropped_seeds"][len(writer.dropped) :]:
             writer.drop(seed)
         store.recording.keep(out / KEPT)
         write_file(out / KEPT / SUMS, json.dumps(hashes(out / KEPT), indent=1))
         writer.seal()
-    converted = EpisodeStore.open(out)
-    write_declared(declarations, out, converted.fingerprint)
-    return converted
+    return finish(out, declarations)
 
 
 def from_store(
@@ -78,9 +77,8 @@ def from_store(
     plan = plan if encoder is None else replace(plan, encoder=encoder)
     with atomic_folder(out) as partial:
         writer = DatasetWriter(partial, plan)
-        with _bar("to LeRobot") as progress:
-            for number in progress.track(range(store.episodes)):
-                _add(writer, store, store.episode(number), plan)
+        for number in progress(range(store.episodes), "episodes"):
+            _add(writer, store, store.episode(number), plan)
         writer.finish((SIDECAR, _sidecar(store, without)))
         write_declared(declarations, partial, fingerprint_of(partial))  # outside meta, which the fingerprint covers
 
@@ -159,23 +157,3 @@ def _sidecar(store: EpisodeStore, without: Sequence[str]) -> dict[str, Any]:
 def _theirs(store: EpisodeStore, key: str) -> str:
     names: Mapping[str, str] = store.meta["provenance"].get("lerobot", {}).get("names", {})
     return names.get(key, key)
-
-
-def _writer(out: Path, provenance: dict[str, Any], store: EpisodeStore) -> StoreWriter:
-    """A new store, or the one that an earlier run of the same conversion left unfinished."""
-    if not StoreWriter.resumable(out):
-        largest = max(int(np.prod(store.row(key))) * store.dtype(key).itemsize for key in store.keys)
-        block = BLOCK_STEPS if largest * BLOCK_STEPS <= BLOCK_BYTES else max(1, BLOCK_BYTES // largest)
-        return StoreWriter.create(out, provenance, block)
-    writer = StoreWriter.resume(out)
-    if writer.provenance.get("converted") != json.loads(json.dumps(provenance["converted"])):
-        writer.close()
-        raise StoreError(f"{out} holds an unfinished store of other data; choose another folder or remove it")
-    return writer
-
-
-@contextmanager
-def _bar(text: str) -> Iterator[Progress]:
-    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TextColumn("episodes"), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        yield progress
