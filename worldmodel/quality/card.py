@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from worldmodel.data.layout import StoreError
 from worldmodel.files import write_file, write_json
 from worldmodel.quality.health import check_store, report
 from worldmodel.quality.leakage import frozen_for
+from worldmodel.report import page
 from worldmodel.revision import revision
 from worldmodel.schema import cameras_of
 
@@ -78,46 +79,9 @@ def compose(store: EpisodeStore, config: CardConfig, before: Mapping[str, Any]) 
 
 def markdown(record: Mapping[str, Any]) -> str:
     """The card for people."""
-    counts, collected = record["counts"], record["collected"]
-    title = ", ".join(counts["tasks"])
-    parts = [f"# {title}", "", f"Episode store, content `{record['fingerprint']}`.", "", "## Whose it is", ""]
-    rows = [(name, _answer(name, answer)) for name, answer in record["answers"].items()]
-    parts += _table([*rows, ("limits", record["declared"].get("limits") or UNSPECIFIED)])
-    parts += ["", "## What is in it", ""]
-    length = counts["length"]
-    per_task = ", ".join(f"{name} ({count})" for name, count in counts["tasks"].items())
-    parts += _table(
-        [
-            ("tasks", per_task),
-            ("episodes", f"{counts['episodes']}, {counts['successes']} of them successful"),
-            ("steps", f"{counts['steps']}; {length['least']} to {length['most']} an episode"),
-            ("seeds", f"{counts['seeds'][0]} to {counts['seeds'][1]}, {counts['dropped_seeds']} tried and dropped"),
-            ("cameras", ", ".join(record["cameras"]) or "none"),
-            *((key, f"{entry['shape'][1:]} {entry['dtype']}") for key, entry in counts["arrays"].items()),
-        ]
-    )
-    parts += ["", "## How it was collected", ""]
-    shown = {key: value if isinstance(value, str) else json.dumps(value) for key, value in collected.items()}
-    parts += _table([(key, f"`{value[:400]}`") for key, value in shown.items()] or [("collected", UNSPECIFIED)])
-    parts += ["", "## Health", "", *_health(record["health"])]
-    return "\n".join(parts) + "\n"
-
-
-def _health(health: Mapping[str, Any]) -> list[str]:
-    if not health:
-        return ["Not checked yet: run `worldmodel data health`."]
-    rows = [(f"{check['check']}: {check['verdict']}", check["seen"]) for check in health["checks"]]
-    return [f"Verdict: **{health['verdict']}** (worldmodel {health['version']}).", "", *_table(rows)]
-
-
-def _answer(name: str, answer: Mapping[str, Any]) -> str:
-    return (
-        f"**unknown**: {QUESTIONS[name]}?" if answer["by"] == UNSPECIFIED else f"{answer['value']} (by {answer['by']})"
-    )
-
-
-def _table(rows: Iterable[Sequence[str]]) -> list[str]:
-    def cell(text: str) -> str:
-        return " ".join(text.split()).replace("|", "\\|")
-
-    return ["| | |", "| --- | --- |", *(f"| {cell(name)} | {cell(value)} |" for name, value in rows)]
+    shown = {name: f"{answer['value']} (by {answer['by']})" for name, answer in record["answers"].items()}
+    unknown = {name: f"**unknown**: {QUESTIONS[name]}?" for name, one in record["answers"].items() if not one["value"]}
+    collected = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in record["collected"].items()
+    }
+    return page.render("card.md", record=record, answers=shown | unknown, collected=collected, unspecified=UNSPECIFIED)

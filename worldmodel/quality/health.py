@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,29 @@ from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.files import write_json
 from worldmodel.quality import camera_checks, leakage, signal_checks
-from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, worst
+from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, Subject, worst
 from worldmodel.quality.frames import track
 from worldmodel.schema import ACTION, cameras_of
 
 COLOURS = {OK: "green", WARN: "yellow", FAIL: "bold red", SKIPPED: "dim"}
 FAILED = 1
 """Exit code where a check fails."""
+
+CHECKS: tuple[tuple[str, str, Callable[[Subject], Finding]], ...] = (
+    ("episode lengths", "", signal_checks.lengths),
+    ("numbers", "", signal_checks.finite),
+    ("degenerate dimensions", "signals", signal_checks.degenerate),
+    ("idle stretches", "signals", signal_checks.idle),
+    ("action jumps", "actions", signal_checks.jumps),
+    ("action range", "actions", signal_checks.bounds),
+    ("camera timing", "cameras", camera_checks.timing),
+    ("repeated frames", "cameras", camera_checks.repeated_frames),
+    ("cameras", "cameras", camera_checks.cameras),
+    ("repeated episodes", "", camera_checks.repeated_episodes),
+)
+"""Every check: its name, what a store must have for it, and the function, in the order of the report."""
+ANYWAY = (signal_checks.lengths, signal_checks.finite, camera_checks.cameras, camera_checks.repeated_episodes)
+"""Checks that states and actions with NaN leave alone: quantiles of NaN say nothing."""
 
 type Limits = tuple[Sequence[float], Sequence[float]]
 
@@ -69,13 +85,17 @@ def check_store(store: EpisodeStore, others: Sequence[leakage.Openings] = (), qu
         bar = progress.add_task("", total=store.steps * len(cameras))
         advance: Callable[[int], object] = lambda frames: progress.advance(bar, frames)  # noqa: E731
         tracks = {camera: track(store, camera, advance) for camera in cameras}
-    broken = signal_checks.finite(store)
-    findings = [signal_checks.lengths(store), broken]
-    if broken.verdict == OK:  # quantiles of NaN say nothing
-        findings += [signal_checks.degenerate(store), signal_checks.idle(store), signal_checks.jumps(store)]
-        findings += [signal_checks.bounds(store, limits_of(store)), camera_checks.timing(store, tracks)]
-        findings += [camera_checks.repeated_frames(store, tracks)]
-    findings += [camera_checks.cameras(store, tracks), camera_checks.repeated_episodes(store)]
+    on, findings, finite = Subject(store, tracks, limits_of(store)), list[Finding](), True
+    lacks = {
+        "cameras": "" if cameras else "no cameras in this store",
+        "actions": "" if on.keys(ACTION) else "no actions in this store",
+        "signals": "" if on.keys(*signal_checks.SIGNALS) else "no state and no actions in this store",
+    }
+    for name, needs, check in CHECKS:
+        if finite or check in ANYWAY:
+            found = Finding(SKIPPED, why) if (why := lacks.get(needs)) else check(on)
+            findings.append(replace(found, check=name))
+            finite &= check is not signal_checks.finite or found.verdict == OK
     ours = leakage.of_store(store) if others else None
     return findings + [leakage.leakage(ours, other) for other in others if ours is not None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,10 +82,13 @@ def frozen_for(tasks: Iterable[str]) -> list[Openings]:
 
 def leakage(ours: Openings, theirs: Openings) -> Finding:
     """What ``ours`` (to train on) shares with ``theirs`` (to be tested on)."""
-    check = f"leakage: {theirs.name}"
+    return replace(_shared(ours, theirs), check=f"leakage: {theirs.name}")
+
+
+def _shared(ours: Openings, theirs: Openings) -> Finding:
     if ours.fingerprint and ours.fingerprint == theirs.fingerprint:
         everything = tuple(range(ours.episodes))
-        return Finding(check, FAIL, "it is the same store", everything, "split the episodes, or collect others to test")
+        return Finding(FAIL, "it is the same store", everything, "split the episodes, or collect others to test")
     cameras = ours.frames.keys() & theirs.frames.keys()
     both = {"simulator states": (ours.states, theirs.states), "seeds": (ours.seeds, theirs.seeds)}
     compared = [what for what, (mine, other) in both.items() if mine and other] + ["first frames"] * bool(cameras)
@@ -94,13 +97,13 @@ def leakage(ours: Openings, theirs: Openings) -> Finding:
     shared = {what: {mine[mark] for mark in mine.keys() & other.keys()} for what, (mine, other) in both.items()}
     found = {what: episodes for what, episodes in shared.items() if episodes}
     if not compared:
-        return Finding(check, SKIPPED, "no seeds, simulator states or cameras in common to compare")
+        return Finding(SKIPPED, "no seeds, simulator states or cameras in common to compare")
     if not found:
-        return Finding(check, OK, f"nothing shared among {theirs.episodes} ({', '.join(compared)} compared)")
+        return Finding(OK, f"nothing shared among {theirs.episodes} ({', '.join(compared)} compared)")
     episodes = tuple(sorted(set().union(*found.values())))
     seen = ", ".join(f"{len(where)} same {what}" for what, where in found.items())
     advice = "leave these episodes out of training, or collect with another seed="
-    return Finding(check, WARN if found.keys() == {"seeds"} else FAIL, seen, episodes, advice)
+    return Finding(WARN if found.keys() == {"seeds"} else FAIL, seen, episodes, advice)
 
 
 def digest(state: np.ndarray) -> str:

@@ -1,7 +1,7 @@
 """Pages that open from disk: Jinja2 templates with autoescape, style sheet inside, no script, nothing fetched.
 
-Python prepares plain values (text, numbers, lists, dictionaries); ``templates/`` has all the HTML, and everything that
-is put into it is escaped. ``macros.html`` says which form its parts take.
+Python prepares plain values (text, numbers, lists, dictionaries); ``templates/`` has all the HTML and Markdown, and
+everything that is put into HTML is escaped. ``macros.html`` says which form its parts take.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ def percent(value: float) -> str:
 def _environment() -> jinja2.Environment:
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
+        autoescape=lambda name: not str(name).endswith(".md"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    found.filters |= {"cell": lambda text: " ".join(str(text).split()).replace("|", "\\|")}
     found.filters |= {"percent": percent, "pretty": lambda value: json.dumps(value, indent=1, sort_keys=True)}
     found.globals |= {"PROSE": PROSE}
     return found
