@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 MISSING: Any = "???"
@@ -28,6 +28,15 @@ def closest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+
+
+def known(what: str, name: str, names: Collection[str]) -> str:
+    """``name``. Raises ValueError, one line with the nearest of ``names``, where it is none of them."""
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
+        raise ValueError(f"unknown {what} {name!r}, expected one of {', '.join(names)}; {hint}")
+    return name
 
 
 def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

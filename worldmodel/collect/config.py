@@ -25,7 +25,7 @@ class CollectConfig:
         "place_can",
     )
     behaviour: str = option(
-        "who moves the arm: expert; noisy: the expert, pushed about hard; play: pushes, knocks over, drops and throws "
+        "who acts: expert; noisy: the expert, pushed about hard; play: pushes, knocks over, drops and throws "
         "the can; random: smooth motion; retrace: the expert, then what it did backwards and forwards again; mixed: 2 "
         "play, 1 expert, 1 noisy, 1 random in turn. Failures of all but the expert are kept",
         EXPERT,

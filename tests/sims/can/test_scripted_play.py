@@ -5,8 +5,7 @@ import pytest
 
 from worldmodel.sims.can import make
 from worldmodel.sims.can.expert import Expert, Phase
-from worldmodel.sims.can.retrace import LATEST, TAIL, Retrace
-from worldmodel.sims.can.scripted_play import SHARES, Activity, Play, Rough, Wander
+from worldmodel.sims.can.scripted_play import LATEST, SHARES, TAIL, Activity, Play, Retrace, Rough, Wander
 from worldmodel.sims.can.tasks import REST
 
 

@@ -1,13 +1,10 @@
-"""Cameras: a simulation state in, uint8 pixels out, or the geom behind each pixel.
-
-One GL renderer, and one in NumPy for machines without GL.
-"""
+"""Cameras: a state in, uint8 pixels out, or the geom behind each: with GL, or in NumPy where there is none."""
 
 from __future__ import annotations
 
 import warnings
 import weakref
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +12,6 @@ from .backend import FORCED, RAY, GLError, gl_backend, mujoco
 
 MIN_SIZE, MAX_SIZE = 16, 1024
 """Smallest and largest side of a camera image in pixels."""
-
-
-@runtime_checkable
-class Renderer(Protocol):
-    """Draws one camera. ``backend`` is the name that goes into the fingerprint."""
-
-    backend: str
-
-    def draw(self, data: Any, camera: str) -> np.ndarray: ...
-
-    def geoms(self, data: Any, camera: str) -> np.ndarray: ...
-
-    def close(self) -> None: ...
 
 
 def _free(renderer: Any) -> None:
@@ -107,20 +91,8 @@ class RayRenderer:
         rays = (self._plane * [zoom, zoom, 1]) @ data.cam_xmat[index].reshape(3, 3).T
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         geoms, distances, normals = np.full(count, -1, np.int32), np.zeros(count), np.zeros(3 * count)
-        mujoco.mj_multiRay(
-            model,
-            data,
-            data.cam_xpos[index],
-            rays.ravel(),
-            self._groups,
-            True,
-            -1,
-            geoms,
-            distances,
-            normals,
-            count,
-            10.0,
-        )
+        begin, static, no_body, found = data.cam_xpos[index], True, -1, (geoms, distances, normals)
+        mujoco.mj_multiRay(model, data, begin, rays.ravel(), self._groups, static, no_body, *found, count, 10.0)
         return geoms, rays, normals.reshape(-1, 3)
 
     def _colours(self) -> np.ndarray:
@@ -146,12 +118,12 @@ class RayRenderer:
         """Nothing to free."""
 
 
-def make_renderer(model: Any, size: int, shadows: bool = False, msaa: int = 0) -> Renderer:
-    """The renderer for this machine.
+type Renderer = GLRenderer | RayRenderer
+"""Draws one camera; ``backend`` is the name that goes into the fingerprint."""
 
-    Raises:
-        GLError: the user set ``MUJOCO_GL`` to a backend that does not work here.
-    """
+
+def make_renderer(model: Any, size: int, shadows: bool = False, msaa: int = 0) -> Renderer:
+    """The renderer for this machine. GLError where the user set ``MUJOCO_GL`` to one that does not work here."""
     if gl_backend() == RAY:
         return RayRenderer(model, size)
     try:

@@ -10,7 +10,6 @@ from enum import IntEnum
 
 import numpy as np
 
-from worldmodel.schema import CONTROL_HZ
 from worldmodel.sims.base import ExpertStep
 
 from .robot import RobotEnv
@@ -34,18 +33,8 @@ PUSH = 0.025
 OPEN, CLOSE = -1.0, 1.0
 
 
-class Phase(IntEnum):
-    """What the expert is doing."""
-
-    APPROACH = 0
-    DESCEND = 1
-    CLOSE = 2
-    LIFT = 3
-    CARRY = 4
-    LOWER = 5
-    RELEASE = 6
-    RETREAT = 7
-    HOLD = 8
+Phase = IntEnum("Phase", "APPROACH DESCEND CLOSE LIFT CARRY LOWER RELEASE RETREAT HOLD", start=0)
+"""What the expert is doing."""
 
 
 class Expert:
@@ -76,11 +65,7 @@ class Expert:
         if phase in (Phase.CLOSE, Phase.RELEASE):
             self._push_left = 0
             return label
-        if self._push_left == 0 and self._random.random() < 0.04 * min(1.0, self._noise * 2):
-            direction = self._random.normal(size=3)
-            amplitude = self._noise * self._random.uniform(0.4, 1.0) * PUSH
-            self._push = amplitude * direction / np.linalg.norm(direction)
-            self._push_left = int(self._random.integers(3, 9))
+        self._begin_push(0.04, 1.0)
         if self._push_left == 0:
             return label
         self._push_left -= 1
@@ -88,6 +73,16 @@ class Expert:
         scale = 0.5 if self._env.scene.eef[2] < CLEAR else 1.0
         target = np.clip(label[:3] + scale * self._push, WORKSPACE_LOW, WORKSPACE_HIGH)
         return np.append(target, label[3]).astype(np.float32)
+
+    def _begin_push(self, share: float, strength: float) -> bool:
+        """Begin a push where none is active, in a ``share`` of the steps at noise 0.5 and above; whether one began."""
+        if self._push_left or self._random.random() >= share * min(1.0, self._noise * 2):
+            return False
+        direction = self._random.normal(size=3)
+        amplitude = strength * self._noise * self._random.uniform(0.4, 1.0) * PUSH
+        self._push = amplitude * direction / np.linalg.norm(direction)
+        self._push_left = int(self._random.integers(3, 9))
+        return True
 
     def _plan(self) -> tuple[Phase, np.ndarray, float, float]:
         """Phase, goal for the end effector, gripper command, and reach per step."""
@@ -151,14 +146,3 @@ class Expert:
         if np.hypot(*(eef - can)[:2]) < 0.03 and eef[2] < HOVER and width < MAX_WIDTH - 0.012:
             return Phase.RELEASE, eef, OPEN, STEP
         return Phase.RETREAT, np.array([eef[0], eef[1], CARRY]), OPEN, STEP
-
-
-def run_expert(env: RobotEnv, seed: int, noise: float = 0.0) -> tuple[bool, int]:
-    """One episode from ``seed``; returns success and the number of control steps."""
-    env.reset(seed=seed)
-    expert = Expert(env, seed, noise)
-    for step in range(1, round(env.task.seconds * CONTROL_HZ) + 1):
-        _, _, success, truncated, _ = env.step(expert.act().executed)
-        if success or truncated:
-            return success, step
-    return False, step

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import numpy as np
 
 from .backend import mujoco
@@ -13,8 +11,10 @@ PERTURBATIONS = ("none", "light", "camera", "colour", "distractor", "camera_far"
 """Kinds of perturbation: light strength, tint and direction; camera pose; object and table colours; strange objects
 on free spots of the table. Stronger: cameras moved farther; strange objects anywhere, also beside can and bin."""
 
-HIDDEN, SHOWN = 4, 0
-"""Geom groups: the cameras draw groups 0 to 2."""
+FIELDS = ["light_dir", "light_diffuse", "cam_pos", "cam_quat", "mat_rgba", "geom_pos", "geom_rgba", "geom_group"]
+"""What of MuJoCo's model a change may touch, the headlight aside."""
+SHOWN = 0
+"""A group of geoms that the cameras draw; hidden ones are in group 4."""
 DISTRACTOR_SPOTS = np.array(
     [(0.65, 0.10), (0.64, 0.20), (0.30, -0.26), (0.29, -0.15), (0.28, 0.0), (0.34, 0.12), (0.33, 0.22)]
 )
@@ -28,50 +28,19 @@ CLUTTER_LOW, CLUTTER_HIGH = np.array([0.27, -0.33]), np.array([0.70, 0.24])
 """Where clutter may lie, metres: the part of the table that the scene camera shows."""
 
 
-def check_perturbation(name: str) -> str:
-    """Returns ``name``.
-
-    Raises:
-        ValueError: no such perturbation; the message names the closest one.
-    """
-    if name not in PERTURBATIONS:
-        close = get_close_matches(str(name), PERTURBATIONS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(PERTURBATIONS)}"
-        raise ValueError(f"unknown perturbation {name!r}, expected one of {', '.join(PERTURBATIONS)}; {hint}")
-    return name
-
-
 class Perturber:
     """Keeps the nominal look of a scene, and redraws one kind of change around it."""
 
     def __init__(self, scene: Scene, kind: str) -> None:
-        self.kind = check_perturbation(kind)
-        self._scene, self._model = scene, scene.model
-        model = scene.model
-        fields = (
-            "light_dir",
-            "light_diffuse",
-            "cam_pos",
-            "cam_quat",
-            "mat_rgba",
-            "geom_pos",
-            "geom_rgba",
-            "geom_group",
-        )
-        self._nominal = {name: np.array(getattr(model, name)) for name in fields}
-        self._ambient = np.array(model.vis.headlight.ambient)
-        self._diffuse = np.array(model.vis.headlight.diffuse)
+        self.kind, self._scene, self._model = kind, scene, scene.model
+        self._nominal = {name: np.array(getattr(scene.model, name)) for name in FIELDS}
+        self._ambient = np.array(scene.model.vis.headlight.ambient)
 
     def redraw(self, random: np.random.Generator) -> None:
-        """Restores the nominal look, then applies a new draw.
-
-        Call it when the physics stands where the episode begins, which strange objects keep clear of, and
-        `Scene.refresh` after it.
-        """
+        """Restores the nominal look, then applies a new draw. Call it at the episode's start, then `Scene.refresh`."""
         for name, value in self._nominal.items():
             getattr(self._model, name)[:] = value
         self._model.vis.headlight.ambient[:] = self._ambient
-        self._model.vis.headlight.diffuse[:] = self._diffuse
         if self.kind != "none":
             getattr(self, f"_{self.kind}")(random)
 

@@ -1,21 +1,21 @@
-"""The Gymnasium face of one task: a robot arm, 20 Hz Cartesian control, camera frames and a state out."""
+"""One task as a Gymnasium env: a robot arm, 20 Hz Cartesian control, camera frames and a state out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from worldmodel.config import known
 from worldmodel.schema import AUDIO, AUDIO_HZ, CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key, segmentation_key
 
 from .arm import ArmController, ArmTarget
 from .backend import gl_backend, mujoco
 from .cameras import MAX_SIZE, MIN_SIZE, Renderer, make_renderer
 from .microphone import Microphone
-from .perturb import Perturber, check_perturbation
+from .perturb import PERTURBATIONS, Perturber
 from .scene import CAMERAS, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW, load_scene
 from .snapshot import Snapshot
 from .tasks import Task, get_task
@@ -41,21 +41,14 @@ class EnvConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "cameras", tuple(np.atleast_1d(self.cameras).tolist()))
         for camera in self.cameras:
-            if camera not in CAMERAS:
-                close = get_close_matches(str(camera), CAMERAS, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "leave cameras out for both"
-                raise ValueError(f"unknown camera {camera!r}, expected one of {', '.join(CAMERAS)}; {hint}")
+            known("camera", camera, CAMERAS)
         if len(set(self.cameras)) != len(self.cameras):
             raise ValueError(f"cameras {self.cameras} repeat a name; name each camera once")
-        _check_integer("camera size", self.size, MIN_SIZE, MAX_SIZE, "pixels, for example 96")
-        _check_integer("msaa", self.msaa, 0, 16, "samples per pixel, for example 0")
-        check_perturbation(self.perturb)
-
-
-def _check_integer(name: str, value: Any, low: int, high: int, hint: str) -> None:
-    """Raises a one-line ValueError unless ``value`` is an integer in [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise ValueError(f"{name} {value!r} is not an integer from {low} to {high}; give {hint}")
+        bounds = {"camera size": (self.size, MIN_SIZE, MAX_SIZE), "msaa": (self.msaa, 0, 16)}
+        for name, (value, low, high) in bounds.items():
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+                raise ValueError(f"{name} {value!r} is not an integer from {low} to {high}; leave it out")
+        known("perturbation", self.perturb, PERTURBATIONS)
 
 
 class RobotEnv(gymnasium.Env):
@@ -80,13 +73,13 @@ class RobotEnv(gymnasium.Env):
     ) -> None:
         """``options`` are fields of `EnvConfig` and override ``config``.
 
-        Raises:
-            ValueError: unknown task, option, camera or perturbation, or a size out of range.
+        Raises ValueError: unknown task, option, camera or perturbation, or a size out of range.
         """
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"unknown render mode {render_mode!r}, expected 'rgb_array' or None; use 'rgb_array'")
+        known("render mode", render_mode or "rgb_array", ("rgb_array",))
+        for name in options:
+            known("env option", name, [field.name for field in fields(EnvConfig)])
         self.task = get_task(task) if isinstance(task, str) else task
-        self.config = replace(config or EnvConfig(), **_check_options(options))
+        self.config = replace(config or EnvConfig(), **options)
         self.render_mode = render_mode
         self.scene = load_scene(self.task.scene)
         self._arm = ArmController(self.scene)
@@ -124,9 +117,8 @@ class RobotEnv(gymnasium.Env):
         The look of a perturbed env is drawn from the same seed either way.
         """
         super().reset(seed=seed)
-        unknown = set(options or {}) - {"state"}
-        if unknown:
-            raise ValueError(f"unknown reset option {sorted(unknown)[0]!r}, expected 'state'; remove it")
+        for name in options or {}:
+            known("reset option", name, ("state",))
         # Drawn first and always: an env restored from a state then looks the same as one that drew its start
         start = self.task.start(self.np_random)
         scene = self.scene
@@ -150,14 +142,18 @@ class RobotEnv(gymnasium.Env):
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Holds ``action`` for 1/20 s.
 
-        Raises:
-            ValueError: wrong shape, or a value that is not finite; the simulation has then not moved.
-            RuntimeError: called before `reset`.
+        Raises ValueError for a wrong shape or a value that is not finite, before anything moves; RuntimeError before
+        `reset`.
         """
-        if self._target is None:
-            raise RuntimeError("step called before reset; call env.reset(seed=...) first")
-        action = self._checked(action)
-        self._target = self._arm.advance(self._target, action)
+        target, action = self._begun("step"), np.asarray(action, np.float64)
+        if action.shape != (4,):
+            what = "target x, y, z in metres and gripper command"
+            raise ValueError(f"action has shape {action.shape}, expected (4,): {what}")
+        if not np.isfinite(action).all():
+            raise ValueError(
+                f"action {action.tolist()} is not finite, expected metres and a gripper command in [-1, 1]"
+            )
+        self._target = self._arm.advance(target, action)
         self._arm.command(self._target)
         if self._microphone is None:
             mujoco.mj_step(self.scene.model, self.scene.data, self._substeps)
@@ -169,16 +165,10 @@ class RobotEnv(gymnasium.Env):
         truncated = not self.success and self._steps >= round(self.task.seconds * CONTROL_HZ)
         return self.observe(), float(self.success), self.success, truncated, self._info()
 
-    def _checked(self, action: Any) -> np.ndarray:
-        """The action as float64 (4,), or a ValueError."""
-        array = np.asarray(action, dtype=np.float64)
-        if array.shape != (4,):
-            raise ValueError(
-                f"action has shape {array.shape}, expected (4,): target x, y, z in metres and gripper command"
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(f"action {array.tolist()} is not finite, expected metres and a gripper command in [-1, 1]")
-        return array
+    def _begun(self, call: str) -> ArmTarget:
+        if self._target is None:
+            raise RuntimeError(f"{call} called before reset; call env.reset(seed=...) first")
+        return self._target
 
     @property
     def success(self) -> bool:
@@ -206,18 +196,12 @@ class RobotEnv(gymnasium.Env):
         return observation
 
     def privileged(self) -> dict[str, np.ndarray]:
-        """What no camera shows exactly, float64: can position (3,), quaternion (4,), velocity (3,).
-
-        Where the bin moves also its centre (2,).
+        """What no camera shows exactly, float64: the can's position (3,), quaternion (4,) and velocity (3,), and the
+        centre (2,) of a bin that moves.
         """
         scene = self.scene
-        place = {"bin_position": np.array([scene.bin.x, scene.bin.y])} if scene.bin_moves else {}
-        return {
-            "can_position": scene.can_position,
-            "can_quaternion": scene.can_quaternion,
-            "can_velocity": scene.can_velocity,
-            **place,
-        }
+        found = {f"can_{name}": getattr(scene, f"can_{name}") for name in ("position", "quaternion", "velocity")}
+        return found | ({"bin_position": np.array([scene.bin.x, scene.bin.y])} if scene.bin_moves else {})
 
     def draw(self, camera: str) -> np.ndarray:
         """One camera's view now, uint8 (size, size, 3). The renderer is made at the first call."""
@@ -236,23 +220,18 @@ class RobotEnv(gymnasium.Env):
 
     def render(self) -> np.ndarray:
         """All cameras side by side, uint8 (size, size x cameras, 3). Raises RuntimeError before `reset`."""
-        if self._target is None:
-            raise RuntimeError("render called before reset; call env.reset(seed=...) first")
+        self._begun("render")
         return np.concatenate([self.draw(camera) for camera in self.config.cameras or CAMERAS], axis=1)
 
     def get_state(self) -> np.ndarray:
         """Everything that decides the future, float64 (N,): integration state, controller target, counters."""
-        if self._target is None:
-            raise RuntimeError("get_state called before reset; call env.reset(seed=...) first")
-        return Snapshot(self.scene.get_state(), self._target, self._held, self._steps).pack()
+        return Snapshot(self.scene.get_state(), self._begun("get_state"), self._held, self._steps).pack()
 
     def set_state(self, state: np.ndarray) -> None:
         """Restores a vector of `get_state`; the same actions then give the same observations, bit for bit.
 
-        A microphone begins from silence: what rang when the state was taken is no part of it.
-
-        Raises:
-            ValueError: wrong length, or values that are not finite; the simulation has then not changed.
+        A microphone begins from silence: what rang when the state was taken is no part of it. ValueError, before
+        anything changes, for a wrong length or values that are not finite.
         """
         snapshot = Snapshot.unpack(state, self.scene.state_size)
         self.scene.set_state(snapshot.physics)
@@ -267,33 +246,15 @@ class RobotEnv(gymnasium.Env):
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for results to be comparable bit for bit."""
-        return {
-            "task": self.task.name,
-            "mujoco": mujoco.__version__,
-            "gl": self._renderer.backend if self._renderer else gl_backend(),
-            "scene_sha256": self.scene.sha256,
-            "cameras": list(self.config.cameras),
-            "size": self.config.size,
-            "perturb": self.config.perturb,
-            "shadows": self.config.shadows,
-            "msaa": self.config.msaa,
-            **({"microphone": AUDIO_HZ} if self.config.microphone else {}),
-            **({"segmentation": True} if self.config.segmentation else {}),
-        }
+        config, backend = self.config, self._renderer.backend if self._renderer else gl_backend()
+        made = {"task": self.task.name, "mujoco": mujoco.__version__, "gl": backend, "scene_sha256": self.scene.sha256}
+        shown = {name: getattr(config, name) for name in ("size", "perturb", "shadows", "msaa")}
+        more: dict[str, Any] = {"microphone": AUDIO_HZ} if config.microphone else {}
+        more |= {"segmentation": True} if config.segmentation else {}
+        return made | shown | {"cameras": list(config.cameras)} | more
 
     def close(self) -> None:
         """Frees the renderer; safe to call twice."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
-
-
-def _check_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Returns ``options`` if `EnvConfig` knows them all."""
-    known = [field.name for field in fields(EnvConfig)]
-    for name in options:
-        if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "remove it"
-            raise ValueError(f"unknown env option {name!r}, expected one of {', '.join(known)}; {hint}")
-    return options

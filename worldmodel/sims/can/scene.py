@@ -104,17 +104,18 @@ class Scene:
         """Loads an MJCF scene that has our joint, geom and site names."""
         text = path.read_bytes()
         model = mujoco.MjModel.from_xml_string(text.decode())
-        joint = {name: int(model.joint(name).id) for name in (*ARM_JOINTS, *FINGER_JOINTS, "can")}
+        arm, fingers = ([model.joint(name) for name in names] for names in (ARM_JOINTS, FINGER_JOINTS))
+        can = model.joint("can")
         things = [name for name in THINGS if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name) >= 0]
         scene = Scene(
             model=model,
             data=mujoco.MjData(model),
             sha256=hashlib.sha256(text).hexdigest(),
-            arm_qpos=np.array([int(model.jnt_qposadr[joint[name]]) for name in ARM_JOINTS]),
-            arm_dofs=np.array([int(model.jnt_dofadr[joint[name]]) for name in ARM_JOINTS]),
-            finger_qpos=np.array([int(model.jnt_qposadr[joint[name]]) for name in FINGER_JOINTS]),
-            can_qpos=int(model.jnt_qposadr[joint["can"]]),
-            can_dof=int(model.jnt_dofadr[joint["can"]]),
+            arm_qpos=np.concatenate([joint.qposadr for joint in arm]),
+            arm_dofs=np.concatenate([joint.dofadr for joint in arm]),
+            finger_qpos=np.concatenate([joint.qposadr for joint in fingers]),
+            can_qpos=int(can.qposadr[0]),
+            can_dof=int(can.dofadr[0]),
             can_geom=int(model.geom("can").id),
             pad_geoms=np.array([int(model.geom(name).id) for name in PADS]),
             eef_site=int(model.site("eef").id),
@@ -181,11 +182,7 @@ class Scene:
         self.refresh()
 
     def substeps(self, hertz: int) -> int:
-        """Physics steps per control step.
-
-        Raises:
-            ValueError: the physics step does not divide the control step exactly.
-        """
+        """Physics steps per control step. ValueError where these do not divide it exactly."""
         timestep = float(self.model.opt.timestep)
         ratio = 1 / (hertz * timestep)
         if abs(ratio - round(ratio)) > 1e-6:

@@ -6,14 +6,15 @@ thrown, fingers that close beside it, motions that lead nowhere. Nothing here tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
+from functools import partial
 
 import numpy as np
 
 from worldmodel.sims.base import ExpertStep
 
-from .expert import CLEAR, CLOSE, GENTLE, GRASP_ABOVE, HOVER, OPEN, PUSH, Expert, Phase
+from .expert import CLEAR, CLOSE, GENTLE, GRASP_ABOVE, HOVER, OPEN, Expert
 from .scene import WORKSPACE_HIGH, WORKSPACE_LOW
 from .tasks import REST
 
@@ -23,47 +24,23 @@ WITHIN = 0.012
 """A goal this near, in metres, has been reached."""
 
 
-class Activity(IntEnum):
-    """What a player is doing; beside `Phase`, whose numbers are others."""
-
-    REACH = 16
-    PUSH = 17
-    TOPPLE = 18
-    CARRY = 19
-    DROP = 20
-    THROW = 21
-    MISS = 22
-    FINGERS = 23
-    WANDER = 24
-    RETRACE = 25
+Activity = IntEnum("Activity", "REACH PUSH TOPPLE CARRY DROP THROW MISS FINGERS WANDER RETRACE", start=16)
+"""What a player is doing; beside `Phase`, whose numbers are others."""
 
 
 type Moves = Iterator[tuple[Activity, np.ndarray, float, float]]
 """Step by step: the activity, the end effector's goal (3,) in metres, the gripper command, the reach per step."""
 
-SHARES = {
-    Activity.REACH: 0.16,
-    Activity.PUSH: 0.15,
-    Activity.TOPPLE: 0.15,
-    Activity.CARRY: 0.11,
-    Activity.DROP: 0.12,
-    Activity.THROW: 0.12,
-    Activity.MISS: 0.11,
-    Activity.FINGERS: 0.08,
-}
+SHARES = dict(zip(Activity, (0.16, 0.15, 0.15, 0.11, 0.12, 0.12, 0.11, 0.08), strict=False))
 """How often a player chooses an activity while the can is within reach; else it reaches or moves its fingers."""
 
 
 class Rough(Expert):
     """The expert pushed three times as often and twice as hard, fingers closing or not, sometimes made to let go."""
 
-    def _pushed(self, label: np.ndarray, phase: Phase) -> np.ndarray:
+    def _pushed(self, label: np.ndarray, phase: IntEnum) -> np.ndarray:
         """The label with the active push added; a quarter of the pushes also turn the gripper's command around."""
-        if self._push_left == 0 and self._random.random() < 0.12 * min(1.0, self._noise * 2):
-            direction = self._random.normal(size=3)
-            amplitude = 2 * self._noise * self._random.uniform(0.4, 1.0) * PUSH
-            self._push = amplitude * direction / np.linalg.norm(direction)
-            self._push_left = int(self._random.integers(3, 9))
+        if self._begin_push(0.12, 2.0):
             self._slips = bool(self._random.random() < 0.25)
         if self._push_left == 0:
             return label
@@ -84,27 +61,18 @@ class Play(Expert):
         self._random = np.random.default_rng([self._seed, 21])
         self._moves = self._plans()
 
-    def act(self) -> ExpertStep:
-        """The action for the env's current state."""
-        activity, goal, grip, speed = next(self._moves)
-        eef = self._env.scene.eef
-        offset = goal - eef
-        target = eef + offset * min(1.0, speed / max(float(np.linalg.norm(offset)), 1e-9))
-        target = np.clip(target, WORKSPACE_LOW, WORKSPACE_HIGH)
-        action = np.append(target, grip).astype(np.float32)
-        return ExpertStep(action, action.copy(), int(activity))
+    def _plan(self) -> tuple[IntEnum, np.ndarray, float, float]:
+        return next(self._moves)
+
+    def _pushed(self, label: np.ndarray, phase: IntEnum) -> np.ndarray:
+        return label.copy()
 
     def _plans(self) -> Moves:
         """For ever."""
-        does = {
-            Activity.PUSH: lambda: self._strike(Activity.PUSH),
-            Activity.TOPPLE: lambda: self._strike(Activity.TOPPLE),
-            Activity.CARRY: lambda: self._lift(Activity.CARRY),
-            Activity.DROP: lambda: self._lift(Activity.DROP),
-            Activity.THROW: lambda: self._lift(Activity.THROW),
-            Activity.MISS: self._miss,
-            Activity.FINGERS: self._fingers,
-        }
+        strikes, lifts = (Activity.PUSH, Activity.TOPPLE), (Activity.CARRY, Activity.DROP, Activity.THROW)
+        does: dict[IntEnum, Callable[[], Moves]] = {activity: partial(self._strike, activity) for activity in strikes}
+        does |= {activity: partial(self._lift, activity) for activity in lifts}
+        does |= {Activity.MISS: self._miss, Activity.FINGERS: self._fingers}
         kinds, shares = list(SHARES), np.array(list(SHARES.values()))
         while True:
             activity = kinds[int(self._random.choice(len(kinds), p=shares / shares.sum()))]
@@ -225,3 +193,37 @@ class Wander(Play):
                 wish = float(self._random.uniform(-1.5, 1.5))  # open or closed a third of the time
             grip += 0.3 * (float(np.clip(wish, -1, 1)) - grip)
             yield Activity.WANDER, eef + velocity, grip, FAST
+
+
+TAIL, LATEST = 8, 150
+"""Control steps after the success before it turns back, as demonstrations have; and when it turns at the latest."""
+
+
+class Retrace(Expert):
+    """The expert, then its own executed actions backwards and forwards for ever. Not a demonstration.
+
+    Demonstrations end when the task does, so nothing in them shows what a hand that comes back finds. Here a can is put
+    down, taken up again where it stands, carried back, or missed and knocked over by then.
+    """
+
+    steps = 300
+    """Control steps of an episode: 15 seconds."""
+
+    def reset(self) -> None:
+        """Forgets what was done; its pushes are those of the expert with the same seed."""
+        super().reset()
+        self._done: list[ExpertStep] = []
+        self._count, self._left = 0, TAIL
+
+    def act(self) -> ExpertStep:
+        """The expert's action, or when it has turned back the executed one whose turn it is, as label as well."""
+        if self._left and len(self._done) < LATEST:
+            self._done.append(super().act())
+            self._left -= self._env.success
+            self._count += 1
+            return self._done[-1]
+        last = max(1, len(self._done) - 1)
+        wave = self._count % (2 * last)
+        self._count += 1
+        again = self._done[min(wave, 2 * last - wave)].executed
+        return ExpertStep(again.copy(), again.copy(), int(Activity.RETRACE))

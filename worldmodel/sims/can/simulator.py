@@ -24,10 +24,9 @@ from worldmodel.sims.object_stats import ObjectStats
 
 from .expert import Expert
 from .perturb import PERTURBATIONS
-from .retrace import Retrace
 from .robot import EnvConfig, RobotEnv
 from .scene import CAMERAS
-from .scripted_play import Play, Rough, Wander
+from .scripted_play import Play, Retrace, Rough, Wander
 from .tasks import get_task
 
 EXPERTS: dict[str, type[Expert]] = {EXPERT: Expert, NOISY: Rough, PLAY: Play, RANDOM: Wander, RETRACE: Retrace}
@@ -50,14 +49,9 @@ class CanSimulator(Simulator):
 
     def __init__(self, spec: SimulatorSpec) -> None:
         keys, cameras = spec.switched_on, _cameras(spec)
-        options: dict[str, Any] = {
-            "size": spec.size,
-            "perturb": spec.perturb,
-            "cameras": cameras,
-            "microphone": AUDIO in keys,
-        }
-        options["segmentation"] = any(key.startswith(SEGMENTATION) for key in keys)
-        self.env = RobotEnv(spec.task, render_images=False, **options)
+        segmentation = any(key.startswith(SEGMENTATION) for key in keys)
+        config = EnvConfig(cameras, spec.size, perturb=spec.perturb, render_images=False, microphone=AUDIO in keys)
+        self.env = RobotEnv(spec.task, config, segmentation=segmentation)
         task = self.env.task
         self.info = EnvInfo(
             task.name,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 import numpy as np
+
+from worldmodel.config import known
 
 from .scene import CAN_HALF_HEIGHT, FLOOR, THINGS, Scene
 
@@ -102,32 +103,15 @@ class Task:
     """What the robot does, as the end of a sentence."""
 
 
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        Task("lift_can", "can", 10.0, 10, lifted, draw_start, "lifts the can"),
-        Task("place_can", "can", 15.0, 5, placed, draw_start, "moves the can into the green bin"),
-        Task(
-            "place_can_anywhere",
-            "can_anywhere",
-            15.0,
-            5,
-            placed,
-            draw_start_anywhere,
-            "finds can and bin, and brings them together",
-        ),
-    )
-}
+_ANYWHERE = "finds can and bin, and brings them together"
+_ALL = (
+    Task("lift_can", "can", 10.0, 10, lifted, draw_start, "lifts the can"),
+    Task("place_can", "can", 15.0, 5, placed, draw_start, "moves the can into the green bin"),
+    Task("place_can_anywhere", "can_anywhere", 15.0, 5, placed, draw_start_anywhere, _ANYWHERE),
+)
+TASKS = {task.name: task for task in _ALL}
 
 
 def get_task(name: str) -> Task:
-    """The task of that name.
-
-    Raises:
-        ValueError: no such task; the message names the closest one.
-    """
-    if name not in TASKS:
-        close = get_close_matches(str(name), TASKS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "see envs/ for one card per task"
-        raise ValueError(f"unknown task {name!r}, expected one of {', '.join(TASKS)}; {hint}")
-    return TASKS[name]
+    """The task of that name. ValueError where there is none."""
+    return TASKS[known("task", name, TASKS)]

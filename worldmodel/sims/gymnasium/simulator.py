@@ -53,6 +53,9 @@ class GymSimulator(Simulator):
     def __init__(self, spec: SimulatorSpec) -> None:
         """Raises UserError, one line: unknown id or camera, no pixels, actions that are no numbers."""
         self.name, self._same_pictures = parse(spec.task), True
+        self.steps, self.total, self.best = 0, 0.0, 0.0
+        self._first: dict[str, Any] = {}
+        self._drawn: dict[str, np.ndarray] | None = None
         self.env = gym_make.make(self.name, spec.size)
         try:
             self._open(spec)
