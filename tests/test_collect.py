@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from worldmodel.collect import CollectConfig, collect
-from worldmodel.collect.behaviour import MIXTURE
+from worldmodel.collect.config import MIXTURE
 from worldmodel.collect.loop import Queue
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreError, layout, verify
@@ -313,3 +313,12 @@ def test_the_queue_takes_over_episodes_that_waited_through_a_crash():
     assert [queue.draw(), queue.draw(), queue.draw()] == [12, 14, None]
     queue.settle(14, False)
     assert queue.draw() is None and queue.next == 16
+
+
+def test_the_queue_tries_no_seed_that_was_stored_while_all_workers_were_busy():
+    queue = Queue(due=3, kept=0, wanted=3, waiting=[4])
+    assert queue.draw() == 3
+    queue.due, queue.kept = 5, 2  # 3 came back, and 4 had waited
+    queue.settle(3, True)
+    del queue.finished[3], queue.finished[4]
+    assert queue.draw() == 5

@@ -61,11 +61,9 @@ WORDS_LEFT: dict[str, int] = {
     "eval": 24,
     "plugins": 2,
     "worldmodel/backbone": 1,
-    "worldmodel/collect": 9,
     "worldmodel/flow": 5,
     "worldmodel/model": 47,
     "worldmodel/objectives": 36,
-    "worldmodel/sims": 46,
     "worldmodel/tokens": 15,
     "worldmodel/train": 18,
 }

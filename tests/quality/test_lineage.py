@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import save_file
 from torch import zeros
 
-from worldmodel.collect.behaviour import BEHAVIOURS
+from worldmodel.collect.config import BEHAVIOURS
 from worldmodel.data import EpisodeStore, StoreError, verify
 from worldmodel.data.card import ACTORS, answers, declared, origin, read_card
 from worldmodel.quality.card import CardConfig, card

@@ -11,13 +11,12 @@ from typing import Any
 from rich.console import Console
 
 import worldmodel
-from worldmodel.collect.behaviour import MIXED
-from worldmodel.collect.config import CollectConfig
-from worldmodel.collect.demonstrate import EXPERTS, LATER, CollectionSpec
-from worldmodel.collect.loop import Tally, collect_episodes
+from worldmodel.collect.config import EXPERTS, LATER, MIXED, CollectConfig, CollectionSpec
+from worldmodel.collect.loop import collect_episodes
 from worldmodel.collect.workers import Job, Workers
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
+from worldmodel.data.describe import size_on_disk
 from worldmodel.data.formats.conventions import relative_dimensions
 from worldmodel.processes import StopSignal
 from worldmodel.revision import revision
@@ -31,9 +30,9 @@ INTERRUPTED = 130
 def collect(config: CollectConfig) -> int:
     """Record ``config.episodes`` episodes into a sealed store at ``config.out``; 130 if interrupted.
 
-    Of the expert only successful ones are kept, of every other behaviour all.
-    Running it again with the same arguments resumes an interrupted store and leaves a finished one alone. Episodes
-    are stored in the order of their seeds, so the content does not depend on interruptions or on ``workers``.
+    Of the expert only successful ones are kept, of every other behaviour all. Run again, it resumes an interrupted
+    store and leaves a finished one alone. Episodes are stored in the order of their seeds, so the content depends
+    neither on interruptions nor on ``workers``.
     """
     path, (recipe, info) = Path(config.out), settled(config.recipe())
     for line in info.lines:
@@ -51,15 +50,24 @@ def collect(config: CollectConfig) -> int:
         job = Job(recipe, simulators, (path / layout.SPOOL).absolute(), config.timeout)
         job.spool.mkdir(exist_ok=True)
         with StopSignal() as stop, Workers(job, _count(config.workers, recipe.episodes)) as workers:
-            tally = collect_episodes(writer, workers, console, stop)
+            waiting = collect_episodes(writer, workers, console, stop)
         if len(writer.records) < recipe.episodes:
-            _say_interrupted(path, recipe, config, tally)
+            more = f" and {waiting} more wait their turn" if waiting else ""
+            print(f"interrupted: {len(writer.records)} of {recipe.episodes} episodes are kept in {path}{more}")
+            print(f"resume with: {config.command()}")
             return INTERRUPTED
         if info.action_range is not None:
             # How many leading dimensions of the actions are targets for the same dimensions of the state
             writer.note(relative=relative_dimensions(writer.read(ACTION), writer.read(STATE)))
         writer.seal()
-    _say_done(path, tally, time.monotonic() - began)
+    store = EpisodeStore.open(path)
+    failed = "" if store.success.all() else f"{int((~store.success).sum())} without success and kept, "
+    lost = f"{workers.replaced} workers replaced, {time.monotonic() - began:.0f} s"
+    print(
+        f"{path}: {store.episodes} episodes, {store.steps} steps, {size_on_disk(path) / 1e6:.0f} MB, "
+        f"{failed}{len(writer.dropped)} failed and dropped, {lost}"
+    )
+    print(f"fingerprint {store.fingerprint}")
     return 0
 
 
@@ -116,26 +124,18 @@ def _same_recipe(path: Path, theirs: dict[str, Any] | None, ours: CollectionSpec
     wanted = LATER | ours.record()
     # recipes older than a key do not mention it
     before = {"microphone": False, **LATER, **(theirs or {})}
-    differ = [key for key in wanted if before.get(key) != wanted[key]]
-    if differ:
-        key = differ[0]
-        was = before.get(key)
-        raise UserError(f"{path} holds a store made with {key}={was}, expected {key}={wanted[key]}; {advice}")
+    for key, value in wanted.items():
+        if (was := before.get(key)) != value:
+            raise UserError(f"{path} holds a store made with {key}={was}, expected {key}={value}; {advice}")
 
 
 def _writer(path: Path, recipe: CollectionSpec, config: CollectConfig, console: Console) -> StoreWriter:
     """A writer for a new store, or for the interrupted one at ``path`` if it has the same recipe."""
     if not StoreWriter.resumable(path):
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        provenance = {
-            "recipe": recipe.record(),
-            "command": config.command(),
-            "licence": config.licence,
-            "version": worldmodel.__version__,
-            "code": revision(),
-            "created": created,
-        }
-        return StoreWriter.create(path, provenance)
+        made = {"recipe": recipe.record(), "command": config.command(), "licence": config.licence}
+        made |= {"version": worldmodel.__version__, "code": revision()}
+        made |= {"created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        return StoreWriter.create(path, made)
     writer = StoreWriter.resume(path)
     try:
         advice = "resume it with the same arguments, choose another out= or remove it"
@@ -147,23 +147,6 @@ def _writer(path: Path, recipe: CollectionSpec, config: CollectConfig, console: 
     if writer.cut:
         console.print(f"{writer.cut} damaged episodes at its end are recorded again", highlight=False)
     return writer
-
-
-def _say_interrupted(path: Path, recipe: CollectionSpec, config: CollectConfig, tally: Tally) -> None:
-    waiting = f" and {tally.waiting} more wait their turn" if tally.waiting else ""
-    print(f"interrupted: {tally.stored} of {recipe.episodes} episodes are kept in {path}{waiting}")
-    print(f"resume with: {config.command()}")
-
-
-def _say_done(path: Path, tally: Tally, seconds: float) -> None:
-    store = EpisodeStore.open(path)
-    megabytes = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file()) / 1e6
-    failed = "" if store.success.all() else f"{int((~store.success).sum())} without success and kept, "
-    print(
-        f"{path}: {store.episodes} episodes, {store.steps} steps, {megabytes:.0f} MB, "
-        f"{failed}{tally.dropped} failed and dropped, {tally.replaced} workers replaced, {seconds:.0f} s"
-    )
-    print(f"fingerprint {store.fingerprint}")
 
 
 def _count(workers: str, episodes: int) -> int:

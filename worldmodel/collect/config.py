@@ -3,15 +3,62 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from worldmodel.collect.behaviour import BEHAVIOURS
 from worldmodel.config import closest, option
-from worldmodel.sims.base import EXPERT
+from worldmodel.schema import AUDIO, SEGMENTATION
+from worldmodel.sims.base import EXPERT, NOISY, PLAY, RANDOM, RETRACE, SCRIPTED, SimulatorSpec
 
-if TYPE_CHECKING:
-    from worldmodel.collect.demonstrate import CollectionSpec
+MIXED = "mixed"
+BEHAVIOURS = (EXPERT, NOISY, PLAY, RANDOM, RETRACE, MIXED)
+MIXTURE = (PLAY, EXPERT, PLAY, NOISY, RANDOM)
+"""What ``mixed`` does, in turns over the seeds of each task: two fifths play, a fifth of each of the others."""
+EXPERTS = (SCRIPTED, RANDOM)
+"""Experts that a simulator may bring; any other name is a checkpoint's folder."""
+LATER = {"behaviour": EXPERT, "segmentation": False, "expert": SCRIPTED}
+"""Keys of a recipe that older ones do not have, and what those did."""
+
+
+@dataclass(frozen=True)
+class CollectionSpec:
+    """Everything that decides an episode's content besides its seed; equal recipes give equal bytes."""
+
+    tasks: tuple[str, ...]
+    seed: int
+    episodes: int
+    noise: float
+    cameras: tuple[str, ...] | None
+    size: int
+    tail: int
+    microphone: bool = False
+    behaviour: str = EXPERT
+    segmentation: bool = False
+    expert: str = SCRIPTED
+
+    def task_of(self, seed: int) -> str:
+        """The tasks take turns over seeds, so that a resumed collection agrees with an uninterrupted one."""
+        return self.tasks[(seed - self.seed) % len(self.tasks)]
+
+    def behaviour_of(self, seed: int) -> str:
+        """Who acts in the episode of ``seed``: behaviours take turns over the seeds of each task."""
+        number = (seed - self.seed) // len(self.tasks)
+        return MIXTURE[number % len(MIXTURE)] if self.behaviour == MIXED else self.behaviour
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether episodes that fail are kept too: all but the plain expert's are."""
+        return self.behaviour != EXPERT
+
+    def simulator(self, task: str) -> SimulatorSpec:
+        """The simulator of one of the tasks, showing what is to be recorded."""
+        keys = (AUDIO,) * self.microphone + (SEGMENTATION,) * self.segmentation
+        return SimulatorSpec(task, self.cameras, self.size, keys=keys)
+
+    def record(self) -> dict[str, Any]:
+        """The recipe as JSON gives it back. What came later than a store's format is recorded only where it is used."""
+        found = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in found.items() if key not in LATER or value != LATER[key]}
 
 
 @dataclass(frozen=True)
@@ -60,15 +107,11 @@ class CollectConfig:
 
     def recipe(self) -> CollectionSpec:
         """The part that decides the content."""
-        from worldmodel.collect.demonstrate import CollectionSpec  # here: options are read without a simulator
-
         tasks, cameras = _names(self.task), None if self.cameras == "auto" else _names(self.cameras)
         if not tasks:
             raise ValueError(f"task={self.task}: expected at least one task")
-        recipe = CollectionSpec(
-            tasks, self.seed, self.episodes, self.noise, cameras, self.size, self.tail, self.microphone
-        )
-        return replace(recipe, behaviour=self.behaviour, segmentation=self.segmentation, expert=self.expert)
+        same = ("seed", "episodes", "noise", "size", "tail", "microphone", "behaviour", "segmentation", "expert")
+        return CollectionSpec(tasks, cameras=cameras, **{name: getattr(self, name) for name in same})
 
     def command(self) -> str:
         """The command line that says the same, without what is left at its default."""

@@ -3,64 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from worldmodel.collect.behaviour import turn
+from worldmodel.collect.config import CollectionSpec
 from worldmodel.rollout import BatchedPolicy, BatchedRollout, EpisodeRecorder, LocalSlots, history_of
-from worldmodel.schema import ACTION, AUDIO, EXECUTED, SEGMENTATION, SIMULATOR_STATE, Arrays, Episode, Policy
-from worldmodel.sims.base import EXPERT, RANDOM, SCRIPTED, Demonstrates, InitialState, Simulator, SimulatorSpec
+from worldmodel.schema import ACTION, EXECUTED, SIMULATOR_STATE, Arrays, Episode, Policy
+from worldmodel.sims.base import Demonstrates, InitialState, Simulator
 from worldmodel.sims.slot import Ending, Slot
 
 PHASE = "phase"
-EXPERTS = (SCRIPTED, RANDOM)
-"""Experts that a simulator may bring; any other name is a checkpoint's folder."""
-
-
-@dataclass(frozen=True)
-class CollectionSpec:
-    """Everything that decides an episode's content besides its seed; equal recipes give equal bytes."""
-
-    tasks: tuple[str, ...]
-    seed: int
-    episodes: int
-    noise: float
-    cameras: tuple[str, ...] | None
-    size: int
-    tail: int
-    microphone: bool = False
-    behaviour: str = EXPERT
-    segmentation: bool = False
-    expert: str = SCRIPTED
-
-    def task_of(self, seed: int) -> str:
-        """The tasks take turns over seeds, so that a resumed collection agrees with an uninterrupted one."""
-        return self.tasks[(seed - self.seed) % len(self.tasks)]
-
-    def behaviour_of(self, seed: int) -> str:
-        """Who acts in the episode of ``seed``: behaviours take turns over the seeds of each task."""
-        return turn(self.behaviour, seed - self.seed, len(self.tasks))
-
-    @property
-    def keeps_all(self) -> bool:
-        """Whether episodes that fail are kept too: all but the plain expert's are."""
-        return self.behaviour != EXPERT
-
-    def simulator(self, task: str) -> SimulatorSpec:
-        """The simulator of one of the tasks, showing what is to be recorded."""
-        keys = (AUDIO,) * self.microphone + (SEGMENTATION,) * self.segmentation
-        return SimulatorSpec(task, self.cameras, self.size, keys=keys)
-
-    def record(self) -> dict[str, Any]:
-        """The recipe as JSON gives it back. What came later than a store's format is recorded only where it is used."""
-        found = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        return {key: value for key, value in found.items() if key not in LATER or value != LATER[key]}
-
-
-LATER = {"behaviour": EXPERT, "segmentation": False, "expert": SCRIPTED}
-"""Keys of a recipe that older ones do not have, and what those did."""
 
 
 class ExpertPolicy:

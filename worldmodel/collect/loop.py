@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -14,16 +13,6 @@ from worldmodel.collect.workers import Workers
 from worldmodel.config import UserError
 from worldmodel.data import StoreWriter
 from worldmodel.processes import StopSignal
-
-
-@dataclass
-class Tally:
-    """How a collection stands: episodes stored, finished out of turn, failed and dropped; workers replaced."""
-
-    stored: int
-    waiting: int
-    dropped: int
-    replaced: int
 
 
 class Queue:
@@ -38,11 +27,12 @@ class Queue:
 
     def draw(self) -> int | None:
         """The next seed to try, or None while the ones before it could still be enough."""
+        self.next = max(self.next, self.due)
         while self.next in self.finished or self.kept + self._hopeful() < self.wanted:
-            self.next += 1
-            if self.next - 1 not in self.finished:
-                self.running.add(self.next - 1)
-                return self.next - 1
+            seed, self.next = self.next, self.next + 1
+            if seed not in self.finished and seed not in self.running:
+                self.running.add(seed)
+                return seed
         return None
 
     def settle(self, seed: int, kept: bool) -> None:
@@ -50,19 +40,27 @@ class Queue:
         self.running.discard(seed)
         self.finished[seed] = kept
 
+    def again(self, seed: int) -> None:
+        """The episode of a finished seed is lost: try it once more."""
+        del self.finished[seed]
+        self.next = min(self.next, seed)
+
     def _hopeful(self) -> int:
         """Seeds below ``next`` that are not stored yet and have not been given up."""
         return len(self.running) + sum(good for seed, good in self.finished.items() if seed < self.next)
 
 
-def collect_episodes(writer: StoreWriter, workers: Workers, console: Console, stop: StopSignal) -> Tally:
-    """Fill the store until it holds the recipe's number of episodes, or until ``stop`` is requested."""
+def collect_episodes(writer: StoreWriter, workers: Workers, console: Console, stop: StopSignal) -> int:
+    """Fill the store until it holds the recipe's number of episodes, or until ``stop`` is requested.
+
+    The number of finished episodes whose turn has not come, which wait in the spool.
+    """
     recipe, folder = workers.job.recipe, workers.job.spool
     settled = len(writer.records) + len(writer.dropped)  # seeds are settled in their order, without gaps
     queue = Queue(recipe.seed + settled, len(writer.records), recipe.episodes, spool.waiting(folder))
     with _Bar(console, recipe.episodes, len(writer.records)) as bar:
         while len(writer.records) < recipe.episodes and not stop.requested:
-            while workers.hungry and (seed := queue.draw()) is not None:
+            while workers.idle and (seed := queue.draw()) is not None:
                 workers.submit(seed)
             for seed, kept in workers.poll(timeout=0.2):
                 queue.settle(seed, kept)
@@ -70,8 +68,7 @@ def collect_episodes(writer: StoreWriter, workers: Workers, console: Console, st
                 _note_environment(writer, workers.fingerprint)
                 _store_due(writer, queue, workers)
             bar.update(len(writer.records), len(writer.dropped))
-    waiting = sum(queue.finished.values())
-    return Tally(len(writer.records), waiting, len(writer.dropped), workers.replaced)
+    return sum(queue.finished.values())
 
 
 def _store_due(writer: StoreWriter, queue: Queue, workers: Workers) -> None:
@@ -81,10 +78,8 @@ def _store_due(writer: StoreWriter, queue: Queue, workers: Workers) -> None:
         path = spool.path_of(workers.job.spool, seed)
         if queue.finished[seed]:
             episode = spool.load(path)
-            if episode is None:  # damaged while it waited: record it again
-                del queue.finished[seed]
-                queue.running.add(seed)
-                workers.submit(seed)
+            if episode is None:  # damaged while it waited
+                queue.again(seed)
                 return
             writer.append(episode)
             path.unlink(missing_ok=True)

@@ -6,13 +6,13 @@ Files rather than pipes, so that an episode that finished out of turn survives a
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from worldmodel.files import atomic_file
 from worldmodel.schema import Episode
 
 _RECORD = "__episode__"
@@ -23,20 +23,12 @@ def path_of(folder: Path, seed: int) -> Path:
     return folder / f"{seed}.npz"
 
 
-def save(folder: Path, episode: Episode) -> Path:
-    """Write an episode under a temporary name, then rename; OSError on a full disk leaves nothing behind."""
-    path = path_of(folder, episode.seed)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+def save(folder: Path, episode: Episode) -> None:
+    """Write an episode, whole or not at all."""
     record = {"task": episode.task, "seed": episode.seed, "success": episode.success, "info": dict(episode.info)}
     contents: dict[str, Any] = {_RECORD: np.frombuffer(json.dumps(record).encode(), np.uint8), **episode.arrays}
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, **contents)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path
+    with atomic_file(path_of(folder, episode.seed)) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **contents)
 
 
 def load(path: Path) -> Episode | None:
@@ -52,6 +44,6 @@ def load(path: Path) -> Episode | None:
 
 def waiting(folder: Path) -> list[int]:
     """Seeds whose episodes wait here, ascending; leftovers of interrupted writes are removed."""
-    for leftover in folder.glob("*.tmp"):
+    for leftover in folder.glob("*.partial"):
         leftover.unlink(missing_ok=True)
     return sorted(int(path.stem) for path in folder.glob("*.npz"))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from worldmodel.collect import spool
-from worldmodel.collect.demonstrate import EXPERTS, CollectionSpec, demonstrate
+from worldmodel.collect.config import EXPERTS, CollectionSpec
+from worldmodel.collect.demonstrate import demonstrate
 from worldmodel.config import UserError
 from worldmodel.data import layout
-from worldmodel.processes import ATTEMPTS, CallError, Pool, Reply
+from worldmodel.processes import ATTEMPTS, CallError, Pool
 from worldmodel.schema import Policy
 from worldmodel.sims.base import SimulatorSpec
 from worldmodel.sims.make import make
@@ -56,18 +57,16 @@ class Worker:
 
 
 class Workers:
-    """A pool that turns seeds into results. ``fingerprint`` is set once the first worker is up."""
+    """A pool that turns seeds into results. ``idle``: free slots; ``fingerprint``: set once the first worker is up."""
 
     def __init__(self, job: Job, count: int) -> None:
-        self.job = job
+        self.job, self.idle = job, list[int]()
         self.fingerprint: dict[str, Any] | None = None
-        self._queue: deque[int] = deque()
-        self._failures: dict[int | None, int] = {}
-        self._doing: dict[int, int | None] = dict.fromkeys(range(count))
-        self._idle: set[int] = set()
+        self._failures: Counter[int | None] = Counter()
+        self._doing: dict[int, int | None] = {}
         self._pool = Pool(partial(Worker, job), count, count, job.timeout, "a worker", limit=float("inf"))
         for slot in range(count):
-            self._pool.ask(slot, "fingerprint")
+            self._ask(slot, None)
 
     @property
     def replaced(self) -> int:
@@ -75,20 +74,14 @@ class Workers:
         return self._pool.replaced
 
     def submit(self, seed: int) -> None:
-        """Queue a seed."""
-        self._queue.append(seed)
-
-    @property
-    def hungry(self) -> bool:
-        """Whether a worker has nothing to do, or soon will: one seed waits per worker, so that none idles."""
-        return len(self._queue) < len(self._doing)
+        """Give a seed to an idle worker."""
+        self._ask(self.idle.pop(0), seed)
 
     def poll(self, timeout: float) -> list[tuple[int, bool]]:
         """Seeds tried within ``timeout`` seconds and whether their episodes are kept, which wait in the spool.
 
-        UserError where work cannot go on, OSError on a full disk.
+        UserError where work cannot go on, OSError on a full disk. A seed whose worker was lost is tried again.
         """
-        self._hand_out()
         try:
             replies = self._pool.poll(timeout)
         except CallError as error:
@@ -99,48 +92,35 @@ class Workers:
         for reply in replies:
             seed = self._doing[reply.slot]
             if reply.lost:
-                self._lose(reply, seed)
+                self._failures[seed] += 1
+                if self._failures[seed] >= ATTEMPTS:
+                    what = f"{reply.lost} {ATTEMPTS} times {'starting up' if seed is None else f'on seed {seed}'}"
+                    raise UserError(f"a worker {what}; `worldmodel doctor` probes the renderer")
+                self._ask(reply.slot, seed)
                 continue
+            self.idle.append(reply.slot)
             if seed is None:
                 self.fingerprint = self.fingerprint or reply.value
             else:
-                self._failures.pop(seed, None)
                 results.append((seed, bool(reply.value)))
-            self._doing[reply.slot] = None
-            self._idle.add(reply.slot)
-        self._hand_out()
         return results
-
-    def close(self) -> None:
-        """Stop all workers at once; what they finished is in the spool."""
-        self._pool.close()
 
     def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        """Stop all workers at once; what they finished is in the spool."""
+        self._pool.close()
 
-    def _hand_out(self) -> None:
-        while self._idle and self._queue:
-            slot = min(self._idle)
-            self._idle.discard(slot)
-            self._doing[slot] = self._queue.popleft()
-            self._pool.ask(slot, "record", self._doing[slot])
+    def _ask(self, slot: int, seed: int | None) -> None:
+        """For the episode of a seed; without one for the simulators' fingerprint, which starts them."""
+        self._doing[slot] = seed
+        if seed is None:
+            self._pool.ask(slot, "fingerprint")
+        else:
+            self._pool.ask(slot, "record", seed)
 
-    def _lose(self, reply: Reply, seed: int | None) -> None:
-        """A fresh worker has taken the place of the lost one: try the seed again, a few times."""
-        self._failures[seed] = self._failures.get(seed, 0) + 1
-        if self._failures[seed] >= ATTEMPTS:
-            what = "starting up" if seed is None else f"on seed {seed}"
-            raise UserError(f"a worker {reply.lost} {ATTEMPTS} times {what}; `worldmodel doctor` probes the renderer")
-        if seed is not None:
-            self._queue.appendleft(seed)
-        self._doing[reply.slot] = None
-        self._idle.discard(reply.slot)
-        self._pool.ask(reply.slot, "fingerprint")
-
-    def _fail(self, error: CallError) -> None:
+    def _fail(self, error: CallError) -> NoReturn:
         """A call failed, which would go on for ever: a line, and the traceback beside the data."""
         seed = self._doing[error.slot]
         log = self.job.spool.parent / "worker-error.txt"

@@ -36,6 +36,9 @@ OPEN, CLOSE = -1.0, 1.0
 Phase = IntEnum("Phase", "APPROACH DESCEND CLOSE LIFT CARRY LOWER RELEASE RETREAT HOLD", start=0)
 """What the expert is doing."""
 
+type Plan = tuple[IntEnum, np.ndarray, float, float]
+"""What is done, the end effector's goal (3,) in metres, the gripper command, and the reach per step in metres."""
+
 
 class Expert:
     """Drives one env. ``noise`` scales random pushes (0: none, 1: up to about 2.5 cm per step for 3 to 8 steps)."""
@@ -60,7 +63,7 @@ class Expert:
         label = np.append(target, grip).astype(np.float32)
         return ExpertStep(label, self._pushed(label, phase), int(phase))
 
-    def _pushed(self, label: np.ndarray, phase: Phase) -> np.ndarray:
+    def _pushed(self, label: np.ndarray, phase: IntEnum) -> np.ndarray:
         """The label with the active push added, starting a new push now and then. Never while the fingers close."""
         if phase in (Phase.CLOSE, Phase.RELEASE):
             self._push_left = 0
@@ -84,7 +87,7 @@ class Expert:
         self._push_left = int(self._random.integers(3, 9))
         return True
 
-    def _plan(self) -> tuple[Phase, np.ndarray, float, float]:
+    def _plan(self) -> Plan:
         """Phase, goal for the end effector, gripper command, and reach per step."""
         scene = self._env.scene
         eef, can, width, bin_ = scene.eef, scene.can_position, scene.width, scene.bin
@@ -104,7 +107,7 @@ class Expert:
         axis = self._env.scene.can_axis
         return 2 * CAN_RADIUS / max(float(np.hypot(axis[0], axis[2])), 0.3)
 
-    def _reach(self, eef: np.ndarray, can: np.ndarray, width: float) -> tuple[Phase, np.ndarray, float, float]:
+    def _reach(self, eef: np.ndarray, can: np.ndarray, width: float) -> Plan:
         """Above the can, then down, then close."""
         upright = abs(float(self._env.scene.can_axis[2])) > 0.8
         grasp = can + np.array([0.0, 0.0, GRASP_ABOVE if upright else 0.004])
@@ -122,7 +125,7 @@ class Expert:
             hover[:2] = eef[:2]
         return Phase.APPROACH, hover, OPEN, STEP
 
-    def _deliver(self, eef: np.ndarray, can: np.ndarray) -> tuple[Phase, np.ndarray, float, float]:
+    def _deliver(self, eef: np.ndarray, can: np.ndarray) -> Plan:
         """Straight up, sideways, down into the bin; where the task is to lift, straight up and still."""
         raised = can[2] - REST
         if self._lifts:
@@ -137,7 +140,7 @@ class Expert:
             return Phase.CARRY, over, CLOSE, STEP
         return Phase.LIFT, np.array([eef[0], eef[1], CARRY]), CLOSE, STEP
 
-    def _let_go(self, eef: np.ndarray, can: np.ndarray, width: float) -> tuple[Phase, np.ndarray, float, float]:
+    def _let_go(self, eef: np.ndarray, can: np.ndarray, width: float) -> Plan:
         """Down to the bin's floor, open, then straight up."""
         held = self._gripped(eef, can, width)
         bottom = self._env.scene.can_bottom

@@ -14,7 +14,7 @@ import numpy as np
 
 from worldmodel.sims.base import ExpertStep
 
-from .expert import CLEAR, CLOSE, GENTLE, GRASP_ABOVE, HOVER, OPEN, Expert
+from .expert import CLEAR, CLOSE, GENTLE, GRASP_ABOVE, HOVER, OPEN, Expert, Plan
 from .scene import WORKSPACE_HIGH, WORKSPACE_LOW
 from .tasks import REST
 
@@ -28,8 +28,7 @@ Activity = IntEnum("Activity", "REACH PUSH TOPPLE CARRY DROP THROW MISS FINGERS 
 """What a player is doing; beside `Phase`, whose numbers are others."""
 
 
-type Moves = Iterator[tuple[Activity, np.ndarray, float, float]]
-"""Step by step: the activity, the end effector's goal (3,) in metres, the gripper command, the reach per step."""
+type Moves = Iterator[Plan]
 
 SHARES = dict(zip(Activity, (0.16, 0.15, 0.15, 0.11, 0.12, 0.12, 0.11, 0.08), strict=False))
 """How often a player chooses an activity while the can is within reach; else it reaches or moves its fingers."""
@@ -61,7 +60,7 @@ class Play(Expert):
         self._random = np.random.default_rng([self._seed, 21])
         self._moves = self._plans()
 
-    def _plan(self) -> tuple[IntEnum, np.ndarray, float, float]:
+    def _plan(self) -> Plan:
         return next(self._moves)
 
     def _pushed(self, label: np.ndarray, phase: IntEnum) -> np.ndarray:
