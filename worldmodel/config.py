@@ -39,6 +39,15 @@ def known(what: str, name: str, names: Collection[str]) -> str:
     return name
 
 
+def check_range(config: Any, **bounds: tuple[int, int | None]) -> None:
+    """ValueError, one line, where an option lies outside of its (lowest, highest); None for no highest one."""
+    for name, (low, high) in bounds.items():
+        value = getattr(config, name)
+        if value < low or (high is not None and value > high):
+            expected = f"at least {low}" if high is None else f"{low} to {high}"
+            raise ValueError(f"{name}={value}: expected {expected}")
+
+
 def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Nested dictionaries as dotted names with their values."""
     for name, value in values.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worldmodel.config import option
+from worldmodel.config import check_range, option
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,8 @@ class EvaluateConfig:
     timeout: float = option("seconds after which a silent simulator is replaced", 60.0)
 
     def __post_init__(self) -> None:
-        bounds = {"episodes": (1, 10**6), "workers": (1, 256), "batch": (1, 1024), "videos": (0, 10**6)}
-        bounds |= {"n_action_steps": (1, 1024), "delay": (0, 1024), "seed": (0, 2**62), "threads": (0, 1024)}
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name}={value}: expected {low} to {high}")
+        check_range(self, episodes=(1, 10**6), workers=(1, 256), batch=(1, 1024), videos=(0, 10**6))
+        check_range(self, n_action_steps=(1, 1024), delay=(0, 1024), seed=(0, 2**62), threads=(0, 1024))
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps={self.steps}: expected at least 1 sampler step, or null")
         if not self.timeout > 0:

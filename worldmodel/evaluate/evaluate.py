@@ -1,4 +1,4 @@
-"""The command ``evaluate``: roll a checkpoint out closed loop on fixed initial states; the result has an interval."""
+"""The command `evaluate`: roll a checkpoint out closed loop on fixed initial states."""
 
 from __future__ import annotations
 
@@ -30,16 +30,12 @@ def evaluate(config: EvaluateConfig) -> int:
 
 
 def settle(config: EvaluateConfig, loaded: LoadedPolicy, starts: Starts, path: Path) -> EvalRun:
-    """Check that checkpoint, starts and simulator fit one another; prints what the simulator turned out to be.
-
-    UserError or ValueError, one line, where they do not.
-    """
+    """Check that checkpoint, starts and simulator fit; UserError or ValueError, one line, where they do not."""
     if config.size not in (None, loaded.size):
         raise UserError(f"size={config.size}: checkpoint {loaded.name} sees {loaded.size} pixels; leave size out")
     if config.n_action_steps > loaded.policy.chunk_size:
-        raise UserError(
-            f"n_action_steps={config.n_action_steps}: its chunk has {loaded.policy.chunk_size} steps; use fewer"
-        )
+        length = f"its chunk has {loaded.policy.chunk_size} steps"
+        raise UserError(f"n_action_steps={config.n_action_steps}: {length}; use fewer")
     check_delay(config.delay, config.n_action_steps, loaded.policy.chunk_size)
     simulator = simulator_of(loaded, config.task, config.perturb)
     if starts.kind != check(simulator).starts:
@@ -55,9 +51,10 @@ def settle(config: EvaluateConfig, loaded: LoadedPolicy, starts: Starts, path: P
 
 
 def simulator_of(policy: LoadedPolicy, task: str, perturb: str = "none") -> SimulatorSpec:
-    """The simulator of a task, showing what a policy must be shown."""
-    shown: dict[str, Any] = {"history": policy.history, "n_obs_steps": policy.n_obs_steps}
-    return SimulatorSpec(task, policy.cameras or None, policy.size, perturb, **shown)
+    """The simulator of a task, with the observations that a policy needs."""
+    return SimulatorSpec(
+        task, policy.cameras or None, policy.size, perturb, history=policy.history, n_obs_steps=policy.n_obs_steps
+    )
 
 
 def check_widths(policy: LoadedPolicy, info: EnvInfo) -> None:
@@ -74,8 +71,7 @@ def check_widths(policy: LoadedPolicy, info: EnvInfo) -> None:
 def check_delay(delay: int, n_action_steps: int, chunk_size: int) -> None:
     """UserError where ``delay`` steps cannot be bridged with the last of ``chunk_size`` actions.
 
-    The last chunk must reach until the new one is there, and it must itself be there when the robot replans: what
-    is committed at a replanning would otherwise depend on a chunk that is still being computed.
+    The last chunk must reach until the new one is there, and be there itself when the robot replans.
     """
     most = min(n_action_steps, chunk_size - n_action_steps)
     if not 0 <= delay <= most:
@@ -97,9 +93,9 @@ def bridged(delay: int, loaded: LoadedPolicy) -> list[str]:
 
 def other_versions(starts: Starts, fingerprint: Mapping[str, Any]) -> list[str]:
     """Notes for the report on starts that were frozen under other versions."""
-    differ = [k for k in VERSIONS if k in starts.fingerprint and starts.fingerprint[k] != fingerprint.get(k)]
+    then = starts.fingerprint
     return [
-        " ".join(f"starts were frozen under {VERSIONS[key]} {starts.fingerprint[key]}".split())
-        + f" and rolled out under {fingerprint.get(key)}"
-        for key in differ
+        " ".join(f"starts were frozen under {name} {then[key]} and rolled out under {fingerprint.get(key)}".split())
+        for key, name in VERSIONS.items()
+        if key in then and then[key] != fingerprint.get(key)
     ]

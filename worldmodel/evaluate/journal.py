@@ -1,7 +1,7 @@
-"""What an evaluation keeps on disk while it runs, so that an interruption loses nothing and a rerun goes on.
+"""What an evaluation keeps on disk while it runs, so that the same command resumes it.
 
-``run.json`` says what is being evaluated; ``episodes.jsonl`` gains a line per finished episode, and ``actions/`` the
-actions it executed (float32 .npy), from which any episode can be replayed and filmed.
+``run.json`` holds what is evaluated, ``episodes.jsonl`` a line per finished episode, and ``actions/`` the actions it
+executed (float32 .npy), from which it can be replayed and filmed.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ REACHED, RAISED = 0.045, 0.03
 
 def score(lines: Lines) -> dict[str, Any]:
     """Successes with their Wilson interval, and how long they took."""
-    episodes, successes = len(lines), sum(bool(line["success"]) for line in lines.values())
     seconds = sorted(float(line["seconds"]) for line in lines.values() if line["success"])
     best = [float(line["best_reward"]) for line in lines.values() if "best_reward" in line]
+    episodes, successes = len(lines), len(seconds)
     return {
         "episodes": episodes,
         "successes": successes,
@@ -105,15 +105,12 @@ def heading(index: int, line: Mapping[str, Any]) -> dict[str, Any]:
 def _tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     act, batch, median = report["act_ms"], report["batch_ms"], report["median_seconds"]
     interval = " to ".join(map(page.percent, report["interval"]))
+    single = f"p95 {act['p95']:.1f} ms, {report['n_action_steps']} steps executed per chunk"
     together = f"{batch['size']} observations together, p95 {batch['p95']:.0f} ms"
     tiles = [
         ("success rate", page.percent(report["success_rate"]), f"95 % interval {interval}"),
         ("initial states", str(report["starts"]["name"]), f"perturbation: {report['perturb']}"),
-        (
-            "policy latency, one observation",
-            f"{act['p50']:.1f} ms",
-            f"p95 {act['p95']:.1f} ms, {report['n_action_steps']} steps executed per chunk",
-        ),
+        ("policy latency, one observation", f"{act['p50']:.1f} ms", single),
         ("policy latency, batch", f"{batch['p50']:.0f} ms", together),
         ("throughput", f"{report['steps_per_second']:.0f} steps/s", "control steps, policy included"),
         ("median time to success", "none" if median is None else f"{median:.1f} s", "simulated"),

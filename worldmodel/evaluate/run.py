@@ -49,21 +49,13 @@ class EvalRun:
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for episodes to belong to one evaluation."""
-        chosen = {
-            key: getattr(self.config, key) for key in ("task", "perturb", "n_action_steps", "steps", "seed", "batch")
-        }
-        stands = {key: self.fingerprint[key] for key in ("mujoco", "scene_sha256", "size", "cameras")}
-        said: dict[str, Any] = {} if self.config.instruction is None else {"instruction": self.config.instruction}
-        if self.config.delay:
-            said["delay"] = self.config.delay
-        return {
-            **chosen,
-            **said,
-            **stands,
-            "weights": self.loaded.sha256,
-            "device": self.loaded.device,
-            "starts": self.starts.sha256,
-        }
+        config = self.config
+        found = {key: getattr(config, key) for key in ("task", "perturb", "n_action_steps", "steps", "seed", "batch")}
+        found |= {key: self.fingerprint[key] for key in ("mujoco", "scene_sha256", "size", "cameras")}
+        found |= {"weights": self.loaded.sha256, "device": self.loaded.device, "starts": self.starts.sha256}
+        if config.instruction is not None:
+            found["instruction"] = config.instruction
+        return found | ({"delay": config.delay} if config.delay else {})
 
 
 def run(this: EvalRun) -> int:
@@ -125,14 +117,13 @@ def film(this: EvalRun, journal: EvalJournal, simulators: Pool, console: Console
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=len(missing))
         for first in range(0, len(missing), simulators.slots):
-            asked = dict(enumerate(missing[first : first + simulators.slots]))
-            for slot, index in asked.items():
-                simulators.ask(
-                    slot, "film", initial_states[index], journal.actions(index), str(folder / f"{index:04d}.mp4")
-                )
+            shown = dict(enumerate(missing[first : first + simulators.slots]))
+            for slot, index in shown.items():
+                path = str(folder / f"{index:04d}.mp4")
+                simulators.ask(slot, "film", initial_states[index], journal.actions(index), path)
             for reply in simulators.answers():
                 progress.advance(bar)
-                index = asked.get(reply.slot, -1)
+                index = shown.get(reply.slot, -1)
                 if reply.lost:
                     this.notes.append(f"some videos are missing: a simulator {reply.lost}; the same command films them")
                 elif reply.value.success != journal.lines[index]["success"]:
@@ -147,17 +138,15 @@ def summarize(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, draw
     """The report as one JSON record. Times ``act`` now: the simulators are gone and the machine is idle."""
     config, spent, policy = this.config, journal.session(), rollout.policy
     assert isinstance(policy, BatchedPolicy)
-    before = journal.run.get("timing")
-    if rollout.samples:
-        single = time_single(policy, rollout.samples)
+    timing = journal.run.get("timing")
+    if rollout.samples or timing is None:
         batch = {**quantiles(policy.milliseconds), "size": config.batch, "n": len(policy.milliseconds)}
-        before = journal.run["timing"] = {"act_ms": single, "batch_ms": batch}
+        timing = {"act_ms": time_single(policy, rollout.samples), "batch_ms": batch}
+    if rollout.samples:
+        journal.run["timing"] = timing
         journal.session()
-    timing = before or {
-        "act_ms": time_single(policy, []),
-        "batch_ms": {**quantiles([]), "size": config.batch, "n": 0},
-    }
-    found: dict[str, Any] = {
+    made_by = {"weights": this.loaded.sha256, "device": this.loaded.device, **machine()}
+    return {
         "task": config.task,
         "checkpoint": this.loaded.name,
         "perturb": config.perturb,
@@ -169,38 +158,24 @@ def summarize(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, draw
         "spent": spent,
         "notes": list(dict.fromkeys([*this.notes, *crowded(timing["act_ms"]["cpu_share"], this.loaded.device)])),
         "paired": report.compare(journal.lines, Path(config.against)) if config.against else None,
-        "fingerprint": {
-            **this.fingerprint,
-            **drawn_by,
-            "weights": this.loaded.sha256,
-            "device": this.loaded.device,
-            **machine(),
-        },
+        "fingerprint": {**this.fingerprint, **drawn_by, **made_by},
     }
-    return found
 
 
 def machine() -> dict[str, Any]:
-    """What ran it."""
+    """Versions and processor of this machine."""
     import torch
 
-    python, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
-    return {
-        "worldmodel": worldmodel.__version__,
-        "python": python,
-        "system": system,
-        "cores": cores(),
-        "threads": torch.get_num_threads(),
-    }
+    versions = {"worldmodel": worldmodel.__version__, "python": platform.python_version()}
+    system = f"{platform.system()} {platform.machine()}"
+    return {**versions, "system": system, "cores": cores(), "threads": torch.get_num_threads()}
 
 
 def say(found: dict[str, Any], out: Path) -> None:
-    """What a person reads at the end."""
+    """Print the result in a few lines."""
     low, high = found["interval"]
-    print(
-        f"{found['task']}: {found['successes']} of {found['episodes']} succeeded, {100 * found['success_rate']:.1f} % "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
-    )
+    rate = f"{100 * found['success_rate']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+    print(f"{found['task']}: {found['successes']} of {found['episodes']} succeeded, {rate}")
     print(f"act, one observation: p50 {found['act_ms']['p50']:.1f} ms, p95 {found['act_ms']['p95']:.1f} ms")
     for note in found["notes"]:
         print(f"note: {note}")

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worldmodel.config import UserError, option
+from worldmodel.config import UserError, check_range, option
 from worldmodel.evaluate.initial_states import Starts, StartsError
 from worldmodel.sims.base import SEED, STATE, InitialState, Simulator, SimulatorSpec
 from worldmodel.sims.make import check, make
@@ -37,10 +37,7 @@ class StartsConfig:
     overwrite: bool = option("replace a file that is there", False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.episodes <= SEEDS_PER_SET // 2:
-            raise ValueError(f"episodes={self.episodes}: expected 1 to {SEEDS_PER_SET // 2}")
-        if not 0 <= self.seed < SEEDS_PER_SET:
-            raise ValueError(f"seed={self.seed}: expected 0 to {SEEDS_PER_SET - 1}")
+        check_range(self, episodes=(1, SEEDS_PER_SET // 2), seed=(0, SEEDS_PER_SET - 1))
 
 
 def starts(config: StartsConfig) -> int:
@@ -49,14 +46,12 @@ def starts(config: StartsConfig) -> int:
     if path.is_dir():
         raise UserError(f"out={config.out}: is a folder, expected a file; try out={path / 'starts.npz'}")
     if path.exists() and not config.overwrite:
-        raise UserError(
-            f"out={config.out}: exists, and fixed initial states are not replaced; choose another or overwrite=true"
-        )
+        reason = "exists, and fixed initial states are not replaced"
+        raise UserError(f"out={config.out}: {reason}; choose another or overwrite=true")
     spec = SimulatorSpec(config.task, ())
     if check(spec).starts == SEED and config.seed >= SEED_SETS:
-        raise UserError(
-            f"seed={config.seed}: expected 0 to {SEED_SETS - 1} for {config.task}, whose seeds have 32 bits"
-        )
+        limit = f"expected 0 to {SEED_SETS - 1} for {config.task}"
+        raise UserError(f"seed={config.seed}: {limit}, whose seeds have 32 bits")
     simulator = make(spec)
     columns = (TextColumn("freezing starts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -75,7 +70,7 @@ def starts(config: StartsConfig) -> int:
 def freeze(
     simulator: Simulator, episodes: int, seed: int, report: Callable[[int], object] = lambda done: None
 ) -> Starts:
-    """``episodes`` unsolved starts of set ``seed``, drawn without being looked at where they are states.
+    """``episodes`` unsolved starts of set ``seed``; those that are states are drawn without a picture.
 
     StartsError where too many are solved already, or where a seed does not decide its start.
     """

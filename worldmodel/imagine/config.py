@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worldmodel.config import closest, option
+from worldmodel.config import check_range, closest, option
 from worldmodel.flow import MODES
 
 ROLLOUT = "rollout"
@@ -31,9 +31,7 @@ class ImagineConfig:
     threads: int = option("CPU threads; 0 for half of the cores", 0)
 
     def __post_init__(self) -> None:
-        for name in ("windows", "show", "steps", "length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
+        check_range(self, windows=(1, None), show=(1, None), steps=(1, None), length=(1, None))
         known = (*MODES, ROLLOUT)
         if self.mode != "???" and self.mode not in known:
             raise ValueError(f"mode={self.mode}: no such mode; {closest(self.mode, known)}")

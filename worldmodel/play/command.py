@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldmodel.config import UserError, option
+from worldmodel.config import UserError, check_range, option
 from worldmodel.devices import use_threads
 from worldmodel.processes import StopSignal
 from worldmodel.sims.base import SimulatorSpec
@@ -40,9 +40,7 @@ class PlayConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port < 2**16:
             raise ValueError(f"port={self.port}: expected 1 to {2**16 - 1}, or 0 for a free one")
-        for name in ("seats", "steps"):
-            if not 1 <= getattr(self, name) <= 64:
-                raise ValueError(f"{name}={getattr(self, name)}: expected 1 to 64")
+        check_range(self, seats=(1, 64), steps=(1, 64))
 
 
 def play(config: PlayConfig) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worldmodel.config import option
+from worldmodel.config import check_range, option
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,7 @@ class ScoreConfig:
     threads: int = option("CPU threads; 0 for half of the cores", 0)
 
     def __post_init__(self) -> None:
-        for name in ("windows", "batch", "steps", "every", "resamples"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
+        check_range(self, windows=(1, None), batch=(1, None), steps=(1, None), every=(1, None), resamples=(1, None))
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
         if not 0 < self.seconds <= 60:
