@@ -7,7 +7,7 @@ from typing import Any
 
 from worldmodel.evaluate.report import heading
 from worldmodel.report import page
-from worldmodel.report.plots import Curve, curves
+from worldmodel.report.plots import Curve, figure
 from worldmodel.schema import CONTROL_HZ
 
 
@@ -28,10 +28,7 @@ def render(found: Mapping[str, Any]) -> str:
         tiles=_tiles(found),
         remarks=found["notes"],
         episodes=[_episode(scene) for scene in found["scenes"]],
-        curve={
-            "source": curves(lines, "time ahead, ms", "PSNR, dB"),
-            "caption": "PSNR of imagined frames by time ahead",
-        },
+        curve=figure("PSNR of imagined frames by time ahead", lines, "time ahead, ms", "PSNR, dB"),
         psnr={"head": ("ahead", *(f"{name}, dB" for name in sources)), "rows": rows},
         record=found,
     )

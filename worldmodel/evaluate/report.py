@@ -12,7 +12,7 @@ from typing import Any
 from worldmodel.config import UserError
 from worldmodel.files import write_file, write_json
 from worldmodel.report import page
-from worldmodel.report.plots import Curve, curves
+from worldmodel.report.plots import Curve, figure
 from worldmodel.report.stats import mean_interval, paired, wilson
 
 type Lines = Mapping[int, Mapping[str, Any]]
@@ -128,7 +128,7 @@ def _time_to_success(lines: Lines) -> dict[str, str]:
     solved = [100 * (i + 1) / len(lines) for i in range(len(times))]
     line = Curve("all episodes", [0.0, *times, longest], [0.0, *solved, (solved or [0.0])[-1]], steps=True)
     caption = "Share of episodes solved within a simulated time"
-    return {"source": curves([line], "simulated time, s", "episodes solved, %"), "caption": caption}
+    return figure(caption, [line], "simulated time, s", "episodes solved, %")
 
 
 def _comparison(result: Mapping[str, Any] | None) -> str:

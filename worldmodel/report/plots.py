@@ -62,6 +62,11 @@ def curves(lines: Sequence[Curve], x_label: str, y_label: str) -> str:
         return _svg(sheet)
 
 
+def figure(caption: str, lines: Sequence[Curve], x_label: str, y_label: str) -> dict[str, str]:
+    """`curves` with a caption, for the template's macro of that name."""
+    return {"source": curves(lines, x_label, y_label), "caption": caption}
+
+
 def traces(
     values: Float[np.ndarray, "T n"], other: Float[np.ndarray, "T n"] | None, names: Sequence[str], rate: float
 ) -> str:

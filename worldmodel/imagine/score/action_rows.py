@@ -8,7 +8,7 @@ import numpy as np
 
 from worldmodel.imagine.image_metrics import psnr
 from worldmodel.imagine.score.actions import sensitivity_step
-from worldmodel.imagine.score.measured import Measured
+from worldmodel.imagine.score.evaluator import Measured
 from worldmodel.model import ModelConfig
 from worldmodel.report.bootstrap import ClusterBootstrap
 
@@ -42,12 +42,10 @@ def acted(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dic
 
 def sensitivity(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap) -> dict[str, Any]:
     """Squared error under other windows' actions over that under the true ones: 1 for a model that ignores them."""
-    errors, there = (
-        measured.values["action_sensitivity"],
-        measured.values["action_sensitivity.valid"][:, None].astype(float),
-    )
-    true, drawn_true = draw.ratio(errors[:, 0] * there, np.broadcast_to(there, errors[:, 0].shape))
-    other, drawn_other = draw.ratio(errors[:, 1] * there, np.broadcast_to(there, errors[:, 1].shape))
+    errors = measured.values["action_sensitivity"]
+    there = measured.values["action_sensitivity.valid"][:, None].astype(float)
+    true, drawn_true = draw.ratio(errors[:, 0] * there, there)
+    other, drawn_other = draw.ratio(errors[:, 1] * there, there)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio, drawn = other.mean() / true.mean(), drawn_other.mean(1) / drawn_true.mean(1)
         each = dict(zip(shape.cameras, (other / true).tolist(), strict=True))
@@ -70,10 +68,8 @@ def inverse_error(measured: Measured, shape: ModelConfig, draw: ClusterBootstrap
     """
     values, known = measured.values, measured.values["inverse_error.known"]
     ours = "recipe" in measured.plan.clips.stores[0].meta["provenance"]
-    record: dict[str, Any] = {
-        "unit": "mm" if ours else "thousandths of the data's own unit",
-        "windows": int(known.any(1).sum()),
-    }
+    unit = "mm" if ours else "thousandths of the data's own unit"
+    record: dict[str, Any] = {"unit": unit, "windows": int(known.any(1).sum())}
     for name in READ:
         if f"inverse_error.{name}" in values:
             distance = 1000 * values[f"inverse_error.{name}"].astype(float)

@@ -12,8 +12,7 @@ from worldmodel.devices import use_threads
 from worldmodel.files import write_file
 from worldmodel.imagine.score.action_rows import READ
 from worldmodel.imagine.score.config import ScoreConfig
-from worldmodel.imagine.score.evaluator import measure_all
-from worldmodel.imagine.score.measured import Measured
+from worldmodel.imagine.score.evaluator import Measured, measure_all
 from worldmodel.imagine.score.report_page import render
 from worldmodel.imagine.score.summary import summarise
 from worldmodel.model import WorldModel
@@ -42,7 +41,7 @@ def measure(model: WorldModel, config: ScoreConfig) -> dict[str, Any]:
 
 
 def write(out: Path, found: Mapping[str, Any], measured: Measured) -> None:
-    """Both files; the page is whole in itself."""
+    """Both files."""
     out.mkdir(parents=True, exist_ok=True)
     write_file(out / "score.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
     write_file(out / "index.html", render(found, measured.gallery))

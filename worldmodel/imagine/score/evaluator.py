@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -17,12 +17,32 @@ from worldmodel.imagine.inverse import position_error, read_actions, read_pairs
 from worldmodel.imagine.score.actions import action_sensitivity, sensitivity_step, zero_motion
 from worldmodel.imagine.score.config import ScoreConfig
 from worldmodel.imagine.score.gallery import Gallery
-from worldmodel.imagine.score.measured import SOURCES, Measured
 from worldmodel.imagine.score.windows import ScoreWindows, modes_of, plan, remarks
 from worldmodel.imagine.windows import open_clips
 from worldmodel.model import Given, WorldModel
 from worldmodel.model.ahead import frames_ahead
 from worldmodel.schema import Clip, segmentation_key
+
+SOURCES = {"imagined": "forward", "no_action": "video"}
+"""Where imagined frames come from, and the mode that it takes; beside them ``copy_last_frame``."""
+
+
+@dataclass
+class Measured:
+    """What was found. ``values``: arrays with one row per window of ``plan.chosen``, as many as were measured.
+
+    ``valid`` (W, K): the frame lies inside the episode. ``<source>.squared``, ``.ssim`` (W, K, C) and, where pixels are
+    known, ``.parts`` with ``parts.pixels``; ``<source>.lpips`` (W, M, C) at the marks. ``policy``, ``zero_motion``:
+    absolute errors (W, H, A), ``known`` (W, H): the step was predictable. ``inverse_error.<what>``: distances (W, H).
+    ``action_sensitivity`` (W, 2, C): see there.
+    """
+
+    plan: ScoreWindows
+    values: dict[str, np.ndarray]
+    width: np.ndarray
+    gallery: Gallery
+    notes: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 class Evaluator:

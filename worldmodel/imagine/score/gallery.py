@@ -1,14 +1,21 @@
-"""The windows that are shown: those imagined worst, one of an episode at most, and some drawn at random."""
+"""The windows that are shown, as short films: those imagined worst, one of an episode at most, and some at random."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from worldmodel.report import video
+
 TYPICAL = 2
 """How many windows are shown beside the worst, whatever came of them."""
+EDGE, GAIN = 132, 2
+"""Side in pixels of one picture: three fit a telephone; by how much differences are amplified."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +74,27 @@ class Gallery:
         if self._matters(shown.error, shown.episode):
             others = [other for other in self.worst if other.episode != shown.episode]
             self.worst = sorted([*others, shown], key=lambda one: -one.error)[: self.count]
+
+
+def film(shown: Shown, cameras: Sequence[str], seconds: Sequence[float]) -> dict[str, str]:
+    """A looping video and its poster, the last picture, as ``data:`` addresses: {"source", "poster"}."""
+    pictures = list(_pictures(shown, cameras, seconds))
+    rate = max(1, round(1 / (seconds[0] if len(seconds) < 2 else seconds[1] - seconds[0])))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        video.write_mp4(path, [*pictures, *pictures[-1:] * max(1, rate // 2)], rate, video.GENERATED)
+        source = video.data_url("video/mp4", path.read_bytes())
+    return {"source": source, "poster": video.inline(pictures[-1], video.GENERATED)}
+
+
+def _pictures(shown: Shown, cameras: Sequence[str], seconds: Sequence[float]) -> Iterator[np.ndarray]:
+    """The observation first; a row per camera of real, imagined and difference."""
+    for k in range(-1, len(shown.real)):
+        real, guess = (shown.last, shown.last) if k < 0 else (shown.real[k], shown.imagined[k])
+        apart = np.clip(GAIN * np.abs(real.astype(int) - guess), 0, 255).astype(np.uint8)
+        rows = [
+            video.side_by_side([real[c], guess[c], apart[c]], [f"real, {camera}", "imagined", "difference"], EDGE)
+            for c, camera in enumerate(cameras)
+        ]
+        text = "observed" if k < 0 else f"{seconds[k]:.2f} s later"
+        yield video.caption(video.in_column(rows), text)

@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worldmodel.imagine.score.films import film
-from worldmodel.imagine.score.gallery import Gallery
-from worldmodel.imagine.score.tables import (
-    action_error,
-    by_group,
-    by_mark,
-    by_time,
-    decibels,
-    interval,
-    inverse_error,
-    within,
-)
+from worldmodel.imagine.score import tables
+from worldmodel.imagine.score.gallery import Gallery, film
+from worldmodel.imagine.score.tables import decibels, interval
 from worldmodel.report import page
-from worldmodel.report.plots import Curve, curves
+from worldmodel.report.plots import Curve, figure
 
 NAMES = {
     "imagined": "imagined, actions given",
@@ -43,15 +34,13 @@ def render(found: Mapping[str, Any], gallery: Gallery) -> str:
         remarks=found["notes"],
         films=_films(found, gallery),
         curves=_curves(rows),
-        by_time=by_time(rows),
-        distances=_distances(found),
+        by_time=tables.by_time(rows),
+        lpips=tables.by_mark(found["lpips"], NAMES) if "lpips" in found else None,
         sensitivity=_sensitivity(found.get("action_sensitivity")),
-        inverse=inverse_error(found.get("inverse_error")),
-        actions=action_error(found["actions"]),
+        inverse=tables.inverse_error(found.get("inverse_error")),
+        actions=tables.action_error(found["actions"]),
         groups=_groups(found),
-        groups_remark="; after the slash, of gripper and object alone"
-        if rows and "parts_psnr" in rows[0]["copy_last_frame"]
-        else "",
+        parts=bool(rows) and "parts_psnr" in rows[0]["copy_last_frame"],
         left_out=[(name.replace("_", " "), why) for name, why in found["left_out"].items()],
         record=found,
     )
@@ -120,22 +109,15 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             for name, text in NAMES.items()
             if rows and key in rows[0].get(name, ())
         ]
-        figures.append({"source": curves(lines, "time ahead, s", label), "caption": f"{caption}; band: 95 % interval"})
+        figures.append(figure(f"{caption}; band: 95 % interval", lines, "time ahead, s", label))
     return figures
-
-
-def _distances(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Perceptual distances that were measured."""
-    if "lpips" not in found:
-        return []
-    return [{"title": "LPIPS", "remark": "Lower is better.", "table": by_mark(found["lpips"], NAMES)}]
 
 
 def _sensitivity(found: Mapping[str, Any] | None) -> str:
     """What other windows' actions do to the error."""
     if not found or found["ratio"] is None:
         return ""
-    each = ", ".join(f"{name} {within(value)}" for name, value in found["cameras"].items())
+    each = ", ".join(f"{name} {tables.within(value)}" for name, value in found["cameras"].items())
     return (
         f"With the actions of another window instead of its own, the squared error {found['seconds']:g} s ahead is "
         f"{float(found['ratio']):.2f} times as large (interval {interval(found['ratio_interval'], 2)}; by camera: "
@@ -147,4 +129,4 @@ def _groups(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "cameras" not in found:
         return []
     kinds = {"camera": found["cameras"], **found["groups"]}
-    return [{"title": name, "table": by_group(name, groups, NAMES)} for name, groups in kinds.items()]
+    return [{"title": name, "table": tables.by_group(name, groups, NAMES)} for name, groups in kinds.items()]

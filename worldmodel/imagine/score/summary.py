@@ -10,8 +10,8 @@ import numpy as np
 from worldmodel.imagine.image_metrics import psnr
 from worldmodel.imagine.score.action_rows import acted, inverse_error, sensitivity
 from worldmodel.imagine.score.config import ScoreConfig
+from worldmodel.imagine.score.evaluator import Measured
 from worldmodel.imagine.score.gallery import Shown
-from worldmodel.imagine.score.measured import Measured
 from worldmodel.imagine.score.windows import groups
 from worldmodel.model import ModelConfig
 from worldmodel.report.bootstrap import ClusterBootstrap
@@ -50,11 +50,11 @@ def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> di
     if "valid" in values:
         record["frames"] = curve(measured, shape.control_hz, draw)
         record["cameras"] = {
-            camera: marks(measured, shape.control_hz, np.ones(count, bool), [number])
+            camera: marks(measured, shape.control_hz, draw, np.ones(count, bool), [number])
             for number, camera in enumerate(shape.cameras)
         }
         record["groups"] = {
-            name: {str(one): marks(measured, shape.control_hz, each == one, None) for one in np.unique(each)}
+            name: {str(one): marks(measured, shape.control_hz, draw, each == one) for one in np.unique(each)}
             for name, each in names.items()
         }
         record["shown"] = {"worst": shown(measured, names, measured.gallery.worst)}
@@ -85,47 +85,53 @@ def sources(values: dict[str, np.ndarray]) -> list[str]:
     return [name for name in ("imagined", "no_action", "copy_last_frame") if f"{name}.squared" in values]
 
 
+def figures(
+    values: dict[str, np.ndarray], there: np.ndarray, draw: ClusterBootstrap, cameras: list[int] | None = None
+) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """By source and metric: the figure at each time (K,), and redrawn (R, K).
+
+    there: weight of each window and time, float (W, K). cameras: None for all.
+    """
+    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    some = cameras or slice(None)
+    for name in sources(values):
+        error = draw.ratio(values[f"{name}.squared"][..., some].mean(2) * there, there)
+        found[name] = {"psnr": (psnr(error[0]), psnr(error[1]))}
+        found[name]["ssim"] = draw.ratio(values[f"{name}.ssim"][..., some].mean(2) * there, there)
+        if f"{name}.parts" in values:
+            pixels = values["parts.pixels"][..., some].sum(2) * there
+            part = draw.ratio(values[f"{name}.parts"][..., some].sum(2) * there, pixels)
+            found[name]["parts_psnr"] = (psnr(part[0]), psnr(part[1]))
+    return found
+
+
 def curve(measured: Measured, rate: float, draw: ClusterBootstrap) -> list[dict[str, Any]]:
     """A row per time ahead, with intervals."""
-    values, ahead = measured.values, measured.plan.ahead
-    there = values["valid"].astype(float)
-    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    errors: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for name in sources(values):
-        errors[name] = draw.ratio(values[f"{name}.squared"].mean(2) * there, there)
-        found[name] = {"psnr": (psnr(errors[name][0]), psnr(errors[name][1]))}
-        found[name]["ssim"] = draw.ratio(values[f"{name}.ssim"].mean(2) * there, there)
-        if f"{name}.parts" in values:
-            pixels = values["parts.pixels"].sum(2) * there
-            part = draw.ratio(values[f"{name}.parts"].sum(2) * there, pixels)
-            found[name]["parts_psnr"] = (psnr(part[0]), psnr(part[1]))
-    rows = []
-    for k, step in enumerate(ahead.tolist()):
+    there = measured.values["valid"].astype(float)
+    found, rows = figures(measured.values, there, draw), []
+    for k, step in enumerate(measured.plan.ahead.tolist()):
         row: dict[str, Any] = {"steps_ahead": step, "seconds": step / rate, "moments": int(there[:, k].sum())}
-        for name, figures in found.items():
+        for name, metrics in found.items():
             row[name] = {}
-            for figure, (value, resampled) in figures.items():
-                row[name][figure] = value[k]
-                row[name][f"{figure}_interval"] = draw.interval(resampled[:, k])
+            for metric, (value, resampled) in metrics.items():
+                row[name] |= {metric: value[k], f"{metric}_interval": draw.interval(resampled[:, k])}
         if "imagined" in found:
             (mine, drawn), (copied, redrawn) = found["imagined"]["psnr"], found["copy_last_frame"]["psnr"]
-            row["gain"] = mine[k] - copied[k]
-            row["gain_interval"] = draw.interval(drawn[:, k] - redrawn[:, k])
+            row |= {"gain": mine[k] - copied[k], "gain_interval": draw.interval(drawn[:, k] - redrawn[:, k])}
         rows.append(row)
     return rows
 
 
-def marks(measured: Measured, rate: float, chosen: np.ndarray, cameras: list[int] | None) -> list[dict[str, Any]]:
-    """Figures without intervals at the marks, of some windows and cameras (None: all)."""
-    values, rows = measured.values, []
+def marks(
+    measured: Measured, rate: float, draw: ClusterBootstrap, chosen: np.ndarray, cameras: list[int] | None = None
+) -> list[dict[str, Any]]:
+    """Figures without intervals at the marks, of the windows ``chosen`` and some cameras (None: all)."""
+    there = (measured.values["valid"] & chosen[:, None]).astype(float)
+    found, rows = figures(measured.values, there, draw, cameras), []
     for k in measured.plan.marks:
-        here = chosen & values["valid"][:, k]
-        row: dict[str, Any] = {"seconds": measured.plan.ahead[k] / rate, "moments": int(here.sum())}
-        for name in sources(values) if here.any() else ():
-            pick = lambda key, k=k, here=here: values[key][here, k][:, cameras or slice(None)]  # noqa: E731
-            row[name] = {"psnr": psnr(pick(f"{name}.squared").mean()), "ssim": pick(f"{name}.ssim").mean()}
-            if f"{name}.parts" in values and (pixels := pick("parts.pixels").sum()):
-                row[name]["parts_psnr"] = psnr(pick(f"{name}.parts").sum() / pixels)
+        row: dict[str, Any] = {"seconds": measured.plan.ahead[k] / rate, "moments": int(there[:, k].sum())}
+        for name, metrics in found.items() if row["moments"] else ():
+            row[name] = {metric: value[k] for metric, (value, _) in metrics.items() if not np.isnan(value[k])}
         rows.append(row)
     return rows
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from worldmodel.imagine.score.action_rows import READ
 from worldmodel.report.page import percent
-from worldmodel.report.plots import Curve, curves
+from worldmodel.report.plots import Curve, figure
 
 type Table = dict[str, Any]
 type Rows = Sequence[Mapping[str, Any]]
+
+STEP = "control step of the chunk"
 
 
 def by_time(rows: Rows) -> Table:
@@ -21,7 +23,7 @@ def by_time(rows: Rows) -> Table:
     short = {"imagined": "imagined", "no_action": "without actions", "copy_last_frame": "copy-last-frame"}
     body = []
     for row in rows:
-        cells = [f"{row['seconds']:.2f} s", str(row["moments"])]
+        cells = list(_when(row))
         for name, key in figures:
             digits = 2 if key == "ssim" else 1
             cells.append(f"{within(row[name][key], digits)} ({interval(row[name][f'{key}_interval'], digits)})")
@@ -32,9 +34,7 @@ def by_time(rows: Rows) -> Table:
 def by_mark(rows: Rows, names: Mapping[str, str]) -> Table:
     """One metric per source, at a few times ahead."""
     known = [name for name in names if any(name in row for row in rows)]
-    body = [
-        (f"{row['seconds']:.2f} s", str(row["moments"]), *(within(row.get(name), 3) for name in known)) for row in rows
-    ]
+    body = [(*_when(row), *(within(row.get(name), 3) for name in known)) for row in rows]
     return {"head": ("ahead", "windows", *(names[name] for name in known)), "rows": body}
 
 
@@ -43,7 +43,7 @@ def by_group(title: str, groups: Mapping[str, Rows], names: Mapping[str, str]) -
     rows = []
     for group, marks in groups.items():
         for row in marks:
-            cells = [group, f"{row['seconds']:.2f} s", str(row["moments"])]
+            cells = [group, *_when(row)]
             for name in names:
                 figures = row.get(name, {})
                 text = decibels(figures.get("psnr"))
@@ -58,25 +58,16 @@ def inverse_error(read: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     steps = range(1, len(read["real"]["by_step"]) + 1)
     known = {name: text for name, text in READ.items() if name in read}
-    lines = [
-        Curve(text, steps, read[name]["by_step"], dashed=name in ("policy", "zero_motion"))
-        for name, text in known.items()
-    ]
-    rows = [
-        (
-            text,
-            *(within(read[name]["by_step"][0]), interval(read[name]["first_interval"], 2)),
-            *(within(read[name]["median"]), interval(read[name]["interval"], 2)),
-        )
-        for name, text in known.items()
-    ]
+    flat = ("policy", "zero_motion")
+    lines = [Curve(text, steps, read[name]["by_step"], dashed=name in flat) for name, text in known.items()]
+    rows = []
+    for name, text in known.items():
+        first = within(read[name]["by_step"][0]), interval(read[name]["first_interval"], 2)
+        rows.append((text, *first, within(read[name]["median"]), interval(read[name]["interval"], 2)))
     return {
         "remark": f"Median distance of target positions, {read['unit']}, {read['windows']} windows.",
         "table": {"head": ("", "first step of the chunk", "interval", "all steps", "interval"), "rows": rows},
-        "curve": {
-            "source": curves(lines, "control step of the chunk", f"distance, {read['unit']}"),
-            "caption": "Median distance by step of the chunk",
-        },
+        "curve": figure("Median distance by step of the chunk", lines, STEP, f"distance, {read['unit']}"),
     }
 
 
@@ -102,12 +93,13 @@ def action_error(actions: Mapping[str, Any]) -> dict[str, Any] | None:
     )
     return {
         "remark": remark,
-        "curve": {
-            "source": curves(lines, "control step of the chunk", "error, % of range"),
-            "caption": "Error of predicted actions by step and dimension",
-        },
+        "curve": figure("Error of predicted actions by step and dimension", lines, STEP, "error, % of range"),
         "table": {"head": ("", "error, own units", "range", "at the first step", "at the last"), "rows": rows},
     }
+
+
+def _when(row: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{row['seconds']:.2f} s", str(row["moments"])
 
 
 def decibels(value: Any) -> str:
