@@ -14,9 +14,7 @@ REPOSITORY = Path(__file__).parent.parent
 def asset(relative: str) -> Path:
     """Path of a shipped file or folder, such as ``envs/can.xml``: the installed package first, then the repository.
 
-    Raises:
-        ValueError: ``relative`` is absolute or climbs out of the assets with ``..``.
-        FileNotFoundError: no such asset in either place; the message names the closest one.
+    Raises ValueError for a path that is absolute or has ``..``, FileNotFoundError where neither place has it.
     """
     wanted = Path(relative)
     if wanted.is_absolute() or ".." in wanted.parts:
@@ -24,11 +22,7 @@ def asset(relative: str) -> Path:
     for root in (PACKAGED, REPOSITORY):
         if (root / wanted).exists():
             return root / wanted
-    neighbours = {
-        (wanted.parent / path.name).as_posix()
-        for root in (PACKAGED, REPOSITORY)
-        for path in (root / wanted.parent).glob("*")
-    }
-    close = get_close_matches(wanted.as_posix(), sorted(neighbours), n=1)
+    near = sorted(path.name for root in (PACKAGED, REPOSITORY) for path in (root / wanted.parent).glob("*"))
+    close = [(wanted.parent / name).as_posix() for name in get_close_matches(wanted.name, near, n=1)]
     hint = f"did you mean {close[0]!r}?" if close else "reinstall worldmodel, or run from a full checkout"
     raise FileNotFoundError(f"asset {relative!r} is neither in the installed package nor in the repository; {hint}")

@@ -38,9 +38,8 @@ def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dty
         for name, value in model.state_dict().items()
         if not name.startswith(("projector.", "external."))
     }
-    return write_folder(
-        folder, tensors, {"format": FORMAT, "config": asdict(model.config), "made": card}, WEIGHTS, CARD
-    )
+    whole = {"format": FORMAT, "config": asdict(model.config), "made": card}
+    return write_folder(folder, tensors, whole, WEIGHTS, CARD)
 
 
 def write_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], weights: str, name: str) -> Path:
@@ -56,10 +55,8 @@ def write_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any],
             (fresh / name).write_text(json.dumps(card, indent=1) + "\n")
     except (OSError, SafetensorError) as error:
         free = shutil.disk_usage(folder.parent).free // 2**20 if folder.parent.exists() else 0
-        reason = " ".join(str(error).split())
-        raise OSError(
-            f"cannot write {folder} ({reason}; {free} MiB free); earlier saves are whole, free space and go on"
-        ) from None
+        reason = f"{' '.join(str(error).split())}; {free} MiB free"
+        raise OSError(f"cannot write {folder} ({reason}); earlier saves are whole, free space and go on") from None
     return folder
 
 
@@ -73,10 +70,8 @@ def read_folder(folder: Path, weights: str, name: str) -> tuple[dict[str, Tensor
     except ValueError:
         raise CheckpointError(f"checkpoint {folder}: {name} is not JSON; copy it again or train again") from None
     if found != card.get("sha256"):
-        expected = str(card.get("sha256"))[:12]
-        raise CheckpointError(
-            f"checkpoint {folder}: {weights} is damaged (sha256 {found[:12]}, expected {expected}); copy it again"
-        )
+        hashes = f"sha256 {found[:12]}, expected {str(card.get('sha256'))[:12]}"
+        raise CheckpointError(f"checkpoint {folder}: {weights} is damaged ({hashes}); copy it again")
     try:
         return load_file(folder / weights), card
     except SafetensorError as error:
@@ -84,10 +79,7 @@ def read_folder(folder: Path, weights: str, name: str) -> tuple[dict[str, Tensor
 
 
 def load(name: str | Path) -> WorldModel:
-    """The model of a checkpoint, float32, in evaluation mode.
-
-    Raises CheckpointError for a missing, damaged or foreign checkpoint.
-    """
+    """The model, float32, in evaluation mode. CheckpointError for a missing, damaged or foreign checkpoint."""
     folder = resolve(name)
     tensors, made = read_folder(folder, WEIGHTS, CARD)
     if made.get("format") != FORMAT:

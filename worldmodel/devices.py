@@ -17,8 +17,8 @@ def cores() -> int:
 def use_threads(count: int) -> int:
     """Let torch compute with ``count`` threads, 0 for half of the cores; returns how many that is.
 
-    Not with all of them: where anything else wants a core, threads wait for one another at every operation, and a
-    chunk that one thread makes in 11 ms took three seconds with two (measured on two cores under load).
+    Not all: where anything else wants a core, threads wait for one another at every operation, and a chunk that one
+    thread makes in 11 ms took three seconds with two (measured on two cores under load).
     """
     import torch  # here: simulators' processes count cores, and need no torch
 

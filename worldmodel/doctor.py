@@ -18,6 +18,7 @@ import psutil
 
 from worldmodel import __version__
 from worldmodel.config import option
+from worldmodel.devices import cores
 
 PACKAGES = ("torch", "mujoco", "gymnasium", "zarr", "numpy", "hydra-core", "lerobot")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -85,34 +86,25 @@ def probe_rendering(timeout: float) -> dict[str, Any]:
 def notes(report: dict[str, Any]) -> list[str]:
     """What will be slow or fail, and what to do about it."""
     machine, compute, rendering = report["machine"], report["compute"], report["rendering"]
-    found = []
-    if not rendering["works"]:
-        found.append(
-            f"rendering fails: {rendering['reason']}; run `make setup`, or set MUJOCO_GL=disable for plain pictures"
-        )
-    elif rendering["backend"] == "ray":
-        found.append(
-            "no OpenGL: pictures come from a plain ray caster that the shipped model never saw; run `make setup`"
-        )
-    if not compute["cuda"]:
-        found.append("no CUDA GPU: train `tiny` here (about an hour); `small` and `base` want a GPU")
-        if not {"amx_bf16", "avx512_bf16"} & set(machine["flags"]):
-            found.append("this CPU has no bf16 units: training runs at about a quarter of the speed of one that has")
-    if not compute["compiler"]:
-        found.append("no C++ compiler: torch.compile is off and training about 3 times slower; install g++")
-    if machine["cores"] < 2:
-        found.append("one core: the simulator and the policy take turns, so the demo takes twice as long")
-    if machine["load"] > 0.5 * machine["cores"]:
-        found.append(
-            f"other programs keep {machine['load']:.1f} of {machine['cores']} cores busy: timings will be worse"
-        )
-    if machine["memory_free_gib"] < 4:
-        found.append(
-            f"{machine['memory_free_gib']:.1f} GiB of memory free: collect with workers=1; training wants 4 GiB"
-        )
-    if machine["disk_free_gib"] < 5:
-        found.append(f"{machine['disk_free_gib']:.1f} GiB of disk free: 200 episodes with images take about 2 GiB")
-    return found
+    reason, backend = rendering.get("reason"), rendering.get("backend")
+    cores, load = machine["cores"], machine["load"]
+    memory, disk = machine["memory_free_gib"], machine["disk_free_gib"]
+    slow = not compute["cuda"] and not {"amx_bf16", "avx512_bf16"} & set(machine["flags"])
+    found = (
+        (
+            not rendering["works"],
+            f"rendering fails: {reason}; run `make setup`, or set MUJOCO_GL=disable for plain pictures",
+        ),
+        (backend == "ray", "no OpenGL: a plain ray caster draws, which the shipped model never saw; run `make setup`"),
+        (not compute["cuda"], "no CUDA GPU: train `tiny` here (about an hour); `small` and `base` want a GPU"),
+        (slow, "this CPU has no bf16 units: training runs at about a quarter of the speed of one that has"),
+        (not compute["compiler"], "no C++ compiler: torch.compile is off and training 3 times slower; install g++"),
+        (cores < 2, "one core: the simulator and the policy take turns, so the demo takes twice as long"),
+        (load > 0.5 * cores, f"other programs keep {load:.1f} of {cores} cores busy: timings will be worse"),
+        (memory < 4, f"{memory:.1f} GiB of memory free: collect with workers=1; training wants 4 GiB"),
+        (disk < 5, f"{disk:.1f} GiB of disk free: 200 episodes with images take about 2 GiB"),
+    )
+    return [note for applies, note in found if applies]
 
 
 def _versions() -> dict[str, str]:
@@ -137,11 +129,10 @@ def _machine() -> dict[str, Any]:
 
 def _cores() -> int:
     """Cores that this process may use: the affinity mask, and the quota of a container where there is one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = Path("/sys/fs/cgroup/cpu.max")
     if quota.is_file() and (words := quota.read_text().split())[0] != "max":
-        cores = min(cores, max(1, round(int(words[0]) / int(words[1]))))
-    return cores
+        return min(cores(), max(1, round(int(words[0]) / int(words[1]))))
+    return cores()
 
 
 def _compute() -> dict[str, Any]:

@@ -89,7 +89,6 @@ class JsonLines:
         os.ftruncate(self._file.fileno(), size)
 
     def close(self) -> None:
-        """Release the file; harmless when repeated."""
         self._file.close()
 
 

@@ -17,10 +17,7 @@ class CheckpointError(ValueError):
 
 
 def resolve(name: str | Path) -> Path:
-    """Folder of a checkpoint: ``shipped``, a model folder, or a training run's folder (its last EMA weights).
-
-    Raises CheckpointError where there is none.
-    """
+    """Folder of ``shipped``, a model folder, or a run's folder (its last EMA weights); CheckpointError for none."""
     if str(name) == "shipped":
         return asset("checkpoints/shipped")
     path = Path(name)

@@ -41,10 +41,10 @@ def isolated() -> Iterator[None]:
 
 @contextlib.contextmanager
 def fair() -> Iterator[None]:
-    """Undo what is done inside to the scheduling of this process.
+    """Undo real-time scheduling that is set inside.
 
-    SVT-AV1, LeRobot's default video encoder, puts the thread that calls it on real-time scheduling where it may (root)
-    and leaves it there. Every thread and process started later inherits that, and two busy ones starve all others.
+    SVT-AV1, LeRobot's default video encoder, puts its caller on it where it may (root) and leaves it there; threads and
+    processes started later inherit that, and two busy ones starve all others.
     """
     ordinary = hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) == os.SCHED_OTHER
     try:

@@ -12,8 +12,7 @@ from worldmodel.assets import REPOSITORY
 
 @lru_cache(maxsize=1)
 def revision() -> dict[str, Any]:
-    """``version``; ``commit`` (40 hexadecimal digits, None outside a checkout of this code); ``modified``: whether
-    the code differs from that commit (None where there is none)."""
+    """``version``; ``commit`` (None outside a checkout); ``modified``: whether the code differs from that commit."""
     commit, changes = None, None
     if (REPOSITORY / ".git").exists():
         commit = _git("rev-parse", "HEAD") or None

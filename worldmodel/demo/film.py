@@ -13,7 +13,7 @@ import numpy as np
 
 from worldmodel.imagine.image_metrics import psnr
 from worldmodel.report import video
-from worldmodel.report.video import caption, enlarge, in_column, side_by_side, text_bar
+from worldmodel.report.video import caption, compare, enlarge, in_column, text_bar
 from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 
 STRIP_EDGE, STRIP_LABEL, STRIP_COLUMNS = 96, 72, 14
@@ -75,12 +75,10 @@ class Film:
         """One time step, real above imagined, uint8 (H, W, 3)."""
         shot = self.shots[index]
         guess = shot.imagined or {key: frame // 3 for key, frame in shot.real.items()}  # none yet: dimmed
-        rows = [
-            side_by_side([seen[image_key(c)] for c in self.cameras], [f"{name} · {c}" for c in self.cameras])
-            for name, seen in (("real", shot.real), ("imagined", guess))
-        ]
+        keys = list(map(image_key, self.cameras))
+        rows = {"real": [shot.real[key] for key in keys], "imagined": [guess[key] for key in keys]}
         ahead = f"imagined {1000 * shot.ahead // CONTROL_HZ} ms ahead" if shot.imagined else "first observation"
-        return caption(in_column(rows), f"{index / CONTROL_HZ:5.2f} s   {ahead}")
+        return caption(compare(rows, self.cameras), f"{index / CONTROL_HZ:5.2f} s   {ahead}")
 
     def write(self, path: Path, comment: str = video.GENERATED) -> None:
         """Video, poster and film strip: ``path`` with .mp4, .jpg and .png, with ``comment`` in their metadata."""

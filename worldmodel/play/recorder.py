@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from worldmodel.report.video import caption, in_column, side_by_side, write_mp4
+from worldmodel.report.video import caption, compare, write_mp4
 from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 
 LONGEST = 10 * 60 * CONTROL_HZ
@@ -19,15 +19,12 @@ WAITING = 64
 """Pictures that may wait for the encoder; beyond that the session waits for it."""
 
 
-type PlayedStep = tuple[Arrays, Arrays, str]
-"""One control step: the real frames, the imagined ones, and a line of text."""
+type PlayedStep = tuple[list[np.ndarray], list[np.ndarray], str]
+"""One control step: by camera the real frames and the imagined ones, and a line of text."""
 
 
 class ClipRecorder:
-    """Writes ``path``, an mp4 with ``comment`` in its metadata.
-
-    The file appears under its name only when it is whole. `close` it, or it never does.
-    """
+    """Writes ``path``, an mp4 with ``comment`` in its metadata, which is there once it is whole: after `close`."""
 
     def __init__(self, path: Path, cameras: tuple[str, ...], comment: str) -> None:
         self.path, self.cameras, self.comment = path, cameras, comment
@@ -48,10 +45,7 @@ class ClipRecorder:
         return self.steps >= LONGEST or bool(self.failed)
 
     def close(self) -> Path | None:
-        """Finish the file; safe to call twice. None where there was nothing to record.
-
-        Raises OSError, one line, where it could not be written.
-        """
+        """Finish the file, None where nothing was recorded; OSError, one line, where it could not be written."""
         if self._thread.is_alive():
             self._shots.put(None)
             self._thread.join()
@@ -72,14 +66,7 @@ class ClipRecorder:
 
     def _pictures(self, first: PlayedStep) -> Iterator[np.ndarray]:
         for real, imagined, text in chain([first], iter(self._shots.get, None)):
-            rows = [
-                side_by_side(
-                    [seen[image_key(camera)] for camera in self.cameras],
-                    [f"{name} · {camera}" for camera in self.cameras],
-                )
-                for name, seen in (("MuJoCo", real), ("imagined (generated)", imagined))
-            ]
-            yield caption(in_column(rows), text)
+            yield caption(compare({"MuJoCo": real, "imagined (generated)": imagined}, self.cameras), text)
 
-    def _frames(self, observation: Arrays) -> Mapping[str, np.ndarray]:
-        return {key: np.asarray(observation[key]) for key in map(image_key, self.cameras)}
+    def _frames(self, observation: Arrays) -> list[np.ndarray]:
+        return [np.asarray(observation[key]) for key in map(image_key, self.cameras)]

@@ -47,6 +47,12 @@ def side_by_side(frames: Sequence[np.ndarray], names: Sequence[str], edge: int =
     return in_row(columns)
 
 
+def compare(rows: Mapping[str, Sequence[np.ndarray]], cameras: Sequence[str]) -> np.ndarray:
+    """A row of frames per source, one for each camera, each under both names: uint8 (H, W, 3)."""
+    named = {source: [f"{source} · {camera}" for camera in cameras] for source in rows}
+    return in_column([side_by_side(frames, named[source]) for source, frames in rows.items()])
+
+
 def in_row(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Pictures of one height beside one another, with a gap."""
     gap = np.full((pictures[0].shape[0], GAP, 3), PAPER, np.uint8)
