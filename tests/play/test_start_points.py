@@ -26,7 +26,7 @@ def store(path: Path, cameras: tuple[str, ...] = CAMERAS, rate: float = 20.0, **
 
 def test_seeds_and_frozen_starts() -> None:
     places = StartPoints("place_can", None, CAMERAS)
-    assert places.told() == {"starts": {"validation": 200, "test": 200}, "data": None}
+    assert places.choices() == {"starts": {"validation": 200, "test": 200}, "data": None}
     assert places.find(StartPoint("seed", 5)).seed == 5
     test, validation = (places.find(StartPoint("start", 7, split)) for split in ("test", "validation"))
     assert test.index == validation.index == 7
@@ -41,7 +41,7 @@ def test_seeds_and_frozen_starts() -> None:
 
 def test_recorded_frames(recorded: str) -> None:
     places = StartPoints("lift_can", recorded, CAMERAS)  # another task of the same scene
-    length = places.told()["data"]["lengths"][0]
+    length = places.choices()["data"]["lengths"][0]
     states = [places.find(StartPoint("data", 0, step=step)).state for step in (0, length - 1)]
     assert states[0].shape == states[1].shape
     assert not np.array_equal(*states)

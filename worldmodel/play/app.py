@@ -1,4 +1,4 @@
-"""The server: the page, the clips and one socket per page, for this machine's own browser alone."""
+"""The web application: the page, the clips and one socket per page, for this machine's own browser alone."""
 
 from __future__ import annotations
 
@@ -35,14 +35,13 @@ POLICY, TRY_LATER, BROKEN = 1008, 1013, 1011
 """Codes that a socket is closed with."""
 
 
-class Bucket:
+class TokenBucket:
     """Lets `RATE` messages a second pass, `BURST` at once."""
 
     def __init__(self) -> None:
         self.left, self.at = float(BURST), time.monotonic()
 
     def take(self) -> bool:
-        """Whether one more may pass now."""
         now = time.monotonic()
         self.left, self.at = min(float(BURST), self.left + RATE * (now - self.at)), now
         self.left -= 1
@@ -50,7 +49,7 @@ class Bucket:
 
 
 def build(server: Server, started: Callable[[], object] = lambda: None) -> Guard:
-    """The application around a server. ``started`` is called once it can answer."""
+    """The application around a server; ``started`` is called once it can answer."""
     sessions = Sessions(server)
 
     @contextlib.asynccontextmanager
@@ -77,7 +76,6 @@ def build(server: Server, started: Callable[[], object] = lambda: None) -> Guard
 
 
 async def page(request: Request) -> FileResponse:
-    """One of the page's own files."""
     path = FILES.get(request.path_params.get("name", "index.html"))
     if path is None:
         raise HTTPException(404, "no such file")
@@ -91,7 +89,7 @@ class Sessions:
         self.server, self.open = server, set[Session]()
 
     async def serve(self, socket: WebSocket) -> None:
-        """One page from its first word to its last; whatever goes wrong with it stays with it."""
+        """One page from its connection to its end; what goes wrong with it ends no other."""
         await socket.accept()
         outbox = Outbox()
         try:
@@ -103,7 +101,7 @@ class Sessions:
         try:
             session = Session(self.server, outbox, self.server.first())
             self.open.add(session)
-            outbox.say("hello", **self.server.told())
+            outbox.say("hello", **self.server.hello())
             await self._converse(socket, session, outbox)
         finally:
             self.server.release()
@@ -112,19 +110,12 @@ class Sessions:
                 await asyncio.shield(session.close())
 
     async def close(self) -> None:
-        """End all sessions: their clips become whole."""
         await asyncio.gather(*(session.close() for session in self.open))
 
     async def _converse(self, socket: WebSocket, session: Session, outbox: Outbox) -> None:
         """Read, send and keep the clock until one of the three ends."""
-        tasks = {
-            asyncio.create_task(work, name=name)
-            for name, work in (
-                ("read", _read(socket, session)),
-                ("send", _send(socket, outbox)),
-                ("clock", session.run()),
-            )
-        }
+        work = (_read(socket, session), _send(socket, outbox), session.run())
+        tasks = set(map(asyncio.create_task, work))
         done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
             task.cancel()
@@ -156,7 +147,7 @@ class Farewell(Exception):  # noqa: N818  (no error of ours)
 
 async def _read(socket: WebSocket, session: Session) -> None:
     """Every message of the page, until it leaves. Raises Farewell where it sends too much."""
-    bucket = Bucket()
+    bucket = TokenBucket()
     while True:
         event = await socket.receive()
         if event["type"] == "websocket.disconnect":
@@ -170,7 +161,6 @@ async def _read(socket: WebSocket, session: Session) -> None:
 
 
 async def _send(socket: WebSocket, outbox: Outbox) -> None:
-    """Whatever the outbox has, for ever."""
     while True:
         what = await outbox.next()
         if isinstance(what, bytes):

@@ -53,9 +53,8 @@ def play(config: PlayConfig) -> int:
 
     with bind(config.port) as listener:  # first: the quickest thing that can go wrong
         use_threads(config.threads)
-        imagination = open_imagination(
-            config.checkpoint, config.task, config.n_action_steps, config.steps, config.device
-        )
+        options = (config.n_action_steps, config.steps, config.device)
+        imagination = open_imagination(config.checkpoint, config.task, *options)
         places = StartPoints(config.task, config.data, imagination.loaded.cameras)
         out = Path(config.out)
         if out.exists() and not out.is_dir():
@@ -75,30 +74,24 @@ def serve(server: Server, listener: socket.socket) -> None:
     from worldmodel.play.app import build, settings
 
     port = listener.getsockname()[1]
-    told = (
+    where = (
         f"worldmodel play: http://{HOST}:{port}/\n"
         f"  {server.task}, checkpoint {server.imagination.loaded.name}, {server.imagination.kind} imagination; "
         f"clips go to {server.out}\n  Ctrl-C ends it"
     )
-    app = build(server, lambda: print(told, flush=True))
+    app = build(server, lambda: print(where, flush=True))
     uvicorn.Server(settings(app)).run(sockets=[listener])
 
 
 def bind(port: int) -> socket.socket:
     """A listening socket on this machine alone. Raises UserError where the port is taken or not allowed."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    why = {errno.EADDRINUSE: "taken by another program; use another", errno.EACCES: "not allowed; use one above 1023"}
     try:
-        listener.bind((HOST, port))
-        listener.listen(64)
+        return socket.create_server((HOST, port), backlog=64)
     except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise UserError(f"port={port}: taken by another program; use another, or port=0 for a free one") from None
-        if error.errno == errno.EACCES:
-            raise UserError(f"port={port}: not allowed; use one above 1023, or port=0 for a free one") from None
+        if error.errno in why:
+            raise UserError(f"port={port}: {why[error.errno]}, or port=0 for a free one") from None
         raise
-    return listener
 
 
 def need_server() -> None:

@@ -30,7 +30,6 @@ class Stopwatch:
         self._times: deque[float] = deque(maxlen=256)
 
     def count(self) -> None:
-        """A step was taken now."""
         self._times.append(time.monotonic())
 
     def rate(self) -> float:

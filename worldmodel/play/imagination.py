@@ -21,16 +21,15 @@ from worldmodel.sims.can.scene import CAMERAS
 ANCHOR = 8
 """Control steps that chained imagination predicts from one observation before what it imagined becomes the next one.
 
-Measured with the first shipped checkpoint, which did not stream, one pass, ten drives of 4 s: the policy's drives end
-at 16.9 dB (scene) with an anchor at every step, 19.7 with 8, 19.6 with 16; a keyboard's at 16.9 to 17.0 with any.
+Ten drives of 4 s under a policy end at 16.9 dB with 1, 19.7 with 8, 19.6 with 16; a keyboard's at 17 with any.
 """
 PASSES = 1
-"""Sampling passes of chained imagination: a second one costs as much again and loses 0.6 to 1 dB in a chain."""
+"""Sampling passes of chained imagination: a second one loses 0.6 to 1 dB in a chain."""
 
 
 @dataclass(frozen=True)
 class Imagination:
-    """A checkpoint that can be played in. ``kind`` is "streaming" or "chained"; ``drives``: its policy was trained."""
+    """A checkpoint that imagines. ``kind`` is "streaming" or "chained"; ``drives``: its policy was trained."""
 
     loaded: LoadedPolicy
     kind: str
@@ -39,7 +38,6 @@ class Imagination:
 
     @property
     def policy(self) -> Any:
-        """The checkpoint's `ModelPolicy`."""
         return self.loaded.policy
 
     def env(self, task: str) -> gymnasium.Env:
@@ -55,10 +53,9 @@ class Imagination:
 
 
 class ChainedEnv(gymnasium.Env):
-    """Forward imagination, chained: the frame k steps ahead, and every `ANCHOR` steps that frame is the observation.
+    """Forward mode, chained: the frame k steps ahead, and every `ANCHOR` steps that frame is the observation.
 
-    The actions given are those carried out since, the last one held for the rest of the chunk. The model says nothing
-    of the robot's state, so it follows the command with a lag (see `LaggedBody`).
+    The last action is held for the rest of the chunk. The state, which no mode predicts, follows with a lag.
     """
 
     def __init__(self, policy: Any) -> None:
@@ -100,15 +97,14 @@ def open_imagination(name: str, task: str, n_action_steps: int, steps: int, devi
     modes = checkpoint.trained_modes(name)
     kind = "streaming" if config.window > 0 else "chained"
     if kind == "chained" and modes is not None and "forward" not in modes:
-        raise UserError(
-            f"checkpoint={name}: it imagines nothing from actions (modes.forward=0, modes.rollout=0; it was trained "
-            f"for: {', '.join(modes) or 'none'}); train one with modes.forward above 0, or use checkpoint=shipped"
-        )
+        trained = f"modes.forward=0, modes.rollout=0; it was trained for: {', '.join(modes) or 'none'}"
+        advice = "train one with modes.forward above 0, or use checkpoint=shipped"
+        raise UserError(f"checkpoint={name}: it imagines nothing from actions ({trained}); {advice}")
     return Imagination(loaded, kind, modes is None or "policy" in modes, steps)
 
 
 def check_fit(name: str, config: ModelConfig) -> None:
-    """Raises UserError where a model observes or does something else than our simulated arm."""
+    """Raises UserError where a model's observations or actions are not those of our simulated arm."""
     wanted = {
         "control rate": (config.control_hz, float(CONTROL_HZ)),
         "actions": (config.action_dim, 4),

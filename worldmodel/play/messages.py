@@ -1,4 +1,4 @@
-"""What page and server say to one another: small JSON messages in, binary packets of pictures and numbers out."""
+"""Messages of the page, small JSON objects, and the binary packets of pictures and numbers that it receives."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ type Unit = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
 
 class MessageError(ValueError):
-    """A message that cannot be understood, in one line that says what was expected. Nothing has happened then."""
+    """A message that is none of ours, in one line that says what was expected."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag=str.lower):
@@ -41,10 +41,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 
 
 class StartPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where to begin: ``seed`` number, frozen start ``number`` of a split, or a data set's ``step`` of an episode.
-
-    kind: "seed", "start" or "data". number: the seed, the start or the episode.
-    """
+    """Where to begin: ``number`` is a seed, a fixed initial state of a split, or an episode of the data."""
 
     kind: Literal["seed", "start", "data"]
     number: Count
@@ -81,7 +78,7 @@ class Reset(Message, frozen=True):
 
 
 class LetPolicy(Message, frozen=True, tag="policy"):
-    """Let the policy drive, seeing what is ``imagined`` or what is ``real``; or take over again."""
+    """Let the policy drive, observing what is ``imagined`` or ``real``; or take over again."""
 
     on: bool
     observes: Literal["imagined", "real"]
@@ -103,7 +100,7 @@ KINDS = {str(kind.__struct_config__.tag): kind for kind in (Drive, Pause, Step, 
 
 
 def parse(text: str | bytes | None) -> Message:
-    """One message of a page. Raises MessageError, one line, for whatever is not exactly one of ours."""
+    """One message of a page. Raises MessageError, one line."""
     if not isinstance(text, str):
         raise MessageError("a message is text: JSON with a 'type'")
     if len(text.encode(errors="replace")) > MAX_BYTES:
@@ -134,7 +131,7 @@ def _check_place(place: Any) -> None:
 
 
 def _explained(kind: str, values: Mapping[str, Any], error: str) -> str:
-    """What msgspec found wrong, in our words: "Expected `bool`, got `int` - at `$.on`" is about the field ``on``."""
+    """msgspec's "Expected `bool`, got `int` - at `$.on`" by the field's name and what it must be."""
     if found := re.match(r"Object (missing required|contains unknown) field `(.*?)`", error):
         wrong = "lacks the field" if found[1].startswith("missing") else "has no field"
         names = ", ".join(field.name for field in msgspec.structs.fields(KINDS[kind]))
@@ -150,10 +147,9 @@ def _no_constant(text: str) -> float:
 
 
 def pack(header: Mapping[str, Any], pictures: Sequence[tuple[str, str, bytes]]) -> bytes:
-    """A packet: length of the header (4 bytes, big-endian), the header as JSON, then the pictures one after another.
+    """A packet: length of the header (4 bytes, big-endian), the header as JSON, then the pictures.
 
-    pictures: camera, "imagined" or "real", and the bytes of a JPEG; the header lists them under "pictures" with their
-    lengths, in their order.
+    pictures: camera, "imagined" or "real", and a JPEG; the header lists them under "pictures", with their lengths.
     """
     listed = [{"camera": camera, "what": what, "bytes": len(data)} for camera, what, data in pictures]
     head = json.dumps({**header, "pictures": listed}, allow_nan=False).encode()

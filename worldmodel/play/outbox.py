@@ -1,4 +1,4 @@
-"""What waits to be sent to one page: its newest packet only, and a few words; a slow page slows no other."""
+"""What waits to be sent to one page: its newest packet only, and a few messages; a slow page slows no other."""
 
 from __future__ import annotations
 
@@ -9,28 +9,24 @@ from typing import Any
 UNSEEN = 3
 """Packets that may be on their way before the page has drawn one."""
 WORDS = 32
-"""Words (status, notices) that may wait; beyond that the oldest are forgotten."""
+"""Messages (status, notices) that may wait; beyond that the oldest are dropped."""
 
 
 class Outbox:
-    """One slot for packets, a short queue for words. Used from the event loop's thread alone."""
+    """One slot for packets, a short queue for messages. Used from the event loop's thread alone."""
 
     def __init__(self) -> None:
         self._packet: tuple[int, bytes] | None = None
         self._words: deque[dict[str, Any]] = deque(maxlen=WORDS)
         self._flying: deque[int] = deque()
         self._changed = asyncio.Event()
-        self.skipped = 0
-        """Packets that a newer one replaced before the page was ready."""
 
     def show(self, tick: int, packet: bytes) -> None:
         """The newest packet; one that still waits is dropped."""
-        self.skipped += self._packet is not None
         self._packet = (tick, packet)
         self._changed.set()
 
     def say(self, word: str, /, **values: Any) -> None:
-        """A word of some type."""
         self._words.append({"type": word, **values})
         self._changed.set()
 
@@ -41,7 +37,7 @@ class Outbox:
         self._changed.set()
 
     async def next(self) -> dict[str, Any] | bytes:
-        """The next thing to send: words first, then the newest packet once the page keeps up."""
+        """Messages first, then the newest packet once the page keeps up."""
         while True:
             if self._words:
                 return self._words.popleft()

@@ -1,4 +1,4 @@
-"""What all pages share: the model and its one thread, the places to begin at, the seats, the folder of clips."""
+"""What all pages share: the model and its one thread, the starts, the seats, the folder of clips."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIMEOUT = 30.0
 
 
 class Server:
-    """The room that play happens in; ``seats`` pages at most."""
+    """``seats`` pages at most."""
 
     def __init__(self, imagination: Imagination, places: StartPoints, out: Path, seats: int) -> None:
         self.imagination, self.places, self.out, self.seats = imagination, places, out, seats
@@ -35,21 +35,18 @@ class Server:
         self._model = ThreadPoolExecutor(1, "model")
         self._numbers = itertools.count(1)
 
-    async def think(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Run something of the model's on its one thread: pages take turns, each with one question at a time."""
+    async def on_model(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run something on the model's one thread: pages take turns, each with one call at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._model, call, *arguments)
 
     def acquire(self) -> None:
         """Take a seat. Raises UserError where none is free."""
         if self.taken >= self.seats:
-            raise UserError(
-                f"all {self.seats} seats are taken; close another page of this one, or start play with seats="
-                f"{self.seats + 1}"
-            )
+            advice = f"close another page of this one, or start play with seats={self.seats + 1}"
+            raise UserError(f"all {self.seats} seats are taken; {advice}")
         self.taken += 1
 
     def release(self) -> None:
-        """Give the seat back."""
         self.taken -= 1
 
     def open_simulators(self) -> Pool:
@@ -61,28 +58,20 @@ class Server:
         return Pool(slots_of(spec, Ending(free=True)), 1, 1, TIMEOUT)
 
     def open_clip(self) -> ClipRecorder:
-        """A recorder of a new file."""
         name = f"{self.task}-{time.strftime('%Y%m%d-%H%M%S')}-{next(self._numbers)}.mp4"
         loaded = self.imagination.loaded
         return ClipRecorder(self.out / name, loaded.cameras, provenance(loaded.name, loaded.sha256))
 
-    def told(self) -> dict[str, Any]:
+    def hello(self) -> dict[str, Any]:
         """What a page receives when it connects."""
-        return {
-            "task": self.task,
-            "checkpoint": self.imagination.loaded.name,
-            "weights": self.imagination.loaded.sha256[:12],
-            "kind": self.imagination.kind,
-            "drives": self.imagination.drives,
-            "cameras": list(self.imagination.loaded.cameras),
-            "size": self.imagination.loaded.size,
-            **self.places.told(),
-        }
+        loaded = self.imagination.loaded
+        model = {"task": self.task, "checkpoint": loaded.name, "weights": loaded.sha256[:12]}
+        how = {"kind": self.imagination.kind, "drives": self.imagination.drives}
+        return {**model, **how, "cameras": list(loaded.cameras), "size": loaded.size, **self.places.choices()}
 
     def first(self) -> StartPoint:
         """Where a page begins: the first validation start where there are any, else seed 0."""
         return StartPoint("start", 0) if "validation" in self.places.starts else StartPoint("seed", 0)
 
     def close(self) -> None:
-        """Stop the model's thread once it is done."""
         self._model.shutdown(wait=False, cancel_futures=True)

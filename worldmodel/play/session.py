@@ -40,7 +40,7 @@ class Commands:
 
 @dataclass
 class Both:
-    """Both worlds at one time step."""
+    """Simulator and imagined rollout at one time step."""
 
     real: Arrays
     imagined: Arrays
@@ -49,10 +49,7 @@ class Both:
 
 
 class Session:
-    """Begins paused at ``place`` and runs until it is closed. All methods belong to the event loop's thread.
-
-    server: where sessions get what they share (the model's thread, places, clips); outbox: what the page will be sent.
-    """
+    """Begins paused at ``place`` and runs until it is closed. All methods belong to the event loop's thread."""
 
     def __init__(self, server: Server, outbox: Outbox, place: StartPoint) -> None:
         self.server, self.outbox, self.place = server, outbox, place
@@ -71,7 +68,7 @@ class Session:
         self.imagined_env: gymnasium.Env | None = None
 
     def hear(self, message: Message) -> None:
-        """Take note of one message; the clock does what takes time."""
+        """Take note of one message; `run` does what takes time."""
         self.heard = time.monotonic()
         match message:
             case Drive(move, grip):
@@ -125,11 +122,10 @@ class Session:
         self._thread.shutdown(wait=False)
 
     def tell(self) -> None:
-        """Send the page where things stand."""
         self.outbox.say("status", **self.status())
 
     def status(self) -> dict[str, Any]:
-        """Where things stand, as JSON values."""
+        """The session's state, as JSON values."""
         return {
             "paused": self.paused,
             "ready": self.ready,
@@ -141,16 +137,14 @@ class Session:
         }
 
     def notice(self, text: str, **values: Any) -> None:
-        """Send the person a notice."""
         self.outbox.say("notice", text=text, **values)
 
     def _drive(self, move: tuple[float, float, float], grip: bool) -> None:
-        wants = any(move) or grip != (self.teleop.grip > 0)
-        if wants:
-            self.policy_on = False
+        moved = any(move) or grip != (self.teleop.grip > 0)
+        self.policy_on = self.policy_on and not moved
         if not self.policy_on:
             self.teleop.drive(move, grip, time.monotonic())
-        if wants and self.ready and self.both is not None:
+        if moved and self.ready and self.both is not None:
             self.paused = self.ready = False
             self.tell()
 
@@ -165,7 +159,7 @@ class Session:
             self.paused = self.ready = False
 
     async def _begin(self) -> None:
-        """Put both worlds at the place requested; whatever is wrong with it leaves everything as it was."""
+        """Put both worlds at the place requested; where that fails everything stays as it was."""
         place, self.commands.place = self.commands.place, None
         assert place is not None
         try:
@@ -176,9 +170,9 @@ class Session:
             if result.observation is None:
                 raise UserError(f"{place} does not fit: {result.refused}")
             if self.imagined_env is None:
-                self.imagined_env = await self.server.think(self.server.imagination.env, self.server.task)
+                self.imagined_env = await self.server.on_model(self.server.imagination.env, self.server.task)
             begin = partial(self.imagined_env.reset, seed=start.seed, options={"observation": result.observation})
-            await self.server.think(begin)
+            await self.server.on_model(begin)
         except (UserError, ValueError) as error:
             if self.both is None:
                 raise
@@ -197,7 +191,7 @@ class Session:
         if self.policy_on:
             if not self.chunk:
                 seen = both.imagined if self.observes == "imagined" else both.real
-                self.chunk.extend(await self.server.think(self.server.imagination.chunk, seen))
+                self.chunk.extend(await self.server.on_model(self.server.imagination.chunk, seen))
             action = self.chunk.popleft()
             self.teleop.follow(action)
         else:
@@ -205,7 +199,7 @@ class Session:
         assert self.imagined_env is not None
         (answer, real_ms), (imagined, imagined_ms) = await asyncio.gather(
             self.clock.timed(self._in_thread(self.simulators.one, 0, "advance", action[None], False)),
-            self.clock.timed(self.server.think(self.imagined_env.step, action)),
+            self.clock.timed(self.server.on_model(self.imagined_env.step, action)),
         )
         if answer.value is None or answer.value.observation is None:
             self.notice(f"the simulator {answer.lost}; it was started again and put at {self.place}", bad=True)
@@ -222,19 +216,12 @@ class Session:
         self.tick += 1
         cameras = self.server.imagination.loaded.cameras
         found = measure(both.real, both.imagined, cameras)
-        header = {
-            "type": "frame",
-            "tick": self.tick,
-            "time": self.time / CONTROL_HZ,
-            "success": both.success,
-            "fps": self.clock.rate(),
-            "milliseconds": both.milliseconds,
-            **found,
-            **self.status(),
-        }
+        seconds, rates = self.time / CONTROL_HZ, {"fps": self.clock.rate(), "milliseconds": both.milliseconds}
+        header = {"type": "frame", "tick": self.tick, "time": seconds, "success": both.success}
+        header |= {**rates, **found, **self.status()}
         if self.recorder is not None:  # before it is shown: a clip holds every frame that its page has seen
-            gap = f"gripper {found['gap']:.0f} mm apart"
-            text = f"{self.time / CONTROL_HZ:6.2f} s   {gap}   {'policy' if self.policy_on else 'person'} drives"
+            driver = "policy" if self.policy_on else "person"
+            text = f"{seconds:6.2f} s   gripper {found['gap']:.0f} mm apart   {driver} drives"
             await self._in_thread(self.recorder.add, both.real, both.imagined, text)
         self.outbox.show(self.tick, await self._in_thread(packet, header, both.real, both.imagined, cameras))
         if self.recorder is not None and self.recorder.full:
@@ -248,14 +235,12 @@ class Session:
         elif not on and self.recorder is not None:
             recorder, self.recorder = self.recorder, None
             try:
-                path = await self._in_thread(recorder.close)
-            except OSError as error:
-                self.notice(str(error), bad=True)
-            else:
-                if path is None:
+                if (path := await self._in_thread(recorder.close)) is None:
                     self.notice("nothing was recorded: no step was taken")
                 else:
                     self.outbox.say("clip", name=path.name, seconds=recorder.steps / CONTROL_HZ)
+            except OSError as error:
+                self.notice(str(error), bad=True)
         self.tell()
 
     def _listen_for_silence(self) -> None:
@@ -273,5 +258,5 @@ class Session:
             raise UserError(f"closed: the page sent nothing for {IDLE / 60:g} minutes; reload it") from None
 
     async def _in_thread(self, call: Any, *arguments: Any) -> Any:
-        """Wait for something slow without stopping others; one thing at a time."""
+        """Wait for something slow while others go on; one call at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)

@@ -20,7 +20,7 @@ from worldmodel.sims.can.scene import load_scene
 
 
 class StartPoints:
-    """Starts of one task. Raises UserError, one line, for data that MuJoCo and the model could not be put at."""
+    """Starts of one task. Raises UserError, one line, for data whose steps are no starts for MuJoCo and the model."""
 
     def __init__(self, task: str, data: str | None, cameras: tuple[str, ...]) -> None:
         self.task = get_task(task)
@@ -37,7 +37,7 @@ class StartPoints:
             self._check(self.store, cameras)
 
     def find(self, place: StartPoint) -> InitialState:
-        """The simulator state and seed of a place. Raises UserError where there is none such."""
+        """The simulator state and seed of a place. Raises UserError where there is none."""
         if place.kind == "seed":
             if place.number >= 2**31:
                 raise UserError(f"seed {place.number}: expected at most {2**31 - 1}")
@@ -51,13 +51,13 @@ class StartPoints:
             return starts.first(place.number + 1)[-1]
         return self._recorded(place)
 
-    def told(self) -> dict[str, Any]:
+    def choices(self) -> dict[str, Any]:
         """What there is to choose from, for the page."""
-        told: dict[str, Any] = {"starts": {split: len(starts) for split, starts in self.starts.items()}, "data": None}
+        data = None
         if self.store is not None:
             spans = [self.store.span(episode) for episode in range(self.store.episodes)]
-            told["data"] = {"name": Path(str(self.name)).name, "lengths": [stop - first for first, stop in spans]}
-        return told
+            data = {"name": Path(str(self.name)).name, "lengths": [stop - first for first, stop in spans]}
+        return {"starts": {split: len(starts) for split, starts in self.starts.items()}, "data": data}
 
     def _recorded(self, place: StartPoint) -> InitialState:
         if self.store is None:

@@ -1,4 +1,4 @@
-"""The person's hand: velocities in, absolute targets out, and a body's reaction to them where none is imagined."""
+"""Teleoperation: velocities in, absolute targets out, and a body's reaction to them where none is imagined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worldmodel.sims.can.scene import MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW
 SPEED = 0.25
 """Metres a second at full deflection: below the 0.6 at which the arm's own limit begins."""
 DEAD = 0.5
-"""Seconds without news of a moving hand after which it is taken to rest: a key may have been let go unheard."""
+"""Seconds without a message after which a moving gripper is stopped: the message of a key's release may be lost."""
 FOLLOWS, OPENS = 0.78, 0.70
 """Shares of the way to its target that gripper and fingers cover in one control step.
 
@@ -23,7 +23,7 @@ HELD = 0.08
 
 
 class Teleop:
-    """Where the gripper is wanted, in the env's own terms: x, y, z in metres and the gripper's command."""
+    """Target of the gripper in the env's own terms: x, y, z in metres and the gripper's command."""
 
     def __init__(self) -> None:
         self.target: np.ndarray = np.zeros(3)
@@ -32,13 +32,12 @@ class Teleop:
         self._tapped: np.ndarray | None = None
 
     def place(self, observation: Arrays) -> None:
-        """Rest where the gripper is."""
         state = np.asarray(observation[STATE], np.float64)
         self.target, self.move, self._tapped = state[:3].copy(), np.zeros(3), None
         self.grip = 1.0 if state[3] < HELD else -1.0
 
     def drive(self, move: tuple[float, float, float], grip: bool, now: float) -> None:
-        """Hear what the person wants, at time ``now`` in seconds."""
+        """Take the operator's velocity, each from -1 to 1, at time ``now`` in seconds."""
         self.move, self.grip, self.heard = np.array(move), 1.0 if grip else -1.0, now
         if any(move):
             self._tapped = self.move  # moves one step at least, however short the tap
@@ -55,7 +54,7 @@ class Teleop:
         return np.append(self.target, self.grip).astype(np.float32)
 
     def follow(self, action: np.ndarray) -> None:
-        """Somebody else drove: go on from there."""
+        """Go on from an action of the policy."""
         self.target, self.grip = np.asarray(action[:3], np.float64).copy(), float(np.sign(action[3])) or 1.0
 
 
