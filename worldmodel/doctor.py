@@ -91,10 +91,7 @@ def notes(report: dict[str, Any]) -> list[str]:
     memory, disk = machine["memory_free_gib"], machine["disk_free_gib"]
     slow = not compute["cuda"] and not {"amx_bf16", "avx512_bf16"} & set(machine["flags"])
     found = (
-        (
-            not rendering["works"],
-            f"rendering fails: {reason}; run `make setup`, or set MUJOCO_GL=disable for plain pictures",
-        ),
+        (not rendering["works"], f"rendering fails: {reason}; run `make setup`, or set MUJOCO_GL=disable"),
         (backend == "ray", "no OpenGL: a plain ray caster draws, which the shipped model never saw; run `make setup`"),
         (not compute["cuda"], "no CUDA GPU: train `tiny` here (about an hour); `small` and `base` want a GPU"),
         (slow, "this CPU has no bf16 units: training runs at about a quarter of the speed of one that has"),

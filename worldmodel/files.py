@@ -66,7 +66,7 @@ def sync(path: Path) -> None:
 
 
 class JsonLines:
-    """One JSON record per line, appended whole or not at all, by one process at a time."""
+    """One JSON record per line, appended whole or not at all, by one process at a time; `close` it."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed by `close`

@@ -1,8 +1,8 @@
 """Names that have changed. Old ones keep working for one release, with one line on stderr that gives the new one.
 
-`COMMANDS` maps old commands to new ones. `RENAMED` maps, for each command, old keys to new ones: a key, a section with
-all that is in it (``"stream": "rollout"``), or a key with one value (``"mode=stream": "mode=rollout"``). The entry
-``model`` is for the shapes of models that checkpoints hold. The same tables read what older versions have saved.
+`COMMANDS` maps old commands to new ones. `RENAMED` maps, for each command, old options to new ones: an option, a
+section (``"stream": "rollout"``), or an option with one value (``"mode=stream": "mode=rollout"``); ``model``: of
+checkpoints.
 """
 
 from __future__ import annotations

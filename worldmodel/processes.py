@@ -106,7 +106,7 @@ def deaf_children() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Reply:
-    """What one slot answered, or why its process was ``lost``."""
+    """The value that a slot's call returned, or why its process was ``lost``."""
 
     slot: int
     value: Any = None
@@ -136,7 +136,6 @@ class Child:
         self.answered = False
 
     def ask(self, slot: int, method: str, arguments: tuple[Any, ...]) -> None:
-        """Send a call."""
         if not self.waiting:
             self.heard = time.monotonic()
         self.waiting.add(slot)
@@ -144,7 +143,6 @@ class Child:
             self.connection.send((slot, method, arguments))
 
     def stop(self) -> None:
-        """End it at once."""
         self.process.kill()
         self.process.join()
         self.connection.close()
@@ -152,11 +150,10 @@ class Child:
 
 
 class Pool:
-    """``slots`` objects, made by ``make`` (picklable) on first use, shared out over ``processes``.
+    """``slots`` objects, made by ``make`` (picklable) on first use; slot s lives in process s modulo ``processes``.
 
-    Slot s lives in process s modulo their number. A process that has been silent for ``timeout`` seconds while it owes
-    a reply, or that died, is replaced, and what its slots held is lost: each of them then gives a reply that says so.
-    ``replaced`` counts them. who: what messages call one. limit: losses in a row that end it with a UserError.
+    A process that died, or owes a reply for ``timeout`` seconds, is replaced (``replaced`` counts them): each of its
+    slots then replies that it is ``lost``. who: its name in messages. limit: losses in a row that are a UserError.
     """
 
     def __init__(
@@ -174,7 +171,7 @@ class Pool:
         self._children = [Child(make) for _ in range(min(processes, slots))]
 
     def ask(self, slot: int, method: str, *arguments: Any) -> None:
-        """Call a method of a slot's object; the reply comes later."""
+        """Call a method of a slot's object; see `answers`."""
         self._children[slot % len(self._children)].ask(slot, method, arguments)
 
     def poll(self, timeout: float = 0.5) -> list[Reply]:
@@ -203,7 +200,6 @@ class Pool:
         return next(reply for reply in list(self.answers()) if reply.slot == slot)
 
     def close(self) -> None:
-        """Stop all processes at once."""
         for child in self._children:
             child.stop()
 

@@ -102,14 +102,13 @@ class Clip:
 
     def map(self, change: Callable[[Any], Any]) -> Clip:
         """The same clip with every array changed, for example moved to a device."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
 
         def each(value: Any) -> Any:
             if value is None:
                 return None
             return {k: change(v) for k, v in value.items()} if isinstance(value, Mapping) else change(value)
 
-        return Clip(**{name: each(value) for name, value in values.items()})
+        return Clip(*(each(getattr(self, f.name)) for f in fields(self)))
 
 
 @dataclass(frozen=True)

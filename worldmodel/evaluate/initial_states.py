@@ -1,7 +1,7 @@
 """Fixed initial states: every policy is evaluated on the same ones, and none is trained on them.
 
-A file holds the *full* simulator state of every start (not a seed: seeds mean other scenes in another MuJoCo
-version), a SHA-256 of each state, and one over all of it. It is a plain ``.npz`` that is read without pickle.
+A file (``.npz``, no pickle) holds the full simulator state of every start, not its seed, which means another scene in
+another MuJoCo version; a SHA-256 of each state, and one over all of it.
 """
 
 from __future__ import annotations
@@ -78,14 +78,10 @@ class Starts:
         meta = {"format": FORMAT, "task": self.task, "refused": self.refused, "sha256": self.sha256}
         meta |= {} if self.kind == STATE else {"kind": self.kind}
         text = json.dumps({**meta, "fingerprint": dict(self.fingerprint)}, sort_keys=True)
+        arrays = {"meta": np.frombuffer(text.encode(), np.uint8), "states": self.states.astype("<f8")}
+        arrays |= {"seeds": np.asarray(self.seeds, np.int64), "hashes": np.asarray(self.hashes, "S64")}
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            meta=np.frombuffer(text.encode(), np.uint8),
-            states=self.states.astype("<f8"),
-            seeds=np.asarray(self.seeds, np.int64),
-            hashes=np.asarray(self.hashes, "S64"),
-        )
+        np.savez_compressed(buffer, **arrays)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, buffer.getvalue())
 
@@ -98,9 +94,8 @@ class Starts:
             starts, meta, hashes = _read(cls, path)
         except DAMAGE as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise StartsError(
-                f"starts file {path} is damaged or none at all ({reason}); get or freeze it again"
-            ) from None
+            what = f"starts file {path} is damaged or none at all"
+            raise StartsError(f"{what} ({reason}); get or freeze it again") from None
         if meta["format"] != FORMAT:
             raise StartsError(f"starts file {path} has format {meta['format']!r}, expected {FORMAT!r}; freeze it again")
         wrong = [i for i, (is_, was) in enumerate(zip(starts.hashes, hashes, strict=False)) if is_ != was]
@@ -130,9 +125,8 @@ def find(name: str, task: str) -> Path:
     try:
         return asset(f"eval/starts/{slug(task)}.{name}.npz")
     except FileNotFoundError:
-        raise StartsError(
-            f"starts={name}: none are shipped for task {task!r}; give a file of `worldmodel starts`"
-        ) from None
+        advice = "give a file of `worldmodel starts`"
+        raise StartsError(f"starts={name}: none are shipped for task {task!r}; {advice}") from None
 
 
 def _read(cls: type[Starts], path: Path) -> tuple[Starts, dict[str, Any], list[str]]:

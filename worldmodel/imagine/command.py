@@ -45,11 +45,9 @@ def imagine(config: ImagineConfig) -> int:
     model = checkpoint.load(config.checkpoint)
     model.compute_in(fast_dtype("cpu"))
     clips = open_clips(model.config, config.data, config.holdout)
-    about: dict[str, Any] = {
-        "checkpoint": config.checkpoint,
-        "weights": str(checkpoint.card(config.checkpoint)["sha256"]),
-    }
-    about |= {"data": config.data, "mode": config.mode, "steps": config.steps, "seed": config.seed}
+    weights = str(checkpoint.card(config.checkpoint)["sha256"])
+    about = {"checkpoint": config.checkpoint, "weights": weights, "data": config.data, "mode": config.mode}
+    about |= {"steps": config.steps, "seed": config.seed}
     found, lines = (_rollouts if config.mode == ROLLOUT else _windows)(model, clips, config)
     write_json(Path(config.out) / f"{config.mode}.json", about | found)
     print("\n".join(lines))
@@ -60,8 +58,8 @@ def check_trained(name: str, mode: str) -> None:
     """Raises UserError where a checkpoint's card says that it never trained a mode."""
     trained = checkpoint.trained_modes(name)
     if trained is not None and mode not in trained:
-        able = ", ".join(trained)
-        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{mode}=0); it was for: {able}")
+        modes = ", ".join(trained)
+        raise UserError(f"mode={mode}: {name} was not trained for it (modes.{mode}=0); it was for: {modes}")
 
 
 def _windows(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[dict[str, Any], list[str]]:
@@ -76,7 +74,8 @@ def _windows(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[di
         predicted = modes.predict(model, clip, config.mode, config.steps, noise)
     found = modes.compare(clip, predicted, model.config.relative)
     shown = np.sort(np.random.default_rng(config.seed).permutation(len(chosen))[: config.show])
-    path = _folder(config) / f"{config.mode}.png"
+    path = Path(config.out, f"{config.mode}.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
     draw(clip, predicted, shown, path, model.config, config.mode)
     return found, [*modes.lines(found), f"{path} shows {len(shown)} of {len(chosen)} windows"]
 
@@ -88,34 +87,23 @@ def _rollouts(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[d
     if config.simulate:
         check_restorable(clips.stores[0], f"simulate=true, data={config.data}")
     chosen = rollout.choose(clips, config)
-    parts = [
-        rollout.roll_out(
-            model, clips, chosen[first : first + rollout.BATCH], config, max(0, config.show - first), shows_can
-        )
-        for first in range(0, len(chosen), rollout.BATCH)
-    ]
+    parts = []
+    for first in range(0, len(chosen), rollout.BATCH):
+        some, show_first = chosen[first : first + rollout.BATCH], max(0, config.show - first)
+        parts.append(rollout.roll_out(model, clips, some, config, show_first, shows_can))
     found = rollout.measure(parts, references, config.length, shows_can)
     frames = np.concatenate([part.frames for part in parts])
     above = np.concatenate([part.simulated for part in parts]) if config.simulate else None
-    written = show(clips, chosen[: len(frames)], frames, _folder(config), above)
+    written = show(clips, chosen[: len(frames)], frames, Path(config.out), above)
     lines = list(modes.lines({"frames": [row for row in found["frames"] if row["steps_ahead"] in AHEAD]}))
     for camera, numbers in found["image_stats"].items():
         for key, what in WITHIN:
             each = [f"{name} {_percent(number, key)}" for name, number in numbers.items()]
             lines.append(f"{camera}: {what}: {', '.join(each)}")
-    lines += [
-        f"{what} {_percent(found['object_persistence'], key)}"
-        for key, what in CAN
-        if key in (found["object_persistence"] or ())
-    ]
+    kept = found["object_persistence"] or {}
+    lines += [f"{what} {_percent(kept, key)}" for key, what in CAN if key in kept]
     lines.append(f"{written[-1]} and films beside it show {len(frames)} of {found['rollouts']} rollouts")
     return {"references": config.references or config.data} | found, lines
-
-
-def _folder(config: ImagineConfig) -> Path:
-    path = Path(config.out)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _percent(shares: dict[str, Any], key: str) -> str:

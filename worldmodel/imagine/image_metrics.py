@@ -52,17 +52,17 @@ def similarity(guess: Tensor, real: Tensor, piece: int = 256) -> np.ndarray:
 
 def perceptual(fetch: bool) -> Distance | str:
     """LPIPS on AlexNet, or one sentence that says why it cannot be had here."""
-    cache = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
-    if not cache.is_file() and not fetch:
-        return f"LPIPS was left out: AlexNet's pretrained weights are not on this machine ({cache.name}; fetch=true)."
+    out = "LPIPS was left out:"
+    if not (Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET).is_file() and not fetch:
+        return f"{out} AlexNet's pretrained weights are not on this machine ({ALEXNET}; fetch=true)."
     try:
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
         metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", reduction="none", normalize=True)
     except ImportError:
-        return "LPIPS was left out: it needs torchvision (`pip install torchvision`)."
+        return f"{out} it needs torchvision (`pip install torchvision`)."
     except Exception as error:  # noqa: BLE001  # no network, a damaged file: each fails in its own way
-        return f"LPIPS was left out: AlexNet's pretrained weights cannot be had ({' '.join(str(error).split())[:120]})."
+        return f"{out} AlexNet's pretrained weights cannot be had ({' '.join(str(error).split())[:120]})."
     net = metric.net.eval()
 
     @torch.no_grad()

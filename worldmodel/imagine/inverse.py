@@ -44,10 +44,7 @@ def read_pairs(model: WorldModel, clip: Clip, generator: torch.Generator) -> Flo
 def read_along(
     model: WorldModel, clips: Clips, windows: np.ndarray, generator: torch.Generator
 ) -> Float[Tensor, "B H A"]:
-    """Each action of these windows' chunks from the frames just before and after it, observing anew at every step.
-
-    So a recording of frames and states without actions is labelled.
-    """
+    """Each action of these windows' chunks from the frames just before and after it: labels for frames and states."""
     chunk_size, left = model.config.chunk_size, clips.end[windows] - 1 - clips.time[windows]
     out = torch.zeros(len(windows), chunk_size, model.config.action_dim)
     for step in range(chunk_size):

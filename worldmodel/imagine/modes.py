@@ -17,8 +17,7 @@ from worldmodel.schema import Clip
 
 
 def moments(mode: str, chunk_size: int) -> list[int]:
-    """Control steps after the observation whose frames take part: 2 in joint mode, 4 where pairs are imagined, all in
-    inverse mode."""
+    """Control steps after the observation whose frames take part: joint mode 2, inverse mode all, others 4."""
     if mode == "inverse":
         return list(range(1, chunk_size + 1))
     if MODES[mode].actions == "wanted":
@@ -45,17 +44,15 @@ def predict(
 def compare(clip: Clip, found: Prediction, relative: int = 0) -> dict[str, Any]:
     """JSON record: PSNR by steps ahead, beside the copy-last-frame baseline; action errors by dimension, in data units.
 
-    "actions": median absolute error over windows and valid steps of their chunks (inverse mode: those with a
-    given frame); if the first ``relative`` dimensions are position targets, also the median distance, at the first
-    step and over all. Times beyond the end of all episodes are left out.
+    "actions": median absolute error over windows and valid steps (inverse mode: those with a given frame); where the
+    first ``relative`` dimensions are position targets, also the median distance, at the first step and over all.
     """
     record: dict[str, Any] = {"windows": len(clip.state)}
     if found.frames is not None:
         rows, there = [], clip.future_valid.numpy()
         for n in np.flatnonzero(there.any(0)):
-            errors = [
-                squared(guess, clip.future[:, n])[there[:, n]].mean() for guess in (found.frames[:, n], clip.images)
-            ]
+            guesses, real = (found.frames[:, n], clip.images), clip.future[:, n]
+            errors = [squared(guess, real)[there[:, n]].mean() for guess in guesses]
             imagined, copied = psnr(np.array(errors), CAP).round(2).tolist()
             rows.append({"steps_ahead": int(clip.at[0, n]), "imagined": imagined, "copy_last_frame": copied})
         record["frames"] = rows

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from worldmodel.flow import MODES
 from worldmodel.model import ModelConfig, Prediction
+from worldmodel.report.plots import pyplot
 from worldmodel.report.video import GENERATED
 from worldmodel.schema import Clip
 
@@ -19,11 +20,7 @@ ROLES = {"given": "given", "wanted": "predicted", "absent": "left out"}
 
 def draw(clip: Clip, found: Prediction, rows: np.ndarray, path: Path, model: ModelConfig, mode: str) -> None:
     """One block per window in ``rows``; cameras side by side in each picture, time to the right."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     roles, bands = MODES[mode], 1 if found.frames is None else 2
     shown = _some(clip.at.shape[1])
     columns, wide = 1 + len(shown), max(1, len(model.cameras))
@@ -52,13 +49,8 @@ def _frames(block: Any, places: list[Any], moment: int | None, clip: Clip, imagi
     title = "observed" if moment is None else f"+{int(clip.at[row, moment])} steps"
     there = moment is None or bool(clip.future_valid[row, moment])
     _picture(block.add_subplot(places[0]), real, title if there else f"{title} (the episode had ended)")
-    if imagined is None:
-        return
-    axis = block.add_subplot(places[1])
-    if moment is not None:
-        _picture(axis, imagined[row, moment], "imagined")
-    else:
-        axis.axis("off")
+    if imagined is not None and moment is not None:
+        _picture(block.add_subplot(places[1]), imagined[row, moment], "imagined")
 
 
 def _picture(axis: Any, frames: Tensor, title: str) -> None:

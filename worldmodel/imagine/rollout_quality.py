@@ -34,8 +34,7 @@ def object_persistence(
 ) -> dict[str, Any]:
     """Shares of imagined and real frames that show the object, with 95 % intervals over rollouts.
 
-    by_hundred: per hundred of the T steps. simulated: the simulator under the same actions, which may also lose the
-    object; agree: the share of steps at which both or neither show it.
+    by_hundred: per hundred steps. simulated: the simulator under the same actions. agree: both or neither show it.
     """
     resampled = ClusterBootstrap(np.arange(len(imagined)), RESAMPLES, seed=0)
     found = {"real": round(float(real.mean()), 4)} | _share("imagined", imagined, resampled)
@@ -53,12 +52,10 @@ def _by_hundred(holds: Bool[np.ndarray, "B T"]) -> list[float]:
 def within_range(
     imagined: Float[np.ndarray, "B T C 3"], real: Float[np.ndarray, "N C 3"], cameras: tuple[str, ...]
 ) -> dict[str, Any]:
-    """By camera and number: the range of N real frames, the imagined one at some times, and the share that lies within.
+    """By camera and statistic: the range of N real frames, imagined means at some times, and the share within.
 
-    ``mean_within``: the share of the T times at which the mean over rollouts does: what all drift to shows there.
-    Smallest and largest are those of a few odd frames, so ``usual``, the middle `USUAL` of real ones, stands beside
-    the range, and the share of imagined frames that lies in it. Shares of frames have 95 % intervals over rollouts.
-    Times are the 1st, 10th, 100th, ... imagined frame and the last; values are means over B rollouts.
+    ``usual``: the middle `USUAL` of real frames, since a few odd ones set the range. ``mean_within``: the share of
+    times at which the mean over rollouts lies within: a common drift shows there. Shares have intervals over rollouts.
     """
     last, resampled = imagined.shape[1], ClusterBootstrap(np.arange(len(imagined)), RESAMPLES, seed=0)
     times = sorted({time for time in (1, 10, 100, 1000, 10_000) if time < last} | {last})

@@ -117,14 +117,12 @@ class ImaginedTask:
         """Frames and states as observations (leading axis B) within the observation space."""
         box = self.observation_space[STATE]
         assert isinstance(box, gymnasium.spaces.Box)
-        shown = {
-            image_key(name): images[:, number].cpu().numpy().copy()
-            for number, name in enumerate(self.model.config.cameras)
-        }
+        names, frames = self.model.config.cameras, images.cpu().numpy()
+        shown = {image_key(name): frames[:, number].copy() for number, name in enumerate(names)}
         return shown | {STATE: np.clip(state.float().cpu().numpy(), box.low, box.high)}
 
     def actions(self, actions: Any, shape: tuple[int, ...]) -> Tensor:
-        """Actions clipped to the action space, as real envs do. ValueError for another shape or what is not finite."""
+        """Actions clipped to the action space, as in real envs. ValueError for another shape or what is not finite."""
         array = np.asarray(actions, np.float32)
         if array.shape != shape:
             raise ValueError(f"action has shape {array.shape}, expected {shape}")
@@ -133,6 +131,5 @@ class ImaginedTask:
         return torch.as_tensor(np.clip(array, self.action_space.low, self.action_space.high))
 
     def close(self) -> None:
-        """Closes the real env."""
         if self.real is not None:
             self.real.close()

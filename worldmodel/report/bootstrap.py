@@ -8,15 +8,14 @@ import numpy as np
 
 
 class ClusterBootstrap:
-    """A fixed set of bootstrap resamples of clusters (episodes), so that differences between figures are paired."""
+    """Bootstrap resamples of clusters: ``episode`` (W,) names that of each window. All figures share them, so that
+    differences are paired."""
 
     def __init__(self, episode: np.ndarray, resamples: int, seed: int) -> None:
-        """``episode`` (W,): the cluster of each window."""
         names, self.member = np.unique(episode, return_inverse=True)
         self.episodes = len(names)
-        rng = np.random.default_rng(seed)
         even = np.full(self.episodes, 1 / self.episodes)
-        self.weights = rng.multinomial(self.episodes, even, size=resamples).astype(float)
+        self.weights = np.random.default_rng(seed).multinomial(self.episodes, even, size=resamples).astype(float)
 
     def ratio(self, top: np.ndarray, bottom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum of ``top`` over sum of ``bottom`` over the windows (W, ...): the figure (...), and redrawn (R, ...)."""

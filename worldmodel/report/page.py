@@ -1,7 +1,6 @@
 """Pages that open from disk: Jinja2 templates with autoescape, style sheet inside, no script, nothing fetched.
 
-Python prepares plain values (text, numbers, lists, dictionaries); ``templates/`` has all the HTML and Markdown, and
-everything that is put into HTML is escaped. ``macros.html`` says which form its parts take.
+Python prepares plain values, ``templates/`` has all the HTML; ``macros.html`` says which form its parts take.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""All plots in one style: colours that colour-blind readers can distinguish, labelled axes, light and dark pages.
+"""All plots in one style. Those of pages are SVG inside the page; those for files begin with `panels` and `save`.
 
-Plots for pages are SVG inside the page; figures for files start with `panels` and end with `save`. Matplotlib is
-imported where something is drawn: it takes half a second.
+Matplotlib is imported where something is drawn: it takes half a second.
 """
 
 from __future__ import annotations
@@ -76,11 +75,10 @@ def traces(
     """
     count = min(values.shape[1], SHOWN)
     columns = min(count, 4)
+    rows = -(-count // columns)
+    shape = {"figsize": (2.3 * columns + 0.3, 1.25 * rows + 0.35), "squeeze": False, "sharex": True}
     with _page_style() as plt:
-        size = (2.3 * columns + 0.3, 1.25 * -(-count // columns) + 0.35)
-        sheet, axes = plt.subplots(
-            -(-count // columns), columns, figsize=size, squeeze=False, sharex=True, layout="constrained"
-        )
+        sheet, axes = plt.subplots(rows, columns, layout="constrained", **shape)
         seconds = np.arange(len(values)) / rate
         for number, axis in enumerate(axes.flat):
             if number >= count:
@@ -98,7 +96,7 @@ def traces(
 
 def panels(rows: int, columns: int, size: tuple[float, float], **more: Any) -> tuple[Any, Any]:
     """A figure for a file and its axes (rows, columns); ``size``: inches of the figure, ``more`` for ``subplots``."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **more)
     for axis in axes.flat:
         axis.grid(alpha=0.3)
@@ -107,24 +105,24 @@ def panels(rows: int, columns: int, size: tuple[float, float], **more: Any) -> t
 
 
 def save(figure: Any, path: Path, legend: int = 0, dpi: int = 100) -> str:
-    """Write a figure as PNG and close it; ``legend`` > 0: one legend of so many columns under all panels.
+    """Write a figure as PNG without a date and close it; ``legend`` > 0: one of so many columns under all panels.
 
-    The same values give the same file: no date and no version inside. Returns the file's name.
+    Returns the file's name.
     """
     share = 0.0
     if legend:
-        handles = {
-            label: line for axis in figure.axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
+        pairs = (zip(*axis.get_legend_handles_labels(), strict=True) for axis in figure.axes)
+        handles = {label: line for axis in pairs for line, label in axis}
         share = min(0.35, -(-len(handles) // legend) * 0.25 / figure.get_figheight())
         figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=legend, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, share, 1, 1))
     figure.savefig(path, dpi=dpi, metadata={"Software": None})
-    _pyplot().close(figure)
+    pyplot().close(figure)
     return path.name
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """matplotlib.pyplot, drawing into files alone."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -136,7 +134,7 @@ def _pyplot() -> Any:
 @contextmanager
 def _page_style() -> Iterator[Any]:
     """pyplot with the look of plots inside pages."""
-    plt = _pyplot()
+    plt = pyplot()
     ink = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), INK)
     spines = dict.fromkeys(("axes.spines.top", "axes.spines.right"), False)
     look = {"font.family": "sans-serif", "font.size": 11, "axes.grid": True, "grid.color": INK, "grid.alpha": 0.2}
@@ -148,7 +146,7 @@ def _svg(figure: Any) -> str:
     """The figure as a ``data:`` address, closed."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    _pyplot().close(figure)
+    pyplot().close(figure)
     return data_url("image/svg+xml", file.getvalue())
 
 

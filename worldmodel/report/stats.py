@@ -1,13 +1,10 @@
-"""How sure a success rate is: intervals for one policy, paired tests for two on the same starts.
-
-Success is k of n independent episodes, so it is reported as k/n with a Wilson interval, never as a bare mean. Two
-policies rolled out from the same initial states are compared episode by episode, which needs far fewer of them.
-"""
+"""Intervals for the success rate of one policy, paired tests for two on the same starts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import sqrt
 from statistics import NormalDist
 
@@ -74,33 +71,22 @@ class Paired:
 
 
 def paired(first: Sequence[bool], second: Sequence[bool], confidence: float = 0.95) -> Paired:
-    """Compare successes on the same starts in the same order.
-
-    The interval is Agresti and Min's (half an episode added to each cell), which behaves at small counts.
-    """
+    """Compare successes on the same starts in the same order; Agresti and Min's interval, for small counts too."""
     if len(first) != len(second) or not first:
         raise ValueError(f"paired outcomes must have one equal length above 0, got {len(first)} and {len(second)}")
     pairs = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
-    both, neither = pairs.count((True, True)), pairs.count((False, False))
-    only_first, only_second = pairs.count((True, False)), pairs.count((False, True))
+    cells = [pairs.count(pair) for pair in product((True, False), repeat=2)]
+    _, only_first, only_second, _ = cells
     n, b, c = len(pairs) + 2, only_first + 0.5, only_second + 0.5
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     half = z * sqrt(b + c - (b - c) ** 2 / n) / n
-    return Paired(
-        both=both,
-        only_first=only_first,
-        only_second=only_second,
-        neither=neither,
-        difference=(only_first - only_second) / len(pairs),
-        interval=(max(-1.0, (b - c) / n - half), min(1.0, (b - c) / n + half)),
-        p_value=mcnemar(only_first, only_second),
-    )
+    interval = (max(-1.0, (b - c) / n - half), min(1.0, (b - c) / n + half))
+    difference = (only_first - only_second) / len(pairs)
+    return Paired(*cells, difference, interval, mcnemar(only_first, only_second))
 
 
 def quantiles(milliseconds: Iterable[float]) -> dict[str, float]:
     """Median and 95th percentile of some durations, as ``{"p50": ..., "p95": ...}`` (nan for none)."""
-    values = np.asarray(list(milliseconds), np.float64)
-    if values.size == 0:
-        return {"p50": float("nan"), "p95": float("nan")}
-    p50, p95 = np.percentile(values, [50, 95])
+    values = np.asarray([*milliseconds], np.float64)
+    p50, p95 = np.percentile(values, [50, 95]) if values.size else (np.nan, np.nan)
     return {"p50": round(float(p50), 3), "p95": round(float(p95), 3)}

@@ -41,10 +41,8 @@ def enlarge(frame: np.ndarray, edge: int = EDGE) -> np.ndarray:
 
 def side_by_side(frames: Sequence[np.ndarray], names: Sequence[str], edge: int = EDGE) -> np.ndarray:
     """Frames in a row, each enlarged under its name: uint8 (H, W, 3)."""
-    columns = [
-        np.concatenate([text_bar(edge, name), enlarge(frame, edge)]) for frame, name in zip(frames, names, strict=True)
-    ]
-    return in_row(columns)
+    named = zip(frames, names, strict=True)
+    return in_row([np.concatenate([text_bar(edge, name), enlarge(frame, edge)]) for frame, name in named])
 
 
 def compare(rows: Mapping[str, Sequence[np.ndarray]], cameras: Sequence[str]) -> np.ndarray:
@@ -55,16 +53,16 @@ def compare(rows: Mapping[str, Sequence[np.ndarray]], cameras: Sequence[str]) ->
 
 def in_row(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Pictures of one height beside one another, with a gap."""
-    gap = np.full((pictures[0].shape[0], GAP, 3), PAPER, np.uint8)
-    parts = [part for picture in pictures for part in (picture, gap)]
-    return np.concatenate(parts[:-1], axis=1)
+    return _joined(pictures, np.full((len(pictures[0]), GAP, 3), PAPER, np.uint8), axis=1)
 
 
 def in_column(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Pictures of one width below one another, with a gap."""
-    gap = np.full((GAP, pictures[0].shape[1], 3), PAPER, np.uint8)
-    parts = [part for picture in pictures for part in (picture, gap)]
-    return np.concatenate(parts[:-1], axis=0)
+    return _joined(pictures, np.full((GAP, pictures[0].shape[1], 3), PAPER, np.uint8), axis=0)
+
+
+def _joined(pictures: Sequence[np.ndarray], gap: np.ndarray, axis: int) -> np.ndarray:
+    return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis)
 
 
 @lru_cache(maxsize=512)

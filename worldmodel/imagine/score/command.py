@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from worldmodel import checkpoint
 from worldmodel.devices import use_threads
-from worldmodel.files import write_file
+from worldmodel.files import write_file, write_json
 from worldmodel.imagine.score.action_rows import READ
 from worldmodel.imagine.score.config import ScoreConfig
-from worldmodel.imagine.score.evaluator import Measured, measure_all
+from worldmodel.imagine.score.evaluator import measure_all
 from worldmodel.imagine.score.report_page import render
 from worldmodel.imagine.score.summary import summarise
 from worldmodel.model import WorldModel
@@ -23,29 +22,21 @@ def score(config: ScoreConfig) -> int:
     use_threads(config.threads)
     model = checkpoint.load(config.checkpoint)
     measured = measure_all(model, config)
-    found = {
-        "checkpoint": config.checkpoint,
-        "weights": checkpoint.card(config.checkpoint)["sha256"],
-        "data": config.data,
-        **summarise(measured, model.config, config),
-    }
+    about = {"checkpoint": config.checkpoint, "weights": checkpoint.card(config.checkpoint)["sha256"]}
+    found = {**about, "data": config.data, **summarise(measured, model.config, config)}
     print("\n".join(as_lines(found)))
     if config.out is not None:
-        write(Path(config.out), found, measured)
+        out = Path(config.out)
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "score.json", found)
+        write_file(out / "index.html", render(found, measured.gallery))
+        print(f"{out / 'index.html'} shows {len(measured.gallery.worst)} worst cases first")
     return 0
 
 
 def measure(model: WorldModel, config: ScoreConfig) -> dict[str, Any]:
     """The scorecard as a JSON record; see `summarise` for what is in it."""
     return summarise(measure_all(model, config), model.config, config)
-
-
-def write(out: Path, found: Mapping[str, Any], measured: Measured) -> None:
-    """Both files."""
-    out.mkdir(parents=True, exist_ok=True)
-    write_file(out / "score.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-    write_file(out / "index.html", render(found, measured.gallery))
-    print(f"{out / 'index.html'} shows {len(measured.gallery.worst)} worst cases first")
 
 
 def as_lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -77,7 +68,7 @@ def as_lines(found: Mapping[str, Any]) -> Iterator[str]:
 def at_marks(rows: Any) -> list[Any]:
     """The first row, those at half a second, one and two, and the last."""
     seconds = [row["seconds"] for row in rows]
-    wanted = {0, len(rows) - 1} | {
-        min(range(len(rows)), key=lambda k: abs(seconds[k] - mark)) for mark in (0.5, 1, 2) if rows
-    }
-    return [rows[k] for k in sorted(wanted) if 0 <= k < len(rows)]
+    if not rows:
+        return []
+    near = {min(range(len(rows)), key=lambda k: abs(seconds[k] - mark)) for mark in (0.5, 1, 2)}
+    return [rows[k] for k in sorted({0, len(rows) - 1} | near)]

@@ -82,10 +82,8 @@ class Evaluator:
     def _inverse(self, windows: np.ndarray, policy: np.ndarray | None, at: np.ndarray) -> dict[str, np.ndarray]:
         """Distances of the positions that were carried out; beside them the policy's, without later frames."""
         model, chunk_size = self.model, self.model.config.chunk_size
-        every = np.tile(np.arange(1, chunk_size + 1), (len(windows), 1))
-        clip, whole = (
-            self.plan.clips.gather(windows, when, done=True).map(torch.as_tensor) for when in (every[:, at - 1], every)
-        )
+        every, gather = np.tile(np.arange(1, chunk_size + 1), (len(windows), 1)), self.plan.clips.gather
+        clip, whole = (gather(windows, when, done=True).map(torch.as_tensor) for when in (every[:, at - 1], every))
         guesses = {"real": read_actions(model, clip, self.noise).numpy()}
         if "forward" in self.plan.modes:
             guesses["imagined"] = read_actions(model, self._imagined(clip), self.noise).numpy()
@@ -135,10 +133,8 @@ class Evaluator:
         return found
 
     def _metrics(self, source: str, guess: Tensor, real: Tensor, mask: Tensor | None) -> dict[str, np.ndarray]:
-        found = {
-            f"{source}.squared": image_metrics.squared(guess, real),
-            f"{source}.ssim": image_metrics.similarity(guess, real),
-        }
+        found = {f"{source}.squared": image_metrics.squared(guess, real)}
+        found[f"{source}.ssim"] = image_metrics.similarity(guess, real)
         if mask is not None:
             found[f"{source}.parts"] = image_metrics.squared_on(guess, real, mask)
         if not isinstance(self.lpips, str):
@@ -185,11 +181,9 @@ def untrained(model: WorldModel, modes: tuple[str, ...]) -> dict[str, str]:
         frames = "This model uses no frames, so it imagines none."
         return dict.fromkeys(("imagined", "no_action", "inverse_error", "action_sensitivity", "lpips"), frames)
     needs = {**SOURCES, "action_sensitivity": "forward", "inverse_error": "inverse", "policy": "policy"}
-    found = {
-        part: f"The checkpoint was not trained for the mode {mode} (modes.{mode}=0)."
-        for part, mode in needs.items()
-        if mode not in modes
-    }
+    missing = {part: mode for part, mode in needs.items() if mode not in modes}
+    reason = "The checkpoint was not trained for the mode {0} (modes.{0}=0)."
+    found = {part: reason.format(mode) for part, mode in missing.items()}
     if "inverse_error" not in found and not model.config.relative:
         found["inverse_error"] = "No dimension of an action is a target position of the state, so there is no distance."
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,19 +45,13 @@ def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> di
         "actions": acted(measured, shape, draw),
     }
     names = {name: each[:count] for name, each in groups(plan).items()}
-    record["counts"] = {
-        name: {str(one): int((each == one).sum()) for one in np.unique(each)} for name, each in names.items()
-    }
+    members = {name: {str(one): each == one for one in np.unique(each)} for name, each in names.items()}
+    record["counts"] = {name: {one: int(here.sum()) for one, here in each.items()} for name, each in members.items()}
     if "valid" in values:
+        at = partial(marks, measured, shape.control_hz, draw)
         record["frames"] = curve(measured, shape.control_hz, draw)
-        record["cameras"] = {
-            camera: marks(measured, shape.control_hz, draw, np.ones(count, bool), [number])
-            for number, camera in enumerate(shape.cameras)
-        }
-        record["groups"] = {
-            name: {str(one): marks(measured, shape.control_hz, draw, each == one) for one in np.unique(each)}
-            for name, each in names.items()
-        }
+        record["cameras"] = {camera: at(np.ones(count, bool), [n]) for n, camera in enumerate(shape.cameras)}
+        record["groups"] = {name: {one: at(here) for one, here in each.items()} for name, each in members.items()}
         record["shown"] = {"worst": shown(measured, names, measured.gallery.worst)}
         record["shown"]["at random"] = shown(measured, names, measured.gallery.typical)
         if "lpips" not in measured.left_out:

@@ -83,9 +83,8 @@ def remarks(plan: ScoreWindows, shape: ModelConfig, config: ScoreConfig) -> list
     if shape.cameras and plan.ahead[-1] > shape.chunk_size:
         notes.append(
             f"Beyond {shape.chunk_size} control steps predictions are chained: a chunk's last imagined frame is the "
-            "next chunk's observation. The arm's own state then comes from the recording; for the no-action control it "
-            "stays that of the observation, since the recorded one would reveal where the arm went: a handicap, so "
-            "compare with that control within the first chunk."
+            "next chunk's observation, the state comes from the recording. Without actions it stays that of the first "
+            "observation, because the recorded one would reveal where the arm went: compare within the first chunk."
         )
     if shape.cameras and not plan.parts:
         notes.append(
