@@ -78,10 +78,10 @@ class Starts:
         meta = {"format": FORMAT, "task": self.task, "refused": self.refused, "sha256": self.sha256}
         meta |= {} if self.kind == STATE else {"kind": self.kind}
         text = json.dumps({**meta, "fingerprint": dict(self.fingerprint)}, sort_keys=True)
-        arrays = {"meta": np.frombuffer(text.encode(), np.uint8), "states": self.states.astype("<f8")}
-        arrays |= {"seeds": np.asarray(self.seeds, np.int64), "hashes": np.asarray(self.hashes, "S64")}
+        meta_bytes, states = np.frombuffer(text.encode(), np.uint8), self.states.astype("<f8")
+        seeds, hashes = np.asarray(self.seeds, np.int64), np.asarray(self.hashes, "S64")
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        np.savez_compressed(buffer, meta=meta_bytes, states=states, seeds=seeds, hashes=hashes)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, buffer.getvalue())
 

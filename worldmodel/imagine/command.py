@@ -46,8 +46,8 @@ def imagine(config: ImagineConfig) -> int:
     model.compute_in(fast_dtype("cpu"))
     clips = open_clips(model.config, config.data, config.holdout)
     weights = str(checkpoint.card(config.checkpoint)["sha256"])
-    about = {"checkpoint": config.checkpoint, "weights": weights, "data": config.data, "mode": config.mode}
-    about |= {"steps": config.steps, "seed": config.seed}
+    about: dict[str, Any] = {"checkpoint": config.checkpoint, "weights": weights}
+    about |= {"data": config.data, "mode": config.mode, "steps": config.steps, "seed": config.seed}
     found, lines = (_rollouts if config.mode == ROLLOUT else _windows)(model, clips, config)
     write_json(Path(config.out) / f"{config.mode}.json", about | found)
     print("\n".join(lines))

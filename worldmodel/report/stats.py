@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import sqrt
 from statistics import NormalDist
 
@@ -75,14 +74,14 @@ def paired(first: Sequence[bool], second: Sequence[bool], confidence: float = 0.
     if len(first) != len(second) or not first:
         raise ValueError(f"paired outcomes must have one equal length above 0, got {len(first)} and {len(second)}")
     pairs = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
-    cells = [pairs.count(pair) for pair in product((True, False), repeat=2)]
-    _, only_first, only_second, _ = cells
+    both, neither = pairs.count((True, True)), pairs.count((False, False))
+    only_first, only_second = pairs.count((True, False)), pairs.count((False, True))
     n, b, c = len(pairs) + 2, only_first + 0.5, only_second + 0.5
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     half = z * sqrt(b + c - (b - c) ** 2 / n) / n
     interval = (max(-1.0, (b - c) / n - half), min(1.0, (b - c) / n + half))
     difference = (only_first - only_second) / len(pairs)
-    return Paired(*cells, difference, interval, mcnemar(only_first, only_second))
+    return Paired(both, only_first, only_second, neither, difference, interval, mcnemar(only_first, only_second))
 
 
 def quantiles(milliseconds: Iterable[float]) -> dict[str, float]:
