@@ -33,7 +33,6 @@ class Command:
 
     @property
     def call(self) -> str:
-        """The command's last word."""
         return self.name.split()[-1]
 
 
@@ -169,7 +168,6 @@ def _run(words: list[str]) -> int:
 
 
 def schema_of(command: Command) -> Any:
-    """The dataclass of a command's options."""
     module, _, name = command.schema.rpartition(":")
     return getattr(module_of(command, module or command.module), name)
 

@@ -146,7 +146,6 @@ def _compute() -> dict[str, Any]:
 
 
 def _tflops(dtype: Any, size: int = 1024, seconds: float = 0.3) -> float:
-    """Matrix products per second on the CPU, in 10^12 operations."""
     import torch
 
     left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)

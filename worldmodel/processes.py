@@ -195,7 +195,6 @@ class Pool:
             yield from self.poll()
 
     def one(self, slot: int, method: str, *arguments: Any) -> Reply:
-        """Call and wait."""
         self.ask(slot, method, *arguments)
         return next(reply for reply in list(self.answers()) if reply.slot == slot)
 
@@ -238,7 +237,6 @@ class Pool:
 
 
 def _serve(connection: Connection, make: Callable[[], Any]) -> None:
-    """Body of a pool's process: calls in, replies out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; only the parent decides
     end_with_parent()
     made: dict[int, Any] = {}

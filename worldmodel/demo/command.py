@@ -50,7 +50,6 @@ class DemoEpisode:
     imagine_ms: list[float]
 
     def line(self) -> dict[str, Any]:
-        """The episode as one JSON record."""
         return {
             "episode": self.result.start.index,
             "start": self.result.start.sha256,

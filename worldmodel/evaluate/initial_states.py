@@ -74,7 +74,6 @@ class Starts:
         return [InitialState(i, self.seeds[i], self.states[i], self.hashes[i]) for i in range(episodes)]
 
     def save(self, path: Path) -> None:
-        """Write the file in one step."""
         meta = {"format": FORMAT, "task": self.task, "refused": self.refused, "sha256": self.sha256}
         meta |= {} if self.kind == STATE else {"kind": self.kind}
         text = json.dumps({**meta, "fingerprint": dict(self.fingerprint)}, sort_keys=True)

@@ -39,7 +39,6 @@ class EvalJournal:
         self._file.cut(lines[-1][1] if lines else 0)  # a kill may have left half a line at its end
 
     def add(self, result: EpisodeResult) -> None:
-        """Keep one finished episode, durably."""
         with (self.path / "actions" / f"{result.start.index:04d}.npy").open("wb") as file:
             np.save(file, result.actions)
         line = result.line(self.rate)

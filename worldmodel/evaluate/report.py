@@ -76,7 +76,6 @@ def write(out: Path, report: Mapping[str, Any], lines: Lines) -> None:
 
 
 def render(out: Path, report: Mapping[str, Any], lines: Lines) -> str:
-    """The page of one evaluation."""
     counts = Counter(report["failures"].values()).most_common()
     return page.render(
         "evaluation.html",
@@ -122,7 +121,6 @@ def _tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _time_to_success(lines: Lines) -> dict[str, str]:
-    """Share of episodes solved within a time."""
     times = sorted(float(line["seconds"]) for line in lines.values() if line["success"])
     longest = max((float(line["seconds"]) for line in lines.values()), default=0.0)
     solved = [100 * (i + 1) / len(lines) for i in range(len(times))]

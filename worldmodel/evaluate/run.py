@@ -86,7 +86,6 @@ def run(this: EvalRun) -> int:
 
 
 def roll_out(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, console: Console) -> None:
-    """Roll out the episodes that are missing, keeping each as it ends."""
     import_module("scipy.stats")  # takes a second: now, while simulators start, not when the first episode ends
     left = [start for start in this.initial_states if start.index not in journal.lines]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -163,7 +162,6 @@ def summarize(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, draw
 
 
 def machine() -> dict[str, Any]:
-    """Versions and processor of this machine."""
     import torch
 
     versions = {"worldmodel": worldmodel.__version__, "python": platform.python_version()}
@@ -172,7 +170,6 @@ def machine() -> dict[str, Any]:
 
 
 def say(found: dict[str, Any], out: Path) -> None:
-    """Print the result in a few lines."""
     low, high = found["interval"]
     rate = f"{100 * found['success_rate']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     print(f"{found['task']}: {found['successes']} of {found['episodes']} succeeded, {rate}")

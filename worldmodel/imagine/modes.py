@@ -75,7 +75,6 @@ def _actions(guess: torch.Tensor, real: torch.Tensor, valid: torch.Tensor, relat
 
 
 def lines(record: dict[str, Any]) -> Sequence[str]:
-    """The record as text."""
     text = [
         f"frames {row['steps_ahead']:2} steps ahead: {row['imagined']:.1f} dB, "
         f"copy-last-frame baseline: {row['copy_last_frame']:.1f} dB"

@@ -44,7 +44,6 @@ def _some(count: int) -> list[int]:
 
 
 def _frames(block: Any, places: list[Any], moment: int | None, clip: Clip, imagined: Tensor | None, row: int) -> None:
-    """Real frames of one time (None: the observation), imagined ones below."""
     real = clip.images[row] if moment is None else clip.future[row, moment]
     title = "observed" if moment is None else f"+{int(clip.at[row, moment])} steps"
     there = moment is None or bool(clip.future_valid[row, moment])

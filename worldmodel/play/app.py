@@ -113,7 +113,6 @@ class Sessions:
         await asyncio.gather(*(session.close() for session in self.open))
 
     async def _converse(self, socket: WebSocket, session: Session, outbox: Outbox) -> None:
-        """Read, send and keep the clock until one of the three ends."""
         work = (_read(socket, session), _send(socket, outbox), session.run())
         tasks = set(map(asyncio.create_task, work))
         done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

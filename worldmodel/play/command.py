@@ -68,7 +68,6 @@ def play(config: PlayConfig) -> int:
 
 
 def serve(server: Server, listener: socket.socket) -> None:
-    """Run the server on a listening socket until it is stopped."""
     import uvicorn
 
     from worldmodel.play.app import build, settings
@@ -95,7 +94,6 @@ def bind(port: int) -> socket.socket:
 
 
 def need_server() -> None:
-    """UserError where the extra is not installed."""
     for name in ("starlette", "uvicorn", "websockets"):
         if importlib.util.find_spec(name) is None:
             raise UserError(f"play needs {name}: pip install 'worldmodel[play]', or run `make setup` in a checkout")

@@ -33,7 +33,6 @@ class Stopwatch:
         self._times.append(time.monotonic())
 
     def rate(self) -> float:
-        """Steps per second; 0 before there are two."""
         while self._times and self._times[-1] - self._times[0] > WINDOW:
             self._times.popleft()
         if len(self._times) < 2:

@@ -66,7 +66,6 @@ class ChainedEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Begin at ``options["observation"]``."""
         super().reset(seed=seed)
         self.policy.generator.manual_seed(seed or 0)
         observation: Arrays = (options or {})["observation"]
@@ -76,7 +75,6 @@ class ChainedEnv(gymnasium.Env):
         return self.anchor, {}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        """Frames and state one control step after an action (4,)."""
         self.since.append(np.asarray(action, np.float32))
         ahead = len(self.since)
         chunk = np.stack([*self.since, *[self.since[-1]] * (self.policy.chunk_size - ahead)])

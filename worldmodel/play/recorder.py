@@ -34,7 +34,6 @@ class ClipRecorder:
         self._thread.start()
 
     def add(self, real: Arrays, imagined: Arrays, text: str) -> None:
-        """Append one step; waits where the encoder is far behind."""
         if not self.failed:
             self._shots.put((self._frames(real), self._frames(imagined), text))
             self.steps += 1

@@ -125,7 +125,6 @@ class Session:
         self.outbox.say("status", **self.status())
 
     def status(self) -> dict[str, Any]:
-        """The session's state, as JSON values."""
         return {
             "paused": self.paused,
             "ready": self.ready,
@@ -186,7 +185,6 @@ class Session:
         self.tell()
 
     async def _advance(self, both: Both) -> None:
-        """One control step of both worlds at once."""
         self.commands.steps = max(0, self.commands.steps - 1)
         if self.policy_on:
             if not self.chunk:
@@ -212,7 +210,6 @@ class Session:
         await self._show(self.both)
 
     async def _show(self, both: Both) -> None:
-        """Compare, record, and put the packet in the outbox."""
         self.tick += 1
         cameras = self.server.imagination.loaded.cameras
         found = measure(both.real, both.imagined, cameras)
@@ -228,7 +225,6 @@ class Session:
             await self._record(False)
 
     async def _record(self, on: bool) -> None:
-        """Begin or finish a clip."""
         self.commands.record = None
         if on and self.recorder is None:
             self.recorder = self.server.open_clip()

@@ -54,7 +54,6 @@ class Teleop:
         return np.append(self.target, self.grip).astype(np.float32)
 
     def follow(self, action: np.ndarray) -> None:
-        """Go on from an action of the policy."""
         self.target, self.grip = np.asarray(action[:3], np.float64).copy(), float(np.sign(action[3])) or 1.0
 
 

@@ -118,7 +118,6 @@ def resolve(name: str) -> Path:
 
 
 def sha256(folder: Path) -> str:
-    """Hash of all weights, those of normalisers included."""
     found = hashlib.sha256()
     for file in sorted(folder.glob("*.safetensors")):
         found.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())

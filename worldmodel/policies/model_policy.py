@@ -95,7 +95,6 @@ class ModelPolicy:
         return {image_key(camera): frames[:, :, n].numpy() for n, camera in enumerate(self.model.config.cameras)}
 
     def _given(self, observations: Arrays) -> Given:
-        """Check a batch of observations against the model and move it to the device."""
         config = self.model.config
         if missing := [camera for camera in config.cameras if image_key(camera) not in observations]:
             seen = ", ".join(cameras_of(observations)) or "none"

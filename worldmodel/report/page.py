@@ -22,7 +22,6 @@ def render(template: str, **values: Any) -> str:
 
 
 def percent(value: float) -> str:
-    """0.955 -> ``95.5 %``."""
     return f"{100 * value:.1f} %"
 
 

@@ -122,7 +122,6 @@ def save(figure: Any, path: Path, legend: int = 0, dpi: int = 100) -> str:
 
 
 def pyplot() -> Any:
-    """matplotlib.pyplot, drawing into files alone."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -143,7 +142,6 @@ def _page_style() -> Iterator[Any]:
 
 
 def _svg(figure: Any) -> str:
-    """The figure as a ``data:`` address, closed."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     pyplot().close(figure)

@@ -74,7 +74,6 @@ def text_bar(width: int, text: str, ink: tuple[int, int, int] = INK) -> np.ndarr
 
 
 def caption(picture: np.ndarray, text: str) -> np.ndarray:
-    """The picture with a line of text below."""
     return np.concatenate([picture, text_bar(picture.shape[1], text, MUTED)])
 
 

@@ -35,7 +35,6 @@ class EpisodeRecorder:
         self.steps.append({key: np.array(value) for key, value in {**observation, **values}.items()})
 
     def episode(self, task: str, seed: int, success: bool, info: Mapping[str, Any] | None = None) -> Episode:
-        """The recording, every array stacked along time."""
         arrays = {key: np.stack([step[key] for step in self.steps]) for key in self.steps[0]}
         return Episode(arrays, task, seed, success, dict(info or {}))
 

@@ -141,7 +141,6 @@ class BatchedRollout:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the first chunk was requested."""
         return 0.0 if self.began is None else time.monotonic() - self.began
 
     def _fill(self) -> None:

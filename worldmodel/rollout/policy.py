@@ -79,7 +79,6 @@ class BatchedPolicy:
     def call(
         self, stacked: Arrays, seeds: np.ndarray, committed: Sequence[np.ndarray | None] | None = None
     ) -> np.ndarray:
-        """The policy's own ``act``, with what it takes."""
         options: dict[str, Any] = {"seeds": seeds} if self._seeded else {}
         if committed is not None:
             options["committed"] = committed

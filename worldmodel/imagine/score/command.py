@@ -40,7 +40,6 @@ def measure(model: WorldModel, config: ScoreConfig) -> dict[str, Any]:
 
 
 def as_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The scorecard as lines of text."""
     yield f"{found['windows']} windows of {found['episodes']} episodes; intervals: {found['interval']}"
     for row in at_marks(found.get("frames", ())):
         figures = [

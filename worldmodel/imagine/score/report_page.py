@@ -47,7 +47,6 @@ def render(found: Mapping[str, Any], gallery: Gallery) -> str:
 
 
 def _frame_tiles(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Imagined frames half a second ahead."""
     if not (rows := [row for row in rows if "imagined" in row]):
         return []
     row = min(rows, key=lambda row: abs(row["seconds"] - 0.5))
@@ -95,7 +94,6 @@ def _films(found: Mapping[str, Any], gallery: Gallery) -> list[dict[str, str]]:
 
 
 def _curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """A plot per metric over the time ahead, with a line per source."""
     figures = []
     for key, label, caption in FIGURES:
         lines = [
@@ -114,7 +112,6 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def _sensitivity(found: Mapping[str, Any] | None) -> str:
-    """What other windows' actions do to the error."""
     if not found or found["ratio"] is None:
         return ""
     each = ", ".join(f"{name} {tables.within(value)}" for name, value in found["cameras"].items())

@@ -132,7 +132,6 @@ def marks(
 
 
 def perceived(measured: Measured, rate: float) -> list[dict[str, Any]]:
-    """LPIPS at the marks, mean over cameras."""
     values, rows = measured.values, []
     for number, k in enumerate(measured.plan.marks):
         here = values["valid"][:, k]

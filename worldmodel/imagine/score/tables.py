@@ -118,5 +118,4 @@ def within(value: Any, digits: int | None = None) -> str:
 
 
 def interval(pair: Sequence[Any], digits: int) -> str:
-    """``1.2 to 3.4``."""
     return " to ".join(within(value, digits) for value in pair)
