@@ -1,8 +1,7 @@
 """Fills the frozen dataclasses that declare a command's options, from YAML and the command line.
 
-``configs/<command>.yaml`` holds values only (never class names or expressions) and may choose from groups, which are
-folders beside it: ``defaults: [{model: tiny}, _self_, {optional experiment: null}]``. Hydra composes the files,
-the schema gives every option its type, and the command line has the last word.
+``configs/<command>.yaml`` holds values and may choose from groups, which are folders beside it:
+``defaults: [{model: tiny}, _self_, {optional experiment: null}]``. Hydra composes the files.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ class Option:
 def load[Schema](command: str, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
     """Build ``schema`` from its defaults, then ``configs/<command>.yaml``, then ``overrides`` ("name=value").
 
-    Raises UserError (one line) for an unknown option or group choice, a value of the wrong type, or a missing value;
-    whatever the schema's own ``__post_init__`` raises passes through.
+    Raises UserError, one line, for an unknown option or choice, a wrong type or a missing value.
     """
     node = _compose(command, schema, overrides)
     if missing := sorted(OmegaConf.missing_keys(node)):

@@ -69,10 +69,7 @@ def check_widths(policy: LoadedPolicy, info: EnvInfo) -> None:
 
 
 def check_delay(delay: int, n_action_steps: int, chunk_size: int) -> None:
-    """UserError where ``delay`` steps cannot be bridged with the last of ``chunk_size`` actions.
-
-    The last chunk must reach until the new one is there, and be there itself when the robot replans.
-    """
+    """UserError where a chunk does not reach until the next is there, or is not there when the robot replans."""
     most = min(n_action_steps, chunk_size - n_action_steps)
     if not 0 <= delay <= most:
         raise UserError(

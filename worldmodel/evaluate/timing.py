@@ -16,10 +16,7 @@ WARM_UP, TIMED = 5, 100
 
 
 def time_single(policy: BatchedPolicy, samples: list[tuple[Arrays, int]]) -> dict[str, Any]:
-    """Milliseconds of ``act`` on one (observation, noise seed) at a time, after warming up: p50, p95, count.
-
-    ``cpu_share``: processor time over wall-clock time, 1 or more where nothing else wanted the machine.
-    """
+    """Milliseconds of ``act`` on one (observation, noise seed) at a time; ``cpu_share``: processor over wall time."""
     if not samples:
         return {**quantiles([]), "n": 0, "cpu_share": 1.0}
     spent, computed = [], 0.0

@@ -22,8 +22,7 @@ def show(
 ) -> list[Path]:
     """Write ``rollout_<n>.mp4`` for each of ``frames`` uint8 (S, T, C, H, W, 3), and ``rollout.png`` of all.
 
-    truth: simulated frames of the same shape, shown instead of recorded ones. Metadata marks both as generated.
-    Returns the paths.
+    truth: simulated frames of the same shape, shown instead of recorded ones. Returns the paths.
     """
     written, rows = [], []
     for number, (window, imagined) in enumerate(zip(windows, frames, strict=True)):

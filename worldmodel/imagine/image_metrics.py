@@ -21,10 +21,7 @@ CAP = 138.0
 
 
 def psnr(error: np.ndarray | np.floating | float, most: float = np.inf) -> np.ndarray:
-    """PSNR in decibels of mean squared errors in grey levels, at most ``most``; infinite where there is no error.
-
-    Average errors over windows and cameras first.
-    """
+    """PSNR in decibels, at most ``most``, of mean squared errors in grey levels: average over windows first."""
     with np.errstate(divide="ignore"):
         return np.asarray(np.minimum(10 * np.log10(255.0**2 / np.asarray(error, np.float64)), most))
 

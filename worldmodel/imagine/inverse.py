@@ -30,8 +30,7 @@ def read_actions(model: WorldModel, clip: Clip, generator: torch.Generator | Non
 def read_pairs(model: WorldModel, clip: Clip, generator: torch.Generator) -> Float[Tensor, "B H A"]:
     """Each action of the chunk from the real frame right after it; ``clip.future`` holds those of all H steps.
 
-    Frames are given two at a time, as in training, and the two actions before them kept. An odd last one is given with
-    the one before it.
+    Frames are given two at a time, as in training, and the two actions before them kept.
     """
     out = torch.empty(clip.action.shape)
     for first in [*range(0, len(out[0]) - 2, 2), max(0, len(out[0]) - 2)]:

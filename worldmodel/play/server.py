@@ -50,10 +50,7 @@ class Server:
         self.taken -= 1
 
     def open_simulators(self) -> Pool:
-        """One simulator in a process of its own; the caller closes it.
-
-        On the event loop's thread, which sets the child's environment briefly: no two do that at once.
-        """
+        """One simulator in a process of its own; started on the event loop's thread alone, closed by the caller."""
         spec = simulator_of(self.imagination.loaded, self.task)
         return Pool(slots_of(spec, Ending(free=True)), 1, 1, TIMEOUT)
 

@@ -92,10 +92,7 @@ class Session:
             self.tell()
 
     async def run(self) -> None:
-        """The clock: at most `CONTROL_HZ` steps a second, one after another, until closed.
-
-        Raises UserError where the simulator cannot be kept running.
-        """
+        """At most `CONTROL_HZ` steps a second until closed. UserError where the simulator cannot be kept running."""
         due = time.monotonic()
         while not self.closed:
             if self.commands.place is not None:

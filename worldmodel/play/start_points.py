@@ -27,10 +27,12 @@ class StartPoints:
         self.scene = load_scene(self.task.scene).sha256
         self.starts: dict[str, Starts] = {}
         for split in SPLITS:
-            path = _shipped(split, task)
-            if path is not None:
-                self.starts[split] = Starts.load(path)
-                self.starts[split].check(path, task, 1, self.scene)
+            try:
+                path = find(split, task)
+            except StartsError:
+                continue  # none are shipped
+            self.starts[split] = Starts.load(path)
+            self.starts[split].check(path, task, 1, self.scene)
         self.name, self.store = data, None
         if data:
             self.store = open_source(data)
@@ -73,16 +75,9 @@ class StartPoints:
     def _check(self, store: EpisodeStore, cameras: tuple[str, ...]) -> None:
         name = f"data={self.name}"
         if lacking := [camera for camera in cameras if camera not in (there := cameras_of(dict.fromkeys(store.keys)))]:
-            seen = ", ".join(there) or "none"
-            raise UserError(f"{name}: lacks camera {lacking[0]!r}, which the checkpoint observes; it has: {seen}")
+            has = ", ".join(there) or "none"
+            raise UserError(f"{name}: lacks camera {lacking[0]!r}, which the checkpoint observes; it has: {has}")
         check_restorable(store, name)
         for task in store.tasks:
             if TASKS[task].scene != self.task.scene:
                 raise UserError(f"{name}: task {task!r} plays in another scene than {self.task.name}")
-
-
-def _shipped(split: str, task: str) -> Path | None:
-    try:
-        return find(split, task)
-    except StartsError:
-        return None

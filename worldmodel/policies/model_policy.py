@@ -18,11 +18,10 @@ from worldmodel.tokens.task import SENTENCE, index_of
 class ModelPolicy:
     """Chunks of ``chunk_size`` actions from a trained model, of which ``n_action_steps`` are meant to be carried out.
 
-    task: name of the instruction. steps: sampling steps per chunk. seed: of the sampling noise; with ``seeds`` given
-    to ``act`` each row draws its own noise, so that a result does not depend on what else is in the batch.
-    sentence: what a model that reads is given; None takes the task's usual one.
-    ``history`` counts the control steps of further observations that ``act`` must be shown, by key, oldest first and
-    zeros before the episode began: (B, steps, ...); one step alone, (B, ...), follows zeros.
+    task: name of the instruction. steps: sampling steps per chunk. seed: of the sampling noise, unless ``act`` is given
+    ``seeds``. sentence: for a model that reads; None takes the task's own.
+    ``history``: control steps of further observations that ``act`` needs, by key, oldest first and zeros before the
+    episode began: (B, steps, ...); one step alone, (B, ...), follows zeros.
     ``prefix``: how many committed actions its chunks have learned to continue.
     """
 

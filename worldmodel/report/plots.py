@@ -1,7 +1,4 @@
-"""All plots in one style. Those of pages are SVG inside the page; those for files begin with `panels` and `save`.
-
-Matplotlib is imported where something is drawn: it takes half a second.
-"""
+"""All plots in one style: SVG inside pages; figures for files begin with `panels` and end with `save`."""
 
 from __future__ import annotations
 
@@ -69,10 +66,7 @@ def figure(caption: str, lines: Sequence[Curve], x_label: str, y_label: str) -> 
 def traces(
     values: Float[np.ndarray, "T n"], other: Float[np.ndarray, "T n"] | None, names: Sequence[str], rate: float
 ) -> str:
-    """One small plot per dimension over an episode's time, ``other`` dashed, as a ``data:`` address.
-
-    ``rate``: steps per second. At most `SHOWN` dimensions.
-    """
+    """A small plot per dimension (`SHOWN` at most) over time, ``rate`` steps a second: a ``data:`` address."""
     count = min(values.shape[1], SHOWN)
     columns = min(count, 4)
     rows = -(-count // columns)
@@ -105,10 +99,7 @@ def panels(rows: int, columns: int, size: tuple[float, float], **more: Any) -> t
 
 
 def save(figure: Any, path: Path, legend: int = 0, dpi: int = 100) -> str:
-    """Write a figure as PNG without a date and close it; ``legend`` > 0: one of so many columns under all panels.
-
-    Returns the file's name.
-    """
+    """Write a figure as PNG without a date, close it, return its name; ``legend``: columns of one under all panels."""
     share = 0.0
     if legend:
         pairs = (zip(*axis.get_legend_handles_labels(), strict=True) for axis in figure.axes)

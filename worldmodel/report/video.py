@@ -78,10 +78,7 @@ def caption(picture: np.ndarray, text: str) -> np.ndarray:
 
 
 def write_mp4(path: Path, pictures: Iterable[np.ndarray], rate: int, comment: str = "") -> None:
-    """Encode pictures uint8 (H, W, 3) as H.264 that every browser plays, ``rate`` a second, atomically.
-
-    ``comment`` goes into the file's metadata: what was generated must say so wherever it is copied (`GENERATED`).
-    """
+    """Encode pictures uint8 (H, W, 3) as H.264 for browsers, ``rate`` a second, atomically; ``comment``: metadata."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)

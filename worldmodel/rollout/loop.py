@@ -97,9 +97,8 @@ class BatchedRollout:
 
     noise: seed of the sampler's noise for a start and a decision; else `noise_seed` of seed 0.
     delay: control steps from an observation until its chunk is there, at most ``n_action_steps`` and what a chunk
-    reaches beyond that. Until then the robot executes the rest of the chunk before: these actions are committed, and
-    given to a policy whose chunks can continue them; any other policy's actions for those steps are lost. Before an
-    episode's first chunk the robot waits.
+    reaches beyond that. Until then the robot executes the chunk before; a policy whose chunks can continue these
+    committed actions is given them, another's actions for those steps are lost.
     on_result: called with every `StepResult` and its start. record: whether these hold the frames of every step.
     """
 
@@ -126,10 +125,7 @@ class BatchedRollout:
         self._attempts: dict[int, int] = {}
 
     def run(self, starts: Sequence[InitialState], finished: Callable[[EpisodeResult], None]) -> None:
-        """Run every episode to its end; ``finished`` is called with each as it ends, in no particular order.
-
-        UserError where a simulator is lost too often; see `Pool.poll` for what else may be wrong with one.
-        """
+        """Run every episode; ``finished`` is called as each ends. UserError where a simulator is lost too often."""
         self._queue.extend(starts)
         while self._queue or self._running:
             self._fill()

@@ -49,10 +49,8 @@ class Gallery:
         valid: np.ndarray,
         frames: tuple[Tensor, Tensor, Tensor],
     ) -> None:
-        """A batch: squared errors and validity (B, K), and the frames last, real and imagined.
-
-        Windows with less than half of their times inside the episode are passed over: their error is of other times.
-        """
+        """Squared errors and validity (B, K), and frames: last, real, imagined. Windows mostly past the end are no
+        candidates."""
         counts = valid.sum(1)
         means = (error * valid).sum(1) / np.maximum(counts, 1)
         for row in np.flatnonzero(2 * counts >= valid.shape[1]):
