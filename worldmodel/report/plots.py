@@ -98,7 +98,7 @@ def panels(rows: int, columns: int, size: tuple[float, float], **more: Any) -> t
     return figure, axes
 
 
-def save(figure: Any, path: Path, legend: int = 0, dpi: int = 100) -> str:
+def save(figure: Any, path: Path, legend: int = 0, dpi: int = 100, comment: str = "") -> str:
     """Write a figure as PNG without a date, close it, return its name; ``legend``: columns of one under all panels."""
     share = 0.0
     if legend:
@@ -107,7 +107,7 @@ def save(figure: Any, path: Path, legend: int = 0, dpi: int = 100) -> str:
         share = min(0.35, -(-len(handles) // legend) * 0.25 / figure.get_figheight())
         figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=legend, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, share, 1, 1))
-    figure.savefig(path, dpi=dpi, metadata={"Software": None})
+    figure.savefig(path, dpi=dpi, metadata={"Software": None, "Comment": comment or None})
     pyplot().close(figure)
     return path.name
 
