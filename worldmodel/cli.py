@@ -152,9 +152,8 @@ def _run(words: list[str]) -> int:
         return _complain(f"{flags[0]}: no such option; try `worldmodel --help`", BAD_INPUT)
     command, rest = find_command(rest)
     if unknown := [flag for flag in flags if flag not in ("-h", "--help")]:
-        return _complain(
-            f"{unknown[0]}: options are written name=value; try `worldmodel {command.name} --help`", BAD_INPUT
-        )
+        hint = f"try `worldmodel {command.name} --help`"
+        return _complain(f"{unknown[0]}: options are written name=value; {hint}", BAD_INPUT)
     overrides = [f"{command.bare}={word}" if command.bare and "=" not in word else word for word in rest]
     schema = schema_of(command)
     if "task" in schema.__dataclass_fields__:  # env=gym:ID says the same
@@ -177,10 +176,8 @@ def module_of(command: Command, name: str) -> Any:
     root = Path(__file__).resolve().parents[1]
     if name.startswith("research."):
         if not (root / "research" / "__init__.py").is_file():
-            raise UserError(
-                f"{command.name}: belongs to the folder research/ of a checkout, which is not installed; "
-                "clone the repository and run it there"
-            )
+            where = "belongs to the folder research/ of a checkout, which is not installed"
+            raise UserError(f"{command.name}: {where}; clone the repository and run it there")
         if str(root) not in sys.path:
             sys.path.insert(0, str(root))
     return importlib.import_module(name)
@@ -189,10 +186,8 @@ def module_of(command: Command, name: str) -> Any:
 def overview() -> str:
     """What ``worldmodel`` alone prints: all commands."""
     rows = "\n".join(f"  {command.name:12} {command.does}" for command in COMMANDS)
-    return (
-        f"worldmodel COMMAND [option=value ...]\n\n{rows}\n\n"
-        "`worldmodel COMMAND --help` lists the options of a command, with examples."
-    )
+    hint = "`worldmodel COMMAND --help` lists the options of a command, with examples."
+    return f"worldmodel COMMAND [option=value ...]\n\n{rows}\n\n{hint}"
 
 
 def explain(command: Command, schema: type, overrides: list[str]) -> str:

@@ -1,7 +1,4 @@
-"""Helpers of the frozen dataclasses that hold configuration, and the errors that users see.
-
-`worldmodel.settings` fills them from YAML and the command line. This file imports nothing of ours.
-"""
+"""Helpers of the frozen dataclasses that hold configuration, and the errors that users see."""
 
 from __future__ import annotations
 

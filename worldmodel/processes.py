@@ -175,10 +175,7 @@ class Pool:
         self._children[slot % len(self._children)].ask(slot, method, arguments)
 
     def poll(self, timeout: float = 0.5) -> list[Reply]:
-        """Replies that arrive within ``timeout`` seconds.
-
-        CallError where a call failed, OSError where the disk did, UserError where a process cannot be kept running.
-        """
+        """Replies within ``timeout`` seconds. CallError: a call failed; OSError: the disk; UserError: often lost."""
         replies: list[Reply] = []
         due = {child.connection: child for child in self._children if child.waiting}
         for connection in wait(list(due), timeout=timeout):

@@ -12,22 +12,16 @@ class EvaluateConfig:
     """Which checkpoint, on which starts, how, and where the report goes."""
 
     out: str = option("folder of the report; an interrupted evaluation is resumed")
-    checkpoint: str = option(
-        "shipped, the folder of a checkpoint, lerobot:FOLDER for LeRobot's own, or python:FILE.py:NAME", "shipped"
-    )
-    task: str = option(
-        "lift_can, place_can, place_can_anywhere, gym:ID, metaworld:ID or robosuite:PickPlaceCan", "place_can"
-    )
+    checkpoint: str = option("shipped, a checkpoint's folder, lerobot:FOLDER, or python:FILE.py:NAME", "shipped")
+    task: str = option("lift_can, place_can, place_can_anywhere, gym:ID, metaworld:ID or robosuite:ID", "place_can")
     episodes: int = option("how many of the starts, from the first on", 200)
     starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
-    perturb: str = option(
-        "change of the scene's look: none, light, camera, camera_far, colour, distractor or clutter", "none"
-    )
+    perturb: str = option("change of the scene: none, light, camera, camera_far, colour, distractor or clutter", "none")
     workers: int = option("simulator processes", 2)
     batch: int = option("simulators in all, hence observations to a policy call", 16)
     videos: int = option("episodes to film, failures first", 12)
     n_action_steps: int = option("actions executed of each chunk before replanning", 8)
-    delay: int = option("control steps between looking and the new chunk being there (inference latency)", 0)
+    delay: int = option("control steps from an observation until its chunk is there (inference latency)", 0)
     steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
     seed: int = option("seed of the sampler's noise", 0)
     size: int | None = option("edge of the camera images in pixels; null takes the checkpoint's own", None)

@@ -29,9 +29,7 @@ class StartsConfig:
     """How many starts of which task, drawn from which seed, and where to."""
 
     out: str = option("file to write, for example outputs/starts.npz")
-    task: str = option(
-        "lift_can, place_can, place_can_anywhere, robosuite:PickPlaceCan, or gym:ID (seeds and hashes)", "place_can"
-    )
+    task: str = option("lift_can, place_can, place_can_anywhere, robosuite:PickPlaceCan or gym:ID", "place_can")
     episodes: int = option("how many starts to freeze", 200)
     seed: int = option("which set of starts; two seeds share no start", 7)
     overwrite: bool = option("replace a file that is there", False)
@@ -70,10 +68,7 @@ def starts(config: StartsConfig) -> int:
 def freeze(
     simulator: Simulator, episodes: int, seed: int, report: Callable[[int], object] = lambda done: None
 ) -> Starts:
-    """``episodes`` unsolved starts of set ``seed``; those that are states are drawn without a picture.
-
-    StartsError where too many are solved already, or where a seed does not decide its start.
-    """
+    """``episodes`` unsolved starts of set ``seed``. StartsError where most are solved, or a seed has several."""
     task, kind = simulator.info.task, simulator.starts
     states, seeds, refused = list[np.ndarray](), list[int](), 0
     while len(states) < episodes:

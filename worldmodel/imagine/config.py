@@ -21,9 +21,7 @@ class ImagineConfig:
     windows: int = option("windows to measure, at random; all where there are fewer", 64)
     show: int = option("how many of them to draw", 4)
     length: int = option("mode=rollout: frames to imagine from each window; films are written", 40)
-    references: str | None = option(
-        "mode=rollout: recordings, by commas, whose frames set the range of image statistics; else data", None
-    )
+    references: str | None = option("mode=rollout: recordings, by commas, that set the range of statistics", None)
     simulate: bool = option("mode=rollout: execute the same actions in MuJoCo, the truth to the rollout's end", False)
     holdout: float = option("use the last episodes only: the share that training kept out; 0 for all", 0.0)
     steps: int = option("sampling steps; rollouts are sharper with 4, faster with 2", 2)

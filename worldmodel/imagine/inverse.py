@@ -28,10 +28,7 @@ def read_actions(model: WorldModel, clip: Clip, generator: torch.Generator | Non
 
 
 def read_pairs(model: WorldModel, clip: Clip, generator: torch.Generator) -> Float[Tensor, "B H A"]:
-    """Each action of the chunk from the real frame right after it; ``clip.future`` holds those of all H steps.
-
-    Frames are given two at a time, as in training, and the two actions before them kept.
-    """
+    """Each action of the chunk from the real frame after it, two frames at a time; ``clip.future`` holds all H."""
     out = torch.empty(clip.action.shape)
     for first in [*range(0, len(out[0]) - 2, 2), max(0, len(out[0]) - 2)]:
         two = slice(first, first + 2)

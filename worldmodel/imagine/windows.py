@@ -12,8 +12,7 @@ from worldmodel.schema import ACTION
 def open_clips(shape: ModelConfig, data: str, holdout: float = 0.0) -> Clips:
     """The windows of the recordings ``data`` (a store, or ``lerobot:...``) that fit a model of this shape.
 
-    holdout: the share of last episodes to keep alone; 0 for all. Raises UserError or ValueError, one line, for a
-    misfit in rate, actions, state, cameras or tasks.
+    holdout: the share of last episodes to take; 0 for all. Raises UserError or ValueError, one line, for a misfit.
     """
     store = open_source(data, shape.size if shape.cameras else 0)
     if store.rate != shape.control_hz:

@@ -66,6 +66,5 @@ def plugin() -> Any:
     except ModuleNotFoundError as error:
         if error.name not in (PLUGIN, "lerobot"):
             raise
-        raise UserError(
-            f"policy convert needs {error.name}: run `make setup`, or pip install plugins/{PLUGIN}"
-        ) from None
+        advice = f"run `make setup`, or pip install plugins/{PLUGIN}"
+        raise UserError(f"policy convert needs {error.name}: {advice}") from None

@@ -81,9 +81,8 @@ class LeRobotPolicy:
         """One observation as in LeRobot's own loop: float frames, colour first; then through the policy's processor."""
         batch: dict[str, Any] = {"task": [self.task] * rows}
         for key in (*self.frames, *self.vectors):
-            values = torch.as_tensor(
-                np.asarray(observations[key] if self.n_obs_steps == 1 else observations[key][:, step])
-            )
+            array = np.asarray(observations[key])
+            values = torch.as_tensor(array if self.n_obs_steps == 1 else array[:, step])
             batch[key] = values.movedim(-1, 1).float() / 255 if key in self.frames else values.float()
         return dict(self.before(batch))
 

@@ -1,7 +1,4 @@
-"""Pages that open from disk: Jinja2 templates with autoescape, style sheet inside, no script, nothing fetched.
-
-Python prepares plain values, ``templates/`` has all the HTML; ``macros.html`` says which form its parts take.
-"""
+"""Pages that open from disk, from plain values and ``templates/``: style sheet inside, no script, nothing fetched."""
 
 from __future__ import annotations
 

@@ -38,17 +38,14 @@ class LocalSlots:
     """Slots in this process, one after another."""
 
     def __init__(self, slots: Sequence[Slot]) -> None:
-        self.slots, self._all = len(slots), slots
-        self._asked: deque[tuple[int, str, tuple[Any, ...]]] = deque()
+        self.slots, self._all, self._replies = len(slots), slots, deque[Reply]()
 
     def ask(self, slot: int, method: str, *arguments: Any) -> None:
-        """Note a call; `answers` makes it."""
-        self._asked.append((slot, method, arguments))
+        self._replies.append(Reply(slot, getattr(self._all[slot], method)(*arguments)))
 
     def answers(self) -> Iterator[Reply]:
-        while self._asked:
-            slot, method, arguments = self._asked.popleft()
-            yield Reply(slot, getattr(self._all[slot], method)(*arguments))
+        while self._replies:
+            yield self._replies.popleft()
 
 
 @dataclass(frozen=True)
@@ -172,10 +169,8 @@ class BatchedRollout:
         start = self._running.pop(reply.slot).start
         self._attempts[start.index] = self._attempts.get(start.index, 0) + 1
         if self._attempts[start.index] >= ATTEMPTS:
-            raise UserError(
-                f"episode {start.index}: its simulator {reply.lost}, {ATTEMPTS} times; finished episodes are kept, "
-                f"`worldmodel doctor` probes the renderer"
-            )
+            advice = "finished episodes are kept, `worldmodel doctor` probes the renderer"
+            raise UserError(f"episode {start.index}: its simulator {reply.lost}, {ATTEMPTS} times; {advice}")
         self._queue.appendleft(start)
 
     def _act(self, seen: dict[int, Arrays]) -> None:

@@ -30,9 +30,8 @@ def action_sensitivity(
 ) -> Float[np.ndarray, "B 2 C"]:
     """Squared error of the frame `sensitivity_step` ahead: under the true actions, and under those of ``others``.
 
-    What is taken over from another window is its motion: targets relative to its own state are put where this one's
-    state is. Both begin from the same noise (``sampling``: steps and seed), so that a model which ignores actions gives
-    the same answer twice.
+    Of another window the motion is taken: targets relative to its own state. Both begin from the same noise
+    (``sampling``: steps and seed), so that a model which ignores actions gives the same answer twice.
     """
     step = sensitivity_step(model.config)
     clip = clips.gather(windows, np.full((len(windows), 1), step)).map(torch.as_tensor)

@@ -21,7 +21,7 @@ from worldmodel.imagine.score.windows import ScoreWindows, modes_of, plan, remar
 from worldmodel.imagine.windows import open_clips
 from worldmodel.model import Given, WorldModel
 from worldmodel.model.ahead import frames_ahead
-from worldmodel.schema import Clip, segmentation_key
+from worldmodel.schema import segmentation_key
 
 SOURCES = {"imagined": "forward", "no_action": "video"}
 """Where imagined frames come from, and the mode that it takes; beside them ``copy_last_frame``."""
@@ -86,7 +86,9 @@ class Evaluator:
         clip, whole = (gather(windows, when, done=True).map(torch.as_tensor) for when in (every[:, at - 1], every))
         guesses = {"real": read_actions(model, clip, self.noise).numpy()}
         if "forward" in self.plan.modes:
-            guesses["imagined"] = read_actions(model, self._imagined(clip), self.noise).numpy()
+            given = Given(clip.images, clip.state, clip.task, clip.executed, more=clip.more)
+            imagined = replace(clip, future=frames_ahead(model, given, clip.at, *self.sampling))
+            guesses["imagined"] = read_actions(model, imagined, self.noise).numpy()
         guesses["every"] = read_pairs(model, whole, self.noise).numpy()
         if policy is not None:
             guesses["policy"] = policy
@@ -95,11 +97,6 @@ class Evaluator:
         rows = {f"inverse_error.{name}": position_error(g, truth, relative) for name, g in guesses.items()}
         there = clip.valid.numpy() & clip.future_valid.numpy().all(1)[:, None]
         return rows | {"inverse_error.known": there}
-
-    def _imagined(self, clip: Clip) -> Clip:
-        """The clip with frames that the model imagines under the executed actions in the place of later ones."""
-        given = Given(clip.images, clip.state, clip.task, clip.executed, more=clip.more)
-        return replace(clip, future=frames_ahead(self.model, given, clip.at, *self.sampling))
 
     def _sensitivity(self, where: slice) -> dict[str, np.ndarray]:
         """Errors under the window's own actions and under those of the window half the list away."""
