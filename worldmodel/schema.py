@@ -83,6 +83,7 @@ class Clip:
     more, more_future: observed and later arrays of further modalities, by key (see the modality's own file).
     features: a frozen encoder's features of the future frames' patches, float (B, F, C, N, E), or None.
     pixels, future_pixels: images and future as training changed them, in model units, float32 in [-1, 1], or None.
+    windows: which windows of the data these are, int64 (B,), where that is known.
     """
 
     images: Any
@@ -99,6 +100,7 @@ class Clip:
     features: Any = None
     pixels: Any = None
     future_pixels: Any = None
+    windows: Any = None
 
     def map(self, change: Callable[[Any], Any]) -> Clip:
         """The same clip with every array changed, for example moved to a device."""

@@ -9,11 +9,12 @@ from worldmodel.config import option
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """The three numbers that make a size."""
+    """The numbers that make a size. Actions leave after ``depth`` blocks; imagined rollouts pass ``deep`` more."""
 
     width: int = option("width of a token", 192)
     depth: int = option("number of blocks", 4)
     heads: int = option("heads of attention", 4)
+    deep: int = option("further blocks, that imagined rollouts alone pass", 0)
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 8:

@@ -50,12 +50,17 @@ class Backbone(nn.Module):
         self.noise = NoiseEmbedding(config.width)
         self.rotary = Rotary(config.width // config.heads)
         gate = 0.5 / config.depth**0.5
-        self.blocks = nn.ModuleList(Block(config.width, config.heads, gate) for _ in range(config.depth))
+        blocks = config.depth + config.deep
+        self.blocks = nn.ModuleList(Block(config.width, config.heads, gate) for _ in range(blocks))
         self.norm = nn.LayerNorm(config.width, elementwise_affine=False, eps=1e-6)
         self.final = nn.Parameter(torch.zeros(2 * config.width))
+        self.final_deep = nn.Parameter(torch.zeros(2 * config.width)) if config.deep else self.final
 
     def _layers(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
+
+    def _depth(self, deep: bool) -> int:
+        return self.config.depth + (self.config.deep if deep else 0)
 
     def _modulation(self, sequence: TokenSequence) -> Tensor:
         """The shared modulation of every token, (B or 1, N or 1, 6 D), from its few distinct noise levels."""
@@ -78,28 +83,34 @@ class Backbone(nn.Module):
             kept.append(own)
         return after, kept
 
-    def observe(self, sequence: TokenSequence) -> tuple[KVCache, list[Float[Tensor, "B N D"]]]:
+    def observe(self, sequence: TokenSequence, deep: bool = False) -> tuple[KVCache, list[Float[Tensor, "B N D"]]]:
         """Keys and values of the given tokens in every block, and the tokens before the first and after each other.
 
-        The last block computes no more than its keys and values.
+        The last block computes no more than its keys and values. ``deep``: in the blocks of imagined rollouts too.
         """
-        after, memory = self._run(sequence, None, self.config.depth - 1)
-        last, shared = self._layers()[-1], self._modulation(sequence)
+        until = self._depth(deep)
+        after, memory = self._run(sequence, None, until - 1)
+        last, shared = self._layers()[until - 1], self._modulation(sequence)
         modulation = (shared + last.modulation.to(shared.dtype)).chunk(6, -1)
         _, k, v = last.keys(after[-1], modulation, self.rotary(sequence.positions))
         return [*memory, (k, v)], after
 
     def forward(
-        self, sequence: TokenSequence, memory: KVCache | None, allowed: Bool[Tensor, "#B #N M"] | None = None
+        self,
+        sequence: TokenSequence,
+        memory: KVCache | None,
+        allowed: Bool[Tensor, "#B #N M"] | None = None,
+        deep: bool = False,
     ) -> tuple[Float[Tensor, "B N D"], list[Float[Tensor, "B N D"]]]:
         """Features of the sequence's tokens, and the tokens before the first and after every block.
 
         ``allowed``: which of the sequence's own tokens may read which others, where not all may; memory is open to all
-        unless M counts it too, before the own tokens (see `Attention.attend`).
+        unless M counts it too, before the own tokens (see `Attention.attend`). ``deep``: through all blocks, as
+        imagined rollouts do.
         """
-        after, _ = self._run(sequence, memory, self.config.depth, allowed)
-        shared = self._modulation(sequence)
-        shift, scale = (shared[..., : 2 * shared.shape[-1] // 6] + self.final.to(shared.dtype)).chunk(2, -1)
+        after, _ = self._run(sequence, memory, self._depth(deep), allowed)
+        shared, final = self._modulation(sequence), self.final_deep if deep else self.final
+        shift, scale = (shared[..., : 2 * shared.shape[-1] // 6] + final.to(shared.dtype)).chunk(2, -1)
         return modulate(self.norm(after[-1]), shift, scale), after
 
     def features(

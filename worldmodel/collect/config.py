@@ -8,10 +8,10 @@ from typing import Any
 
 from worldmodel.config import closest, option
 from worldmodel.schema import AUDIO, SEGMENTATION
-from worldmodel.sims.base import EXPERT, NOISY, PLAY, RANDOM, RETRACE, SCRIPTED, SimulatorSpec
+from worldmodel.sims.base import EXPERT, KEYS, NOISY, PLAY, RANDOM, RETRACE, SCRIPTED, SimulatorSpec
 
 MIXED = "mixed"
-BEHAVIOURS = (EXPERT, NOISY, PLAY, RANDOM, RETRACE, MIXED)
+BEHAVIOURS = (EXPERT, NOISY, PLAY, RANDOM, RETRACE, KEYS, MIXED)
 MIXTURE = (PLAY, EXPERT, PLAY, NOISY, RANDOM)
 """What ``mixed`` does, in turns over the seeds of each task: two fifths play, a fifth of each of the others."""
 EXPERTS = (SCRIPTED, RANDOM)
@@ -73,8 +73,9 @@ class CollectConfig:
     )
     behaviour: str = option(
         "who acts: expert; noisy: the expert, pushed about hard; play: pushes, knocks over, drops and throws "
-        "the can; random: smooth motion; retrace: the expert, then what it did backwards and forwards again; mixed: 2 "
-        "play, 1 expert, 1 noisy, 1 random in turn. Failures of all but the expert are kept",
+        "the can; random: smooth motion; retrace: the expert, then what it did backwards and forwards again; keys: as "
+        "a person drives with keys; mixed: 2 play, 1 expert, 1 noisy, 1 random in turn. Failures of all but the expert "
+        "are kept",
         EXPERT,
     )
     expert: str = option("for gym:ID: scripted, random, or the folder of a checkpoint", "scripted")

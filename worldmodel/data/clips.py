@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from worldmodel.data.layout import FEATURES, feature_key
 from worldmodel.data.store import EpisodeStore
@@ -163,7 +165,28 @@ class Clips:
             more=self._past(windows),
             more_future=later_more,
             features=features,
+            windows=windows,
         )
+
+    def moments(self, windows: Tensor, frames: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames (none where not asked for), states and executed actions of these windows' own steps (tensors)."""
+        flat = windows.cpu().numpy().reshape(-1)
+        time = self.time[flat]
+        rows = [
+            self._images(flat, time) if frames else np.zeros(0, np.uint8),
+            self._state(flat, time),
+            self._take(EXECUTED, flat, time),
+        ]
+        seen, *numbers = (torch.as_tensor(row).to(windows.device) for row in rows)
+        state, executed = (each.unflatten(0, windows.shape) for each in numbers)
+        return seen.unflatten(0, windows.shape) if frames else seen, state, executed
+
+    def bounds(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """First and last window of the episodes that these windows belong to."""
+        flat = windows.cpu().numpy()
+        found = (edge[flat] + flat - self.time[flat] for edge in (self.begin, self.end - 1))
+        first, last = (torch.as_tensor(edge).to(windows.device) for edge in found)
+        return first, last
 
     def sample(self, most: int, seed: int) -> Clip:
         """Up to ``most`` random windows without frames, to fit ranges to.

@@ -44,10 +44,17 @@ class WorldModel(nn.Module):
         for name, options in config.modalities.items():
             self.add_module(name, listed.config_of(name, options).build(config.chunk_size, width, config.control_hz))
         self.body: NextState | None = None
-        if config.window:
+        self.warps: MaskedWarps | None = None
+        self.ahead: nn.Parameter | None = None
+        if config.window or config.memory:
             from worldmodel.tokens.next_state import NextState  # here, as below: few models have it
 
             self.body = NextState(config.state_dim, width)
+        if config.memory:
+            from worldmodel.tokens.masked_warps import MaskedWarps
+
+            self.warps = MaskedWarps(width, config.patch)
+            self.ahead = nn.Parameter(torch.randn(width) * 0.02)
         # Last, so that models with and without them start from the same weights
         self.projector = (
             nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) if projector else None

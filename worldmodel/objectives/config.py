@@ -65,6 +65,8 @@ class ObjectiveConfig:
     disperse: float = option("weight of the dispersive loss", 0.5)
     draws: int = option("noise samples per observation in policy mode, where it is read once", 2)
     body: float = option("weight of the next state's mean loss, in stream mode", 0.1)
+    rollout: float = option("weight of all that a model with a memory learns from its imagined rollouts", 10.0)
+    moving: float = option("further weight of pixels that change, in them", 4.0)
     l1: float = option("weight of the mean absolute error of a stream's frames beside the squared one", 0.0)
     warp_l1: float = option("weight of the mean absolute error of the warped last frame alone", 0.0)
 
@@ -107,6 +109,14 @@ class RolloutConfig:
     rollouts can show; ``history_mixup`` teaches it to repaint what has become faint from state and actions.
     """
 
+    memory: tuple[int, ...] = option(
+        "steps ago of the moments that are remembered, from 0, as [0,1,3,8,24,64]: the next frame is then regressed in "
+        "one pass; empty: the last `window` ones, and a flow",
+        (),
+    )
+    p_real: float = option("share of a memory's rollouts that go one step only, after observed moments", 0.35)
+    longest: int = option("steps that the others go at most; half of them less than a tenth of it", 160)
+    grow: int = option("rollout steps of training over which `longest` is reached", 2000)
     window: int = option("moments that the model looks back on, the present one included", 4)
     noise: float = option("frames looked back on take noise from U[0, noise], which the model is told", 0.2)
     p_self: float = option("share of rollout steps whose last history frames are imagined, without gradient", 0.5)
@@ -116,6 +126,11 @@ class RolloutConfig:
     shift: float = option("of noise levels in sampling; below 1 they are finer where noise is low: sharper frames", 1.0)
 
     def __post_init__(self) -> None:
+        ascending = all(a < b for a, b in zip(self.memory, self.memory[1:], strict=False))
+        if self.memory and not (self.memory[0] == 0 and ascending):
+            raise ValueError(f"rollout.memory={self.memory}: expected steps ago in ascending order, from 0")
+        if self.longest < 2:
+            raise ValueError(f"rollout.longest={self.longest}: expected at least 2 steps")
         if not 1 <= self.window <= 16:
             raise ValueError(f"rollout.window={self.window}: expected 1 to 16 moments")
         if not 0 <= self.burn_in <= 16 - self.window:

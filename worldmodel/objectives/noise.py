@@ -18,8 +18,8 @@ NEARER = 0.2
 
 def draw_levels(law: TimestepDistribution, batch: int, generator: torch.Generator) -> Float[Tensor, " B"]:
     """One level per sample, float32 in (0, 1]."""
-    uniform = torch.rand(batch, 3, generator=generator)
-    level = torch.sigmoid(law.mean + law.std * torch.randn(batch, generator=generator))
+    uniform = torch.rand(batch, 3, generator=generator, device=generator.device)
+    level = torch.sigmoid(law.mean + law.std * torch.randn(batch, generator=generator, device=generator.device))
     level = torch.where(uniform[:, 0] < law.p_high, 0.95 + 0.05 * uniform[:, 1], level)
     return torch.where(uniform[:, 2] < law.p_max, 1.0, level).clamp(1e-3, 1.0)
 
@@ -38,17 +38,19 @@ def draw_noise(
     ``law.masked`` is 0 always has one level: the teacher reads what the student reads.
     """
     batch, tokens, _ = shape
-    eps = torch.randn(shape, generator=generator)
+    eps = torch.randn(shape, generator=generator, device=generator.device)
     levels, nearer = [draw_levels(law, batch, generator)], None
-    level_index = torch.zeros(1, tokens, dtype=torch.int64)
+    level_index = torch.zeros(1, tokens, dtype=torch.int64, device=eps.device)
     if spec.levels == "dual" and law.masked > 0:
         levels.append(draw_levels(law, batch, generator))
-        level_index = (torch.rand(batch, tokens, generator=generator) < law.masked).long()
+        level_index = (torch.rand(batch, tokens, generator=generator, device=generator.device) < law.masked).long()
     if spec.levels == "frame" and moments > 1:
         levels += [draw_levels(law, batch, generator) for _ in range(moments - 1)]
-        level_index = torch.arange(moments).repeat_interleave(tokens // moments)[None]
+        level_index = torch.arange(moments, device=eps.device).repeat_interleave(tokens // moments)[None]
     if spec.teacher == "nearer" and law.masked > 0:
-        nearer = (levels[0] - NEARER * torch.rand(batch, generator=generator)).clamp(min=0)[:, None]
+        nearer = (levels[0] - NEARER * torch.rand(batch, generator=generator, device=generator.device)).clamp(min=0)[
+            :, None
+        ]
     draw = NoiseSample(eps, torch.stack(levels, dim=1), level_index, nearer)
     return _give_prefix(draw, law.prefix, generator) if law.prefix else draw
 
@@ -58,16 +60,18 @@ def noise_for_each(
 ) -> NoiseSample:
     """Draw for ``moments`` in a row, a level for each; their tokens follow one another, so many for each."""
     batch, tokens, _ = shape
-    eps = torch.randn(shape, generator=generator)
+    eps = torch.randn(shape, generator=generator, device=generator.device)
     levels = draw_levels(law, batch * moments, generator).view(batch, moments)
-    return NoiseSample(eps, levels, torch.arange(moments).repeat_interleave(tokens // moments)[None])
+    return NoiseSample(eps, levels, torch.arange(moments, device=eps.device).repeat_interleave(tokens // moments)[None])
 
 
 def _give_prefix(draw: NoiseSample, most: int, generator: torch.Generator) -> NoiseSample:
     """Give 0 to ``most`` first tokens of each sample clean, uniformly (arXiv 2512.05964)."""
     batch, tokens = draw.eps.shape[:2]
-    committed = torch.randint(most + 1, (batch, 1), generator=generator)
-    level_index = torch.where(torch.arange(tokens) < committed, draw.levels.shape[1], draw.level_index)
+    committed = torch.randint(most + 1, (batch, 1), generator=generator, device=generator.device)
+    level_index = torch.where(
+        torch.arange(tokens, device=committed.device) < committed, draw.levels.shape[1], draw.level_index
+    )
     levels = torch.cat([draw.levels, draw.levels.new_zeros(batch, 1)], 1)
     return NoiseSample(draw.eps, levels, level_index, draw.nearer, given=True)
 
@@ -75,10 +79,15 @@ def _give_prefix(draw: NoiseSample, most: int, generator: torch.Generator) -> No
 def draw_regression(shape: tuple[int, int, int], generator: torch.Generator, spec: Objective) -> NoiseSample:
     """A regression's input: zeros at level 1; for MIP every other row the target mixed with noise at `REFINE`."""
     batch, tokens, _ = shape
-    eps, levels = torch.randn(shape, generator=generator), torch.ones(batch, 1)
-    refine = torch.arange(batch) % spec.passes == 1
+    eps, levels = (
+        torch.randn(shape, generator=generator, device=generator.device),
+        torch.ones(batch, 1, device=generator.device),
+    )
+    refine = torch.arange(batch, device=generator.device) % spec.passes == 1
     levels[refine] = REFINE
-    return NoiseSample(eps * refine[:, None, None], levels, torch.zeros(1, tokens, dtype=torch.int64))
+    return NoiseSample(
+        eps * refine[:, None, None], levels, torch.zeros(1, tokens, dtype=torch.int64, device=eps.device)
+    )
 
 
 def draw_observed(
@@ -89,9 +98,15 @@ def draw_observed(
     if law.high == 0 and masked == 0:
         return None
     batch, tokens, _ = shape
-    eps = torch.randn(shape, generator=generator)
-    levels = torch.stack([law.high * torch.rand(batch, generator=generator), torch.rand(batch, generator=generator)], 1)
-    level_index = (torch.rand(batch, tokens, generator=generator) < masked).long()
+    eps = torch.randn(shape, generator=generator, device=generator.device)
+    levels = torch.stack(
+        [
+            law.high * torch.rand(batch, generator=generator, device=generator.device),
+            torch.rand(batch, generator=generator, device=generator.device),
+        ],
+        1,
+    )
+    level_index = (torch.rand(batch, tokens, generator=generator, device=generator.device) < masked).long()
     return NoiseSample(
         eps, levels if masked else levels[:, :1], level_index if masked else torch.zeros_like(level_index[:1])
     )

@@ -22,7 +22,7 @@ SIMULATORS = {
 
 STATE, SEED = "state", "seed"
 """Kinds of starts: the simulator's whole state, or, for those that cannot be put into one, a seed."""
-EXPERT, NOISY, PLAY, RANDOM, RETRACE = "expert", "noisy", "play", "random", "retrace"
+EXPERT, NOISY, PLAY, RANDOM, RETRACE, KEYS = "expert", "noisy", "play", "random", "retrace", "keys"
 """Behaviours that an expert may show; every simulator with an expert has the first."""
 SCRIPTED = "scripted"
 

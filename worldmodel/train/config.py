@@ -106,6 +106,7 @@ class TrainConfig:
     device: str = option("auto, cpu or cuda", "auto")
     compile: bool = option("compile the policy step (torch.compile; needs a C++ compiler)", True)
     cache_in_memory: bool = option("load all frames into memory first", True)
+    cache_on_device: bool = option("keep all frames, states and actions on the device that learns", False)
     save_every: int = option("steps between two checkpoints", 500)
     keep: bool = option("keep the averaged weights of every save, in models/<step>", False)
     save_dtype: str = option("number format of the exported weights: float32 or bfloat16", "float32")

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+from worldmodel.flow import ROLLOUT
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import average
 from worldmodel.train.prefetch import ahead_of, upcoming
-from worldmodel.train.step import losses
+from worldmodel.train.step import Rollouts, losses
 
 
 def train(config: TrainConfig) -> None:
@@ -21,13 +22,19 @@ def train(config: TrainConfig) -> None:
     run = prepare(config)
     learner, batches = run.learner, run.batches
     fast, plain = losses(learner.model, learner.ema, config)
-    draws = upcoming(batches.draw, learner.step, config.steps, ahead_of(batches.device))
+    rollouts = Rollouts(fast if batches.device.type == "cuda" else plain, batches)
+    draws = upcoming(
+        batches.draw, learner.step, config.steps, 0 if config.cache_on_device else ahead_of(batches.device)
+    )
     with closing(draws), observers(run, plain) as watching, interruptible() as asked_to_stop:
         while learner.step < config.steps:
             mode, clip, noise = next(draws)
             watching.before_step(clip)
 
-            found = (fast if mode == "policy" else plain)(clip, mode, noise)
+            if mode == ROLLOUT and learner.model.config.memory:
+                found = rollouts(clip, learner.step)
+            else:
+                found = (fast if mode == "policy" else plain)(clip, mode, noise)
             found["loss"].backward()
             norm = learner.optimiser.update(learner.step)
             average(learner.ema, learner.model, learner.step, config.optimiser.ema)

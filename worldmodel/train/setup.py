@@ -17,6 +17,7 @@ from worldmodel.config import leaves
 from worldmodel.data.card import origin
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.data.features import channels_of, open_features, recipe_of
+from worldmodel.data.on_device import ClipsOnDevice
 from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.devices import choose_device
@@ -33,7 +34,8 @@ from worldmodel.train.trackers import tracker
 from worldmodel.train.validate import fitting
 
 MAY_CHANGE = (
-    "out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "cache_in_memory", "log", "validation",
+    "out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "cache_in_memory", "cache_on_device",
+    "log", "validation",
 )  # fmt: skip
 """Keys that a run may change when it is resumed: how long, where and how fast, not what is learned."""
 
@@ -91,11 +93,14 @@ def prepare(config: TrainConfig) -> Run:
         if config.init:
             learner.begin_from(config.init)
     out.mkdir(parents=True, exist_ok=True)
-    if config.cache_in_memory:
+    data: Clips | ClipsOnDevice = clips
+    if config.cache_on_device:
+        data = ClipsOnDevice(clips, device)
+    elif config.cache_in_memory:
         clips.load()
     log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
     say(f"{len(clips):,} windows, {learner.size() / 1e6:.2f} M parameters, {device.type}")
-    batches = Batches(clips, learner.model, config, device)
+    batches = Batches(data, learner.model, config, device)
     return Run(config, out, learner, batches, held_out, log, made, validation)
 
 
@@ -132,7 +137,8 @@ def duties(config: TrainConfig) -> dict[str, Any]:
     return {
         "sampler": config.objective.spec.sampler,
         "prefix": 0 if config.objective.spec.passes else config.noise.actions.prefix,
-        "window": config.rollout.window if config.modes.rollout > 0 else 0,
+        "window": config.rollout.window if config.modes.rollout > 0 and not config.rollout.memory else 0,
+        "memory": config.rollout.memory if config.modes.rollout > 0 else (),
         "shift": config.rollout.shift,
     }
 

@@ -10,21 +10,26 @@ from torch import Tensor, nn
 
 from worldmodel.backbone import fast_dtype
 from worldmodel.data.clips import Clips
-from worldmodel.flow import NoiseSample
+from worldmodel.data.on_device import ClipsOnDevice
+from worldmodel.flow import ROLLOUT, NoiseSample
 from worldmodel.model import WorldModel
 from worldmodel.objectives import ObjectiveConfig
+from worldmodel.objectives.next_moment import NextMoment, next_moment_loss
 from worldmodel.objectives.training import loss as loss_of
 from worldmodel.schema import Clip
 from worldmodel.train.config import TrainConfig
+from worldmodel.train.pool import RolloutPool
 from worldmodel.train.step_rng import IMITATES, BatchPlan, StepRng
 
-type Loss = Callable[[Clip, str, dict[str, NoiseSample]], dict[str, Tensor]]
+type Loss = Callable[[Clip | NextMoment, str, dict[str, NoiseSample]], dict[str, Tensor]]
 
 
 class Batches(StepRng):
     """The batch of any step: mode, clip and noise, each a function of the seed and the step's number alone."""
 
-    def __init__(self, clips: Clips, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
+    def __init__(
+        self, clips: Clips | ClipsOnDevice, model: WorldModel, config: TrainConfig, device: torch.device
+    ) -> None:
         super().__init__(model, config, device)
         self.clips = clips
 
@@ -55,12 +60,34 @@ class _Loss(nn.Module):
         super().__init__()
         self.model, self.teacher, self.objective = model, teacher, objective
 
-    def forward(self, clip: Clip, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
+    def forward(self, clip: Clip | NextMoment, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
+        if isinstance(clip, NextMoment):
+            return next_moment_loss(self.model, clip, self.objective)
         return loss_of(self.model, clip, mode, noise, self.objective, self.teacher)
 
 
+class Rollouts:
+    """The loss of rollout steps for models with a memory: a pool of rollouts, begun at the first such step."""
+
+    def __init__(self, loss: Loss, batches: Batches) -> None:
+        self.loss, self.batches, self.pool = loss, batches, None
+
+    def __call__(self, clip: Clip, step: int) -> dict[str, Tensor]:
+        """The losses of one step of every rollout; those that have ended begin at the clip's windows."""
+        batches = self.batches
+        if self.pool is None:
+            config, rows = batches.config.rollout, len(clip.windows)
+            self.pool = RolloutPool(batches.clips, batches.model, config, rows, batches.device)
+        with torch.no_grad():
+            present = self.pool.next(clip.windows, batches.generator(step, 0))
+        found = self.loss(present, ROLLOUT, {})
+        with torch.no_grad():
+            self.pool.go_on(found.pop("next_frames"), found.pop("next_state"))
+        return found
+
+
 def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple[Loss, Loss]:
-    """The loss function twice: for policy batches, compiled where asked for, and for the rarer other modes.
+    """The loss function twice: compiled where asked for, for the modes that most steps have, and as it is.
 
     Weights are held in float32 and, where bfloat16 is fast, cast to it for every step, so that all activations are
     bfloat16 too (with autocast they would not be, and their traffic is the cost); gradients arrive in float32.
@@ -68,7 +95,7 @@ def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple
     whole = _Loss(model, teacher if config.objective.spec.teacher != "none" else None, config.objective)
     dtype = fast_dtype(next(model.parameters()).device)
 
-    def loss(clip: Clip, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
+    def loss(clip: Clip | NextMoment, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
         if dtype == torch.float32:
             return whole(clip, mode, noise)
         weights = {name: value.to(dtype) for name, value in whole.named_parameters()}

@@ -92,6 +92,8 @@ class StepRng:
         model looks back on and the one after, and those that lead there. ``offered``: the control steps whose frames
         can be had, ascending; any of the chunk_size's where absent.
         """
+        if mode == ROLLOUT and self.model.config.memory:
+            return BatchPlan(mode, max(1, batch // 2))
         if mode == ROLLOUT:
             rows, last = max(1, batch // 4), self.model.config.window + self.config.rollout.burn_in
             return BatchPlan(mode, rows, np.tile(np.arange(1, last + 1), (rows, 1)), states=True)
@@ -142,6 +144,8 @@ class StepRng:
         are. What is optional is left out every other time where it would be given: at deployment it may be missing.
         """
         laws, objective, model = self.config.noise, self.config.objective, self.model
+        if mode == ROLLOUT and model.config.memory:
+            return {}
         if mode == ROLLOUT:
             from worldmodel.objectives.rollout_noise import rollout_noise  # here: few runs stream
 
@@ -170,4 +174,4 @@ class StepRng:
     def generator(self, step: int, purpose: int) -> torch.Generator:
         """Random numbers of one purpose in one step."""
         seed = int(np.random.SeedSequence([self.config.seed, step, purpose]).generate_state(1, np.uint64)[0] >> 1)
-        return torch.Generator().manual_seed(seed)
+        return torch.Generator(self.device).manual_seed(seed)

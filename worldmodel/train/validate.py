@@ -44,7 +44,7 @@ def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows:
             measured = "actions" if MODES[mode].actions == "wanted" else "frames"
             out[f"held_out/{mode}"] = round(float(found[measured]), 5)
             out |= {f"held_out/{name}": round(float(found[name]), 5) for name in model.further if name in found}
-    if batches.config.modes.rollout > 0:
+    if batches.config.modes.rollout > 0 and not model.config.memory:
         clip = still.clip(chosen, ROLLOUT, rng)
         found = loss(model, clip, ROLLOUT, still.noise(ROLLOUT, len(clip.state), 0), objective)
         out |= {f"held_out/{ROLLOUT}_{name}": round(float(found[name]), 5) for name in ("frames", "body")}

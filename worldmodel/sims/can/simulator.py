@@ -9,6 +9,7 @@ import numpy as np
 from worldmodel.schema import AUDIO, CONTROL_HZ, ENVIRONMENT_STATE, SEGMENTATION, STATE, image_key
 from worldmodel.sims.base import (
     EXPERT,
+    KEYS,
     NOISY,
     PLAY,
     RANDOM,
@@ -23,13 +24,21 @@ from worldmodel.sims.base import (
 from worldmodel.sims.object_stats import ObjectStats
 
 from .expert import Expert
+from .key_driving import KeyDriving
 from .perturb import PERTURBATIONS
 from .robot import EnvConfig, RobotEnv
 from .scene import CAMERAS
 from .scripted_play import Play, Retrace, Rough, Wander
 from .tasks import get_task
 
-EXPERTS: dict[str, type[Expert]] = {EXPERT: Expert, NOISY: Rough, PLAY: Play, RANDOM: Wander, RETRACE: Retrace}
+EXPERTS: dict[str, type[Expert]] = {
+    EXPERT: Expert,
+    NOISY: Rough,
+    PLAY: Play,
+    RANDOM: Wander,
+    RETRACE: Retrace,
+    KEYS: KeyDriving,
+}
 
 
 class CanSimulator(Simulator):

@@ -1,0 +1,85 @@
+"""What a model with a memory learns from imagined rollouts: the next moment, after observed and imagined ones alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from worldmodel.model import WorldModel
+from worldmodel.model.moments import Moments, in_a_row, per_moment, predict, read
+from worldmodel.objectives.config import ObjectiveConfig
+
+CHANGED = 8 / 127.5
+"""A pixel moves where a channel changes by more than this (8 grey levels), or one within two pixels does."""
+
+
+LEARNED = 2
+"""Moments through which a gradient flows: the present one and another, drawn at random. It halves a step's work."""
+
+
+@dataclass(frozen=True)
+class NextMoment:
+    """One step of B rollouts: what each remembers, which of it exists, and what really came next.
+
+    moments: the remembered ones, the present one first; beyond the first `LEARNED` they are read without gradient.
+    there: bool (B, T). frames (B, C, H, W, 3) in model units, state (B, S) in physical units: the recorded next ones.
+    """
+
+    moments: Moments
+    there: Bool[Tensor, "B T"]
+    frames: Float[Tensor, "B C H W 3"]
+    state: Float[Tensor, "B S"]
+
+
+def next_moment(model: WorldModel, batch: NextMoment) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
+    """The next frames and the change of the state as the model predicts them, model units."""
+    moments, times = batch.moments, batch.there.shape[1]
+    learned = min(LEARNED, times)
+    memory, embedded = read(model, _part(moments, 0, learned))
+    memory = in_a_row(memory, learned)
+    if times > learned:
+        with torch.no_grad():
+            rest = in_a_row(read(model, _part(moments, learned, times))[0], times - learned)
+        pairs = zip(memory, rest, strict=True)
+        memory = [(torch.cat([k, ks], dim=2), torch.cat([v, vs], dim=2)) for (k, v), (ks, vs) in pairs]
+    present, last = embedded.unflatten(0, (-1, learned))[:, 0], moments.frames[:, 0]
+    allowed = batch.there.repeat_interleave(per_moment(model), 1)
+    return predict(model, memory, present, last, 1 / model.config.control_hz, allowed)
+
+
+def _part(moments: Moments, first: int, end: int) -> Moments:
+    frames, state, actions, own = (
+        each[:, first:end] for each in (moments.frames, moments.state, moments.actions, moments.own)
+    )
+    return Moments(frames, state, actions, moments.when[first:end], own)
+
+
+def next_moment_loss(model: WorldModel, batch: NextMoment, objective: ObjectiveConfig) -> dict[str, Tensor]:
+    """Losses ``frames``, ``l1`` and ``body``, and their weighted sum ``loss``.
+
+    Pixels that move between the last frame, observed or imagined, and the recorded next one weigh 1 + ``moving``.
+    ``next_frames`` and ``next_state``, without gradient: what the rollouts go on from.
+    """
+    assert model.body is not None
+    frames, body = next_moment(model, batch)
+    last, before = batch.moments.frames[:, 0], batch.moments.state[:, 0]
+    error = frames - batch.frames
+    weight = 1 + objective.moving * moving(last, batch.frames)
+    losses = {
+        "frames": (weight * error.square()).mean(),
+        "l1": (weight * error.abs()).mean(),
+        "body": (body - model.body.encode(batch.state, before)).square().mean(),
+    }
+    total = objective.rollout * (losses["frames"] + objective.l1 * losses["l1"] + objective.body * losses["body"])
+    gone_on = {"next_frames": frames.detach(), "next_state": model.body.decode(body.detach(), before)}
+    return {"loss": total, **losses, **gone_on}
+
+
+def moving(last: Float[Tensor, "*b H W 3"], then: Float[Tensor, "*b H W 3"]) -> Float[Tensor, "*b H W 1"]:
+    """1 where a pixel or one within two pixels of it changes by more than `CHANGED`, else 0."""
+    changed = ((then - last).abs().amax(-1) > CHANGED).float()
+    return max_pool2d(changed.flatten(0, -3)[:, None], 5, stride=1, padding=2).view(changed.shape)[..., None]
