@@ -12,14 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from worldmodel.config import leaves
+from worldmodel.tokens.listed import LISTED
 
 COMMANDS: dict[str, str] = {}
 NOISE = {"spread": "std", "high": "p_high", "pure": "p_max"}
 RENAMED: dict[str, dict[str, str]] = {
     "train": {
-        "audio": "modalities.audio",
-        "noise.audio": "modalities.audio.noise",
-        "objective.audio": "modalities.audio.weight",
         "objective.kind": "objective.name",
         "objective.plain": "objective.l1",
         "objective.carried": "objective.warp_l1",
@@ -35,19 +33,22 @@ RENAMED: dict[str, dict[str, str]] = {
         "resident": "cache_in_memory",
     }
     | {f"noise.{name}.{old}": f"noise.{name}.{new}" for name in ("frames", "actions") for old, new in NOISE.items()}
-    | {f"noise.{name}.{old}": f"noise.rollout.{new}" for name in ("stream", "rollout") for old, new in NOISE.items()}
-    | {f"noise.audio.{old}": f"modalities.audio.noise.{new}" for old, new in NOISE.items()},
+    | {f"noise.{name}.{old}": f"noise.rollout.{new}" for name in ("stream", "rollout") for old, new in NOISE.items()},
     "imagine": {"mode=stream": "mode=rollout", "frames": "length", "real": "references"},
     "bench": {"parts=[arms]": "parts=[objectives]"},
     "data_view": {"moments": "frames"},
-    "model": {"audio": "modalities.audio", "horizon": "chunk_size", "rate": "control_hz"}
-    | {f"audio.noise.{old}": f"modalities.audio.noise.{new}" for old, new in NOISE.items()},
+    "model": {"horizon": "chunk_size", "rate": "control_hz"},
     "evaluate": {"execute": "n_action_steps"},
     "demo": {"execute": "n_action_steps"},
     "play": {"execute": "n_action_steps"},
 }
-for name in ("train", "model"):
-    RENAMED[name] |= {f"modalities.audio.noise.{old}": f"modalities.audio.noise.{new}" for old, new in NOISE.items()}
+for name in LISTED:  # a modality's options once lay in three places
+    now = f"modalities.{name}"
+    RENAMED["model"] |= {name: now} | {f"{name}.noise.{old}": f"{now}.noise.{new}" for old, new in NOISE.items()}
+    RENAMED["train"] |= {name: now, f"noise.{name}": f"{now}.noise", f"objective.{name}": f"{now}.weight"}
+    RENAMED["train"] |= {f"noise.{name}.{old}": f"{now}.noise.{new}" for old, new in NOISE.items()}
+    for command_name in ("model", "train"):
+        RENAMED[command_name] |= {f"{now}.noise.{old}": f"{now}.noise.{new}" for old, new in NOISE.items()}
 RENAMED["study"] = RENAMED["train"]
 
 _announced: set[str] = set()

@@ -6,7 +6,7 @@ import torch
 from worldmodel.backbone import BackboneConfig
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.model.memory_rollout import MemoryRollout, imagined_rollout
-from worldmodel.model.moments import Moments, doubt, in_a_row, per_moment, predict, read
+from worldmodel.model.remembered import TimeSteps, doubt, in_a_row, predict, read, tokens_per_step
 from worldmodel.model.rollout import ImaginedRollout
 
 AGES = (0, 1, 3)
@@ -35,23 +35,23 @@ def test_the_ring_gives_what_reading_everything_anew_gives() -> None:
     model, rollout = remembering(), MemoryRollout(remembering(), 2)
     images, state = seen(2, 0)
     rollout.begin(images, state)
-    moments = [(images, state, 0)]
+    history = [(images, state, 0)]
     actions = 0.1 * torch.randn(7, 2, 4, generator=torch.Generator().manual_seed(1))
     for t in range(7):  # beyond the ring's length, which is 4
         found, after = rollout.step(actions[t])
         ages = [a for a in AGES if a <= t]
-        frames = torch.stack([model.frames.encode(moments[t - a][0]) for a in ages], 1)
-        states = torch.stack([moments[t - a][1] for a in ages], 1)
-        own = torch.tensor([moments[t - a][2] for a in ages]).repeat(2, 1)
+        frames = torch.stack([model.frames.encode(history[t - a][0]) for a in ages], 1)
+        states = torch.stack([history[t - a][1] for a in ages], 1)
+        own = torch.tensor([history[t - a][2] for a in ages]).repeat(2, 1)
         when = -torch.tensor(ages) / 20
-        remembered = Moments(frames, states, torch.stack([actions[t - a] for a in ages], 1), when, own)
+        remembered = TimeSteps(frames, states, torch.stack([actions[t - a] for a in ages], 1), when, own)
         memory, embedded = read(model, remembered)
         present = embedded.unflatten(0, (2, len(ages)))[:, 0]
         pixels, change = predict(model, in_a_row(memory, len(ages)), present, frames[:, 0], 1 / 20)
         expected = model.body.decode(change, states[:, 0])
         assert (found.int() - model.frames.decode(pixels).int()).abs().max() <= 1
         torch.testing.assert_close(after, expected, rtol=1e-3, atol=1e-3)
-        moments.append((found, after, t + 1))
+        history.append((found, after, t + 1))
 
 
 @torch.no_grad()
@@ -101,7 +101,7 @@ def test_what_cannot_roll_out_says_so() -> None:
     rollout.begin(*seen(1, 0))
     with pytest.raises(ValueError, match="finite actions"):
         rollout.step(torch.full((1, 4), torch.nan))
-    assert per_moment(remembering()) == 2 * 4 + 2
+    assert tokens_per_step(remembering()) == 2 * 4 + 2
 
 
 def test_doubt_grows_with_every_imagined_step_and_is_none_after_an_observation() -> None:

@@ -54,7 +54,7 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(Block(config.width, config.heads, gate) for _ in range(blocks))
         self.norm = nn.LayerNorm(config.width, elementwise_affine=False, eps=1e-6)
         self.final = nn.Parameter(torch.zeros(2 * config.width))
-        self.final_deep = nn.Parameter(torch.zeros(2 * config.width)) if config.deep else self.final
+        self.final_deep = nn.Parameter(torch.zeros(2 * config.width)) if config.deep else None
 
     def _layers(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
@@ -109,7 +109,9 @@ class Backbone(nn.Module):
         imagined rollouts do.
         """
         after, _ = self._run(sequence, memory, self._depth(deep), allowed)
-        shared, final = self._modulation(sequence), self.final_deep if deep else self.final
+        shared, final = self._modulation(sequence), self.final
+        if deep and self.final_deep is not None:
+            final = self.final_deep
         shift, scale = (shared[..., : 2 * shared.shape[-1] // 6] + final.to(shared.dtype)).chunk(2, -1)
         return modulate(self.norm(after[-1]), shift, scale), after
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 import worldmodel
-from worldmodel.collect.config import EXPERTS, LATER, MIXED, CollectConfig, CollectionSpec
+from worldmodel.collect.config import EARLIER, EXPERTS, LATER, MIXED, CollectConfig, CollectionSpec
 from worldmodel.collect.loop import collect_episodes
 from worldmodel.collect.workers import Job, Workers
 from worldmodel.config import UserError
@@ -122,8 +122,7 @@ def _finished(path: Path, recipe: CollectionSpec) -> bool:
 
 def _same_recipe(path: Path, theirs: dict[str, Any] | None, ours: CollectionSpec, advice: str) -> None:
     wanted = LATER | ours.record()
-    # recipes older than a key do not mention it
-    before = {"microphone": False, **LATER, **(theirs or {})}
+    before = EARLIER | LATER | (theirs or {})
     for key, value in wanted.items():
         if (was := before.get(key)) != value:
             raise UserError(f"{path} holds a store made with {key}={was}, expected {key}={value}; {advice}")

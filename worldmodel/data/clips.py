@@ -168,7 +168,7 @@ class Clips:
             windows=windows,
         )
 
-    def moments(self, windows: Tensor, frames: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    def rows(self, windows: Tensor, frames: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """Frames (none where not asked for), states and executed actions of these windows' own steps (tensors)."""
         flat = windows.cpu().numpy().reshape(-1)
         time = self.time[flat]

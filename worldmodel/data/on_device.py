@@ -56,19 +56,19 @@ class ClipsOnDevice:
         executed, off = self.executed[chunk], self.perturbed[chunk].long()
         valid = ~past if done else ~(past | (off.cumsum(1) - off > 0))
         future, future_valid, more = None, None, {}
-        moments = None if at is None else torch.as_tensor(at).to(self.device)
-        if moments is not None:
-            wanted = now[:, None] + moments
+        history = None if at is None else torch.as_tensor(at).to(self.device)
+        if history is not None:
+            wanted = now[:, None] + history
             inside = torch.minimum(wanted, end - 1)
             future, future_valid = self.frames[inside], wanted < end
             more = {STATE: self.state[inside]} if states else {}
         action = executed if done else self.action[chunk]
         return Clip(
             images=self.frames[now], state=self.state[now], task=self.task[now], action=action, executed=executed,
-            valid=valid, future=future, at=moments, future_valid=future_valid, more_future=more, windows=now,
+            valid=valid, future=future, at=history, future_valid=future_valid, more_future=more, windows=now,
         )  # fmt: skip
 
-    def moments(self, windows: Tensor, frames: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    def rows(self, windows: Tensor, frames: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """Frames, states and executed actions of these windows' own steps."""
         seen = self.frames[windows] if frames else self.frames[:0]
         return seen, self.state[windows], self.executed[windows]

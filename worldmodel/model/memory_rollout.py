@@ -8,22 +8,22 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from worldmodel.model.moments import Moments, per_moment, predict, read
-from worldmodel.model.rollout import ImaginedRollout
+from worldmodel.model.remembered import TimeSteps, predict, read, tokens_per_step
+from worldmodel.model.rollout import ImaginedRollout, checked
 from worldmodel.model.world import WorldModel
 
 
 class MemoryRollout:
     """B imagined rollouts side by side, one forward pass for all; the face of `ImaginedRollout`.
 
-    Keys and values of the last moments are kept in a ring as long as the model remembers, so memory does not grow. The
-    next frame is one pass of a regression: nothing is random, and ``seeds`` and ``steps`` change nothing.
+    Keys and values of the last time steps are kept in a ring as long as the model remembers, so memory does not grow.
+    The next frame is one pass of a regression: nothing is random, and ``seeds`` and ``steps`` change nothing.
     """
 
     def __init__(self, model: WorldModel, batch: int = 1, steps: int = 1) -> None:
         config = model.config
         if not config.memory:
-            raise ValueError("this model has no memory of moments; train one with `experiment=shipped`")
+            raise ValueError("this model has no memory of time steps; train one with `experiment=shipped`")
         if batch < 1 or steps < 1:
             raise ValueError(f"batch={batch}, steps={steps}: expected at least 1")
         self.model, self.batch = model, batch
@@ -32,7 +32,7 @@ class MemoryRollout:
         self.ages = torch.tensor(config.memory, device=self.device)
         self.keep = max(config.memory) + 1
         blocks, width = backbone.depth + backbone.deep, backbone.width // backbone.heads
-        ring = (2 * blocks, batch, backbone.heads, self.keep, per_moment(model), width)
+        ring = (2 * blocks, batch, backbone.heads, self.keep, tokens_per_step(model), width)
         self.ring = torch.zeros(ring, dtype=some.dtype, device=self.device)
         self.actions = torch.zeros(batch, self.keep, config.action_dim, device=self.device)
         self.images = torch.zeros(batch, len(config.cameras), config.size, config.size, 3, dtype=torch.uint8)
@@ -100,33 +100,32 @@ class MemoryRollout:
         """
         rows = list(range(self.batch)) if rows is None else list(rows)
         if not 0 <= ago <= int(self.age[rows].min()):
-            raise ValueError(f"ago={ago}: expected a moment that is remembered, 0 to {int(self.age[rows].min())}")
+            raise ValueError(f"ago={ago}: expected a time step that is remembered, 0 to {int(self.age[rows].min())}")
         if ago == 0:
             self._see(images, state, rows)
             return
-        pixels, slot = self._checked(images, state, rows), (self.clock - ago) % self.keep
+        pixels = checked(images, state, (len(rows), *self.images.shape[1:]), self.state)
+        slot = (self.clock - ago) % self.keep
         seen = self.model.frames.encode(pixels)
-        moment = self._moment(seen, state.to(self.state), self.actions[rows, slot], 0 * self.own[rows], ago)
-        fresh, _ = read(self.model, moment)
+        step = self._moment(seen, state.to(self.state), self.actions[rows, slot], 0 * self.own[rows], ago)
+        fresh, _ = read(self.model, step)
         self.ring[:, rows, :, slot] = torch.stack([part for pair in fresh for part in pair])
 
     def _see(self, images: Tensor, state: Tensor, rows: list[int]) -> None:
         """Set the current frames and state. Copies first: callers hold the old arrays."""
-        pixels = self._checked(images, state, rows)
+        pixels = checked(images, state, (len(rows), *self.images.shape[1:]), self.state)
         self.images, self.state, self.own = self.images.clone(), self.state.clone(), self.own.clone()
         self.images[rows], self.state[rows], self.own[rows] = pixels, state.to(self.state), 0
 
-    _checked = ImaginedRollout._checked
-
-    def _moment(self, frames: Tensor, state: Tensor, actions: Tensor, own: Tensor, ago: int) -> Moments:
-        """One moment of some rollouts, ``ago`` control steps before now."""
+    def _moment(self, frames: Tensor, state: Tensor, actions: Tensor, own: Tensor, ago: int) -> TimeSteps:
+        """One time step of some rollouts, ``ago`` control steps before now."""
         when = torch.tensor([(self.clock - ago) / self.model.config.control_hz], device=self.device)
-        return Moments(frames[:, None], state[:, None], actions[:, None], when, own[:, None])
+        return TimeSteps(frames[:, None], state[:, None], actions[:, None], when, own[:, None])
 
     def _there(self) -> Tensor | None:
         """Which remembered tokens each rollout may read, (B, M): none from before it began. None where all."""
         there = self.ages <= self.age[:, None]
-        return None if bool(there.all()) else there.repeat_interleave(per_moment(self.model), 1)
+        return None if bool(there.all()) else there.repeat_interleave(tokens_per_step(self.model), 1)
 
 
 def imagined_rollout(model: WorldModel, batch: int = 1, steps: int = 2) -> ImaginedRollout | MemoryRollout:

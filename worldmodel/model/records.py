@@ -26,8 +26,8 @@ class ModelConfig:
     words: vocabulary of a model that reads its instruction as a sentence (``more["instruction"]``, the task's usual one
     where absent, see `Language`); empty for one that is given the task's number.
     window: moments that a model which streams looks back on, the present one included (0: it does not stream).
-    memory: steps ago of the moments that an imagined rollout remembers, ascending from 0 (empty: it does not roll out,
-    or remembers the last ``window`` ones).
+    memory: how many steps ago the time steps lie that an imagined rollout remembers, ascending from 0 (empty: the last
+    ``window`` ones).
     warp: whether frames are painted over the last ones warped to where things have moved, or as they are.
     shift: of the noise levels in which streams are sampled (`flow.sampler.grid`).
     """

@@ -118,7 +118,7 @@ class ImaginedRollout:
         if ago == 0:
             self._see(images, state, rows)
             return
-        pixels = self._checked(images, state, rows)
+        pixels = checked(images, state, (len(rows), *self.images.shape[1:]), self.state)
         window, per = self.model.config.window, per_moment(self.model)
         patches = self.model.frames.patches(self.model.frames.encode(pixels)[:, None])
         moment = self._moment(patches, state, self.actions[rows, window - ago], 0 * self.doubt[rows], ago)
@@ -128,18 +128,9 @@ class ImaginedRollout:
 
     def _see(self, images: Tensor, state: Tensor, rows: list[int]) -> None:
         """Set the current frames and state. Copies first: callers hold the old arrays."""
-        pixels = self._checked(images, state, rows)
+        pixels = checked(images, state, (len(rows), *self.images.shape[1:]), self.state)
         self.images, self.state, self.doubt = self.images.clone(), self.state.clone(), self.doubt.clone()
         self.images[rows], self.state[rows], self.doubt[rows] = pixels, state.to(self.state), 0.0
-
-    def _checked(self, images: Tensor, state: Tensor, rows: list[int]) -> Tensor:
-        expected = (len(rows), *self.images.shape[1:])
-        if images.shape != expected or images.dtype != torch.uint8:
-            found = f"{images.dtype} {tuple(images.shape)}"
-            raise ValueError(f"this model streams uint8 frames {expected} (dreams, cameras, H, W, 3), got {found}")
-        if state.shape != (len(rows), self.state.shape[1]) or not state.isfinite().all():
-            raise ValueError(f"expected finite states {(len(rows), self.state.shape[1])}, got {tuple(state.shape)}")
-        return images.to(self.device)
 
     def _moment(self, patches: Tensor, state: Tensor, actions: Tensor, doubt: Tensor, ago: int) -> RolloutHistory:
         """One step of some rollouts, ``ago`` control steps before now."""
@@ -164,3 +155,13 @@ class ImaginedRollout:
             return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
 
         return {"body": draw((1, self.state.shape[1])), "frames": draw(frames)}
+
+
+def checked(images: Tensor, state: Tensor, expected: tuple[int, ...], like: Tensor) -> Tensor:
+    """The observed frames on the device of ``like``, the present states. Raises ValueError if shapes do not fit."""
+    if images.shape != expected or images.dtype != torch.uint8:
+        found = f"{images.dtype} {tuple(images.shape)}"
+        raise ValueError(f"this model imagines uint8 frames {expected} (rollouts, cameras, H, W, 3), got {found}")
+    if state.shape != (expected[0], like.shape[1]) or not state.isfinite().all():
+        raise ValueError(f"expected finite states {(expected[0], like.shape[1])}, got {tuple(state.shape)}")
+    return images.to(like.device)

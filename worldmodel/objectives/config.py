@@ -110,11 +110,11 @@ class RolloutConfig:
     """
 
     memory: tuple[int, ...] = option(
-        "steps ago of the moments that are remembered, from 0, as [0,1,3,8,24,64]: the next frame is then regressed in "
-        "one pass; empty: the last `window` ones, and a flow",
+        "how many steps ago the remembered time steps lie, from 0, as [0,1,3,8,24,64]: the next frame is then "
+        "regressed in one pass; empty: the last `window` ones, and a flow (experimental)",
         (),
     )
-    p_real: float = option("share of a memory's rollouts that go one step only, after observed moments", 0.35)
+    p_real: float = option("share of a memory's rollouts that go one step only, after observed frames", 0.35)
     longest: int = option("steps that the others go at most; half of them less than a tenth of it", 160)
     grow: int = option("rollout steps of training over which `longest` is reached", 2000)
     window: int = option("moments that the model looks back on, the present one included", 4)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from worldmodel.data.clips import Clips
+from worldmodel.data.on_device import ClipsOnDevice
 from worldmodel.model import WorldModel
-from worldmodel.model.moments import Moments
+from worldmodel.model.remembered import TimeSteps
 from worldmodel.objectives.config import RolloutConfig
-from worldmodel.objectives.next_moment import NextMoment
+from worldmodel.objectives.next_step import NextStep
 
 ALONE = 0.5
 """Share of rollouts that begin with one observation, remembering nothing before it."""
@@ -20,12 +21,14 @@ ALONE = 0.5
 class RolloutPool:
     """R rollouts beside recorded episodes, under the executed actions. What the model imagines becomes its history.
 
-    The first ``p_real`` of them go one step only, after observed moments; the others go on for 2 to ``longest`` steps
+    The first ``p_real`` of them go one step only, after observed frames; the others go on for 2 to ``longest`` steps
     (log-uniform; ``longest`` is reached little by little), or to the episode's end, then begin elsewhere. Frames are
     kept as bytes, as in use.
     """
 
-    def __init__(self, clips: Clips, model: WorldModel, config: RolloutConfig, rows: int, device: torch.device) -> None:
+    def __init__(
+        self, clips: Clips | ClipsOnDevice, model: WorldModel, config: RolloutConfig, rows: int, device: torch.device
+    ) -> None:
         shape = model.config
         self.clips, self.model, self.config, self.device = clips, model, config, device
         self.ages = torch.tensor(shape.memory, device=device)
@@ -37,7 +40,7 @@ class RolloutPool:
         self.own = torch.zeros(rows, self.keep, dtype=torch.int64, device=device)
         self.now, self.left, self.known = (torch.zeros(rows, dtype=torch.int64, device=device) for _ in range(3))
 
-    def next(self, windows: Tensor, generator: torch.Generator) -> NextMoment:
+    def next(self, windows: Tensor, generator: torch.Generator) -> NextStep:
         """The present step of every rollout; those that have ended begin at these windows of the data, int64 (R,)."""
         self._begin(windows.to(self.device), generator)
         order = 1 + torch.randperm(len(self.ages) - 1, generator=generator, device=generator.device).to(self.device)
@@ -45,11 +48,11 @@ class RolloutPool:
         slots = (self.clock - ages) % self.keep
         ids = (self.now[:, None] - ages).clamp(min=0)
         frames = self.model.frames.encode(self.frames[:, slots])
-        _, _, actions = self.clips.moments(ids, frames=False)
+        _, _, actions = self.clips.rows(ids, frames=False)
         when = -ages / self.model.config.control_hz
-        truth, state, _ = self.clips.moments(self.now + 1)
-        moments = Moments(frames, self.state[:, slots], actions, when, self.own[:, slots])
-        return NextMoment(moments, ages <= self.known[:, None], self.model.frames.encode(truth), state)
+        truth, state, _ = self.clips.rows(self.now + 1)
+        history = TimeSteps(frames, self.state[:, slots], actions, when, self.own[:, slots])
+        return NextStep(history, ages <= self.known[:, None], self.model.frames.encode(truth), state)
 
     def go_on(self, frames: Tensor, state: Tensor) -> None:
         """What was imagined, (R, C, H, W, 3) in model units and (R, S), is the present from now on."""
@@ -74,7 +77,7 @@ class RolloutPool:
         real = rows < math.ceil(self.config.p_real * self.rows)
         self.left[rows] = torch.minimum(torch.where(real, 1, steps), last - now).clamp(min=1)
         before = torch.arange(self.keep, device=self.device)
-        frames, state, _ = self.clips.moments(torch.maximum(now[:, None] - before, first[:, None]))
+        frames, state, _ = self.clips.rows(torch.maximum(now[:, None] - before, first[:, None]))
         slots = (self.clock - before) % self.keep
         self.frames[rows[:, None], slots], self.state[rows[:, None], slots] = frames, state
         self.own[rows] = 0

@@ -14,14 +14,14 @@ from worldmodel.data.on_device import ClipsOnDevice
 from worldmodel.flow import ROLLOUT, NoiseSample
 from worldmodel.model import WorldModel
 from worldmodel.objectives import ObjectiveConfig
-from worldmodel.objectives.next_moment import NextMoment, next_moment_loss
+from worldmodel.objectives.next_step import NextStep, next_step_loss
 from worldmodel.objectives.training import loss as loss_of
 from worldmodel.schema import Clip
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.pool import RolloutPool
 from worldmodel.train.step_rng import IMITATES, BatchPlan, StepRng
 
-type Loss = Callable[[Clip | NextMoment, str, dict[str, NoiseSample]], dict[str, Tensor]]
+type Loss = Callable[[Clip | NextStep, str, dict[str, NoiseSample]], dict[str, Tensor]]
 
 
 class Batches(StepRng):
@@ -44,7 +44,7 @@ class Batches(StepRng):
         return self.make(step, load, self.config.batch)
 
     def clip(self, windows: np.ndarray, mode: str, rng: np.random.Generator) -> Clip:
-        """As many of the windows as the mode takes, as a clip on the device, each with its own moments."""
+        """As many of the windows as the mode takes, as a clip on the device, each with its own time steps."""
         plan = self.plan(mode, len(windows), rng)
         return self.finish(self.load(windows, plan), plan, rng)
 
@@ -60,17 +60,18 @@ class _Loss(nn.Module):
         super().__init__()
         self.model, self.teacher, self.objective = model, teacher, objective
 
-    def forward(self, clip: Clip | NextMoment, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
-        if isinstance(clip, NextMoment):
-            return next_moment_loss(self.model, clip, self.objective)
+    def forward(self, clip: Clip | NextStep, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
+        if isinstance(clip, NextStep):
+            return next_step_loss(self.model, clip, self.objective)
         return loss_of(self.model, clip, mode, noise, self.objective, self.teacher)
 
 
-class Rollouts:
+class PooledRollouts:
     """The loss of rollout steps for models with a memory: a pool of rollouts, begun at the first such step."""
 
     def __init__(self, loss: Loss, batches: Batches) -> None:
-        self.loss, self.batches, self.pool = loss, batches, None
+        self.loss, self.batches = loss, batches
+        self.pool: RolloutPool | None = None
 
     def __call__(self, clip: Clip, step: int) -> dict[str, Tensor]:
         """The losses of one step of every rollout; those that have ended begin at the clip's windows."""
@@ -95,7 +96,7 @@ def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple
     whole = _Loss(model, teacher if config.objective.spec.teacher != "none" else None, config.objective)
     dtype = fast_dtype(next(model.parameters()).device)
 
-    def loss(clip: Clip | NextMoment, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
+    def loss(clip: Clip | NextStep, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
         if dtype == torch.float32:
             return whole(clip, mode, noise)
         weights = {name: value.to(dtype) for name, value in whole.named_parameters()}

@@ -27,7 +27,9 @@ class KeyDriving(Play):
         super().reset()
         self._random = np.random.default_rng([self._seed, 22])
         self._target = np.array(self._env.scene.eef)
-        self._keys, self._held, self._grip, self._goal = np.zeros(3), 0, OPEN, None
+        self._keys: np.ndarray = np.zeros(3)
+        self._goal: np.ndarray | None = None
+        self._held, self._grip = 0, OPEN
 
     def act(self) -> ExpertStep:
         """The action for the env's current state."""

@@ -9,7 +9,16 @@ import gymnasium
 import numpy as np
 
 from worldmodel.config import known
-from worldmodel.schema import AUDIO, AUDIO_HZ, CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key, segmentation_key
+from worldmodel.schema import (
+    AUDIO,
+    AUDIO_HZ,
+    CONTROL_HZ,
+    ENVIRONMENT_STATE,
+    SEGMENTATION,
+    STATE,
+    image_key,
+    segmentation_key,
+)  # fmt: skip
 
 from .arm import ArmController, ArmTarget
 from .backend import gl_backend, mujoco
@@ -20,6 +29,8 @@ from .scene import CAMERAS, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW, load_scene
 from .snapshot import Snapshot
 from .tasks import Task, get_task
 
+OPTIONAL_KEYS = {AUDIO: "microphone", SEGMENTATION: "segmentation"}
+"""What observations hold only where an option of `EnvConfig` says so; a key ends with what follows its prefix."""
 SETTLE_SUBSTEPS = 20
 """Physics steps between placing the can and the first observation, so that episodes begin at rest."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.schema import AUDIO, CONTROL_HZ, ENVIRONMENT_STATE, SEGMENTATION, STATE, image_key
+from worldmodel.schema import CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key
 from worldmodel.sims.base import (
     EXPERT,
     KEYS,
@@ -26,7 +26,7 @@ from worldmodel.sims.object_stats import ObjectStats
 from .expert import Expert
 from .key_driving import KeyDriving
 from .perturb import PERTURBATIONS
-from .robot import EnvConfig, RobotEnv
+from .robot import OPTIONAL_KEYS, EnvConfig, RobotEnv
 from .scene import CAMERAS
 from .scripted_play import Play, Retrace, Rough, Wander
 from .tasks import get_task
@@ -46,7 +46,7 @@ class CanSimulator(Simulator):
 
     perturbations = PERTURBATIONS
     behaviours = tuple(EXPERTS)
-    optional_keys = (AUDIO, SEGMENTATION)
+    optional_keys = tuple(OPTIONAL_KEYS)
     mixes = True
 
     @classmethod
@@ -58,9 +58,8 @@ class CanSimulator(Simulator):
 
     def __init__(self, spec: SimulatorSpec) -> None:
         keys, cameras = spec.switched_on, _cameras(spec)
-        segmentation = any(key.startswith(SEGMENTATION) for key in keys)
-        config = EnvConfig(cameras, spec.size, perturb=spec.perturb, render_images=False, microphone=AUDIO in keys)
-        self.env = RobotEnv(spec.task, config, segmentation=segmentation)
+        more = {name: any(key.startswith(prefix) for key in keys) for prefix, name in OPTIONAL_KEYS.items()}
+        self.env = RobotEnv(spec.task, EnvConfig(cameras, spec.size, perturb=spec.perturb, render_images=False, **more))
         task = self.env.task
         self.info = EnvInfo(
             task.name,

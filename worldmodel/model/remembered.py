@@ -1,8 +1,8 @@
-"""What an imagined rollout remembers, and the moment after it.
+"""What an imagined rollout remembers, and the time step after it.
 
-A moment is one control step: frames, state and the action executed from it. Its tokens attend only to one another, so
-their keys and values stay valid for ever, and moments at growing distances can be remembered. The next moment's tokens
-attend to all that is remembered, in every block, and say how the last frames change.
+The tokens of a time step (frames, state and the action executed from it) attend only to one another, so their keys and
+values stay valid for ever, and time steps at growing distances can be remembered. The next one's tokens attend to all
+that is remembered, in every block, and say how the last frames change.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from worldmodel.tokens.sequence import TokenSequence, instants
 
 
 @dataclass(frozen=True)
-class Moments:
-    """T moments of each of B rollouts.
+class TimeSteps:
+    """T time steps of each of B rollouts.
 
     frames: pixels in model units, (B, T, C, H, W, 3). state, actions: physical units, (B, T, S) and (B, T, A); action t
-    is executed from moment t on. when: seconds on one clock, (T,). own: how many imagined steps lie between a moment
-    and the last observed one, 0 for one that was observed, int64 (B, T).
+    is executed from time step t on. when: seconds on one clock, (T,). own: how many imagined steps lie between a time
+    step and the last observed one, 0 for one that was observed, int64 (B, T).
     """
 
     frames: Float[Tensor, "B T C H W 3"]
@@ -40,31 +40,31 @@ def doubt(own: Int[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     return torch.where(own > 0, 0.1 + 0.1 * own.clamp(min=1).float().log2(), 0.0).clamp(max=0.9)
 
 
-def per_moment(model: WorldModel) -> int:
-    """Tokens of one moment: all cameras' patches, the state and the action."""
+def tokens_per_step(model: WorldModel) -> int:
+    """Tokens of one time step: all cameras' patches, the state and the action."""
     return model.frames.per_time + 2
 
 
-def read(model: WorldModel, moments: Moments) -> tuple[KVCache, Float[Tensor, "R M D"]]:
-    """Keys and values of every block, (B * T, heads, `per_moment`, head_dim), and the embedded frames."""
-    batch = len(moments.state)
-    state, actions = moments.state.flatten(0, 1), moments.actions.flatten(0, 1)
-    frames = model.frames.tokens(model.frames.patches(moments.frames.flatten(0, 1)[:, None]))
+def read(model: WorldModel, history: TimeSteps) -> tuple[KVCache, Float[Tensor, "R M D"]]:
+    """Keys and values of every block, (B * T, heads, `tokens_per_step`, head_dim), and the embedded frames."""
+    batch = len(history.state)
+    state, actions = history.state.flatten(0, 1), history.actions.flatten(0, 1)
+    frames = model.frames.tokens(model.frames.patches(history.frames.flatten(0, 1)[:, None]))
     values = torch.cat([frames, model.proprioception.tokens(state), model.actions.single(actions, state)], dim=1)
-    ends = moments.when + 1 / model.config.control_hz
+    ends = history.when + 1 / model.config.control_hz
     positions = [
-        model.frames.positions(moments.when[:, None]),
-        instants(moments.when)[:, None],
+        model.frames.positions(history.when[:, None]),
+        instants(history.when)[:, None],
         instants(ends)[:, None],
     ]
     level_index = torch.zeros(1, values.shape[1], dtype=torch.int64, device=values.device)
-    spots, levels = torch.cat(positions, dim=1).repeat(batch, 1, 1), doubt(moments.own).reshape(-1, 1)
+    spots, levels = torch.cat(positions, dim=1).repeat(batch, 1, 1), doubt(history.own).reshape(-1, 1)
     memory, _ = model.backbone.observe(TokenSequence(values, spots, levels, level_index), deep=True)
     return memory, frames
 
 
 def in_a_row(memory: KVCache, times: int) -> KVCache:
-    """Moments of each rollout one after another: (B * T, heads, M, d) to (B, heads, T * M, d)."""
+    """TimeSteps of each rollout one after another: (B * T, heads, M, d) to (B, heads, T * M, d)."""
     return [
         (rearrange(k, "(b t) h m d -> b h (t m) d", t=times), rearrange(v, "(b t) h m d -> b h (t m) d", t=times))
         for k, v in memory
@@ -81,9 +81,9 @@ def predict(
 ) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
     """The next frames, and how the state changes, both in model units.
 
-    memory: of the remembered moments, the present one among them, (B, heads, N, d); ``allowed``: which of its tokens
+    memory: of the remembered time steps, the present one among them, (B, heads, N, d); ``allowed``: which of its tokens
     may be read, all where absent. embedded, last: the present frames, as `read` embeds them and as pixels. when: of the
-    next moment, seconds on the memory's clock. Raises ValueError for a model without a memory.
+    next time step, seconds on the memory's clock. Raises ValueError for a model without a memory.
     """
     if model.body is None or model.ahead is None or model.warps is None:
         raise ValueError("this model does not roll out: it was built without a memory")
@@ -101,13 +101,3 @@ def predict(
     each = rearrange(features[:, 1:], "b (c n) d -> (b c) n d", c=cameras)
     frames = model.warps(each, last.flatten(0, 1)).unflatten(0, (batch, cameras))
     return frames, model.body.read(features[:, :1])[:, 0]
-
-
-def growing(moments: int) -> tuple[int, ...]:
-    """So many distances, each about twice the one before: 0, 1, 3, 7, 15, ..."""
-    return tuple(2**n - 1 for n in range(moments))
-
-
-def furthest(model: WorldModel) -> int:
-    """How many steps ago the oldest remembered moment was."""
-    return max(model.config.memory, default=0)

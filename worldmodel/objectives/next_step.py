@@ -1,4 +1,4 @@
-"""What a model with a memory learns from imagined rollouts: the next moment, after observed and imagined ones alike."""
+"""What a model with a memory learns from imagined rollouts: the next step, after observed and imagined ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from worldmodel.model import WorldModel
-from worldmodel.model.moments import Moments, in_a_row, per_moment, predict, read
+from worldmodel.model.remembered import TimeSteps, in_a_row, predict, read, tokens_per_step
 from worldmodel.objectives.config import ObjectiveConfig
 
 CHANGED = 8 / 127.5
@@ -18,55 +18,55 @@ CHANGED = 8 / 127.5
 
 
 LEARNED = 2
-"""Moments through which a gradient flows: the present one and another, drawn at random. It halves a step's work."""
+"""TimeSteps through which a gradient flows: the present one and another, drawn at random. It halves a step's work."""
 
 
 @dataclass(frozen=True)
-class NextMoment:
+class NextStep:
     """One step of B rollouts: what each remembers, which of it exists, and what really came next.
 
-    moments: the remembered ones, the present one first; beyond the first `LEARNED` they are read without gradient.
+    time steps: the remembered ones, the present one first; beyond the first `LEARNED` they are read without gradient.
     there: bool (B, T). frames (B, C, H, W, 3) in model units, state (B, S) in physical units: the recorded next ones.
     """
 
-    moments: Moments
+    history: TimeSteps
     there: Bool[Tensor, "B T"]
     frames: Float[Tensor, "B C H W 3"]
     state: Float[Tensor, "B S"]
 
 
-def next_moment(model: WorldModel, batch: NextMoment) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
+def next_step(model: WorldModel, batch: NextStep) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
     """The next frames and the change of the state as the model predicts them, model units."""
-    moments, times = batch.moments, batch.there.shape[1]
+    history, times = batch.history, batch.there.shape[1]
     learned = min(LEARNED, times)
-    memory, embedded = read(model, _part(moments, 0, learned))
+    memory, embedded = read(model, _part(history, 0, learned))
     memory = in_a_row(memory, learned)
     if times > learned:
         with torch.no_grad():
-            rest = in_a_row(read(model, _part(moments, learned, times))[0], times - learned)
+            rest = in_a_row(read(model, _part(history, learned, times))[0], times - learned)
         pairs = zip(memory, rest, strict=True)
         memory = [(torch.cat([k, ks], dim=2), torch.cat([v, vs], dim=2)) for (k, v), (ks, vs) in pairs]
-    present, last = embedded.unflatten(0, (-1, learned))[:, 0], moments.frames[:, 0]
-    allowed = batch.there.repeat_interleave(per_moment(model), 1)
+    present, last = embedded.unflatten(0, (-1, learned))[:, 0], history.frames[:, 0]
+    allowed = batch.there.repeat_interleave(tokens_per_step(model), 1)
     return predict(model, memory, present, last, 1 / model.config.control_hz, allowed)
 
 
-def _part(moments: Moments, first: int, end: int) -> Moments:
+def _part(history: TimeSteps, first: int, end: int) -> TimeSteps:
     frames, state, actions, own = (
-        each[:, first:end] for each in (moments.frames, moments.state, moments.actions, moments.own)
+        each[:, first:end] for each in (history.frames, history.state, history.actions, history.own)
     )
-    return Moments(frames, state, actions, moments.when[first:end], own)
+    return TimeSteps(frames, state, actions, history.when[first:end], own)
 
 
-def next_moment_loss(model: WorldModel, batch: NextMoment, objective: ObjectiveConfig) -> dict[str, Tensor]:
+def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfig) -> dict[str, Tensor]:
     """Losses ``frames``, ``l1`` and ``body``, and their weighted sum ``loss``.
 
     Pixels that move between the last frame, observed or imagined, and the recorded next one weigh 1 + ``moving``.
     ``next_frames`` and ``next_state``, without gradient: what the rollouts go on from.
     """
     assert model.body is not None
-    frames, body = next_moment(model, batch)
-    last, before = batch.moments.frames[:, 0], batch.moments.state[:, 0]
+    frames, body = next_step(model, batch)
+    last, before = batch.history.frames[:, 0], batch.history.state[:, 0]
     error = frames - batch.frames
     weight = 1 + objective.moving * moving(last, batch.frames)
     losses = {
