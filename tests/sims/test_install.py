@@ -6,7 +6,7 @@ import json
 import pytest
 
 from worldmodel.config import UserError
-from worldmodel.sims.remote.install import RECIPES, InstallConfig, install
+from worldmodel.sims.remote.install import MEGABYTES, InstallConfig, install, pins
 from worldmodel.sims.remote.where import DONE, home, python_of
 
 module = importlib.import_module("worldmodel.sims.remote.install")  # the package's own `install` is the verb
@@ -28,8 +28,8 @@ def ran(monkeypatch, tmp_path):
 
 
 def test_every_version_is_exact():
-    for recipe in RECIPES.values():
-        assert all(pin.count("==") == 1 for pin in (*recipe.needs, *recipe.alone))
+    for name in MEGABYTES:
+        assert all(pin.count("==") == 1 for pin in pins(name)) and pins(name)[-1].startswith(f"{name}==")
 
 
 @pytest.mark.parametrize("uv", [None, "/bin/uv"])

@@ -23,7 +23,7 @@ from worldmodel.sims.base import SEED, STATE, InitialState, SimulatorSpec
 from worldmodel.sims.make import check, make, open_slot, slots_of
 from worldmodel.sims.remote.where import DONE, home
 from worldmodel.sims.robosuite import simulator as module
-from worldmodel.sims.robosuite.client import CAMERAS
+from worldmodel.sims.robosuite.client import CAMERAS, RobosuiteConfig
 from worldmodel.sims.robosuite.client import RobosuiteEnv as Real
 
 installed = pytest.mark.skipif(not (home("robosuite") / DONE).exists(), reason="worldmodel env install robosuite")
@@ -48,7 +48,8 @@ class FakeSuite:
     about: dict[str, Any] = {"hertz": 20, "gl": "none", "cameras": CAMERAS, "versions": {}}
 
     def __init__(self, horizon: int = 6) -> None:
-        self.horizon, self.steps, self.success, self.looks, self.closed = horizon, 0, False, 0, False
+        self.config, self.horizon = RobosuiteConfig(horizon=horizon), horizon
+        self.steps, self.success, self.looks, self.closed = 0, False, 0, False
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         self.seed, self.steps = (seed, 0) if options is None else (int(options["state"][0]), 0)
@@ -253,7 +254,7 @@ def test_each_slot_has_a_simulator_that_ends_with_its_worker() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_looking_or_not_is_the_same_episode() -> None:
-    env: Real = robosuite_slot.open_task(CAN, 16, ("agentview",))
+    env: Real = module.open_task(CAN, 16, ("agentview",))
     try:
         seen, _ = env.reset(options={"state": Starts.load(find("validation", CAN)).states[0]})
         start, action = env.get_state(), np.concatenate([seen[BODY][:3] - 0.03, [1, 0, 0, 0, -1, 0, -1]])

@@ -18,7 +18,7 @@ from worldmodel.flow import MODES, ROLLOUT
 from worldmodel.model import WorldModel
 from worldmodel.objectives import loss
 from worldmodel.sims.gymnasium.name import slug
-from worldmodel.sims.remote.install import RECIPES
+from worldmodel.sims.remote.install import MEGABYTES
 from worldmodel.sims.remote.where import python_of
 from worldmodel.train.config import ValidationConfig
 from worldmodel.train.log import say
@@ -69,7 +69,7 @@ def _hindrance(task: str, tasks: tuple[str, ...]) -> str:
         return f"the model learns {', '.join(tasks)}; give one of these"
     if not asset("eval/starts").joinpath(f"{slug(task)}.validation.npz").is_file():
         return "no validation starts are shipped for it; give a task that has some"
-    if (host := task.partition(":")[0]) in RECIPES:
+    if (host := task.partition(":")[0]) in MEGABYTES:
         python_of(host)
     return ""
 
@@ -83,7 +83,9 @@ def closed_loop(run: Path, step: int, config: ValidationConfig) -> dict[str, flo
     out = run / "validation" / f"{step:08d}"
     out.mkdir(parents=True, exist_ok=True)
     words = [f"checkpoint={run}", f"task={config.task}", f"episodes={config.episodes}", "starts=validation", "videos=4"]
-    if config.task.partition(":")[0] in RECIPES:  # every simulator is a process of its own: up to 0.9 GB, 40 s to start
+    if (
+        config.task.partition(":")[0] in MEGABYTES
+    ):  # every simulator is a process of its own: up to 0.9 GB, 40 s to start
         words += ["batch=4", "timeout=600"]
     command = [sys.executable, "-m", "worldmodel.cli", "evaluate", *words, f"out={out}"]
     with (out / "log").open("w") as log:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import os
-import socket
-import sys
 from typing import Any
 
 import numpy as np
-
-from worldmodel.sims.remote import wire
 
 UPSIDE_DOWN = -0.3
 """Height of a camera's upward axis below which its picture is turned round: some of Meta-World's hang head first."""
@@ -54,7 +49,7 @@ class MetaWorldTask:
         """Draw a start from ``seed`` alone."""
         self.mujoco.mj_resetData(self.env.model, self.env.data)
         self.env.seed(seed)
-        self.seen, self.told = self.env.reset()
+        self.seen, self.info = self.env.reset()
 
     def draw(self, camera: str) -> np.ndarray:
         """One camera's picture, uint8 (size, size, 3), upright."""
@@ -66,26 +61,23 @@ class MetaWorldTask:
 
     def answer(self, call: str, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], Any]:
         """Carry out one call; what it gives as JSON and as arrays."""
-        told: dict[str, Any] = {}
-        if call == "reset":
-            self.reset(int(header["seed"]))
-        elif call == "step":
-            self.seen, reward, terminated, truncated, self.told = self.env.step(arrays["action"])
-            told = {"reward": float(reward), "terminated": bool(terminated), "truncated": bool(truncated)}
-        elif call == "draw":
-            return {}, {"picture": self.draw(str(header["camera"]))}
-        elif call == "scripted":
-            return {}, {"action": np.asarray(self.policy.get_action(self.seen), np.float64)}
-        else:
-            raise ValueError(f"no such call: {call}")
-        told["info"] = {key: float(value) for key, value in self.told.items() if np.ndim(value) == 0}
-        return told, {"seen": np.asarray(self.seen, np.float64)}
+        result: dict[str, Any] = {}
+        match call:
+            case "reset":
+                self.reset(int(header["seed"]))
+            case "step":
+                self.seen, reward, terminated, truncated, self.info = self.env.step(arrays["action"])
+                result = {"reward": float(reward), "terminated": bool(terminated), "truncated": bool(truncated)}
+            case "draw":
+                return {}, {"picture": self.draw(str(header["camera"]))}
+            case "scripted":
+                return {}, {"action": np.asarray(self.policy.get_action(self.seen), np.float64)}
+            case _:
+                raise ValueError(f"no such call: {call}")
+        result["info"] = {key: float(value) for key, value in self.info.items() if np.ndim(value) == 0}
+        return result, {"seen": np.asarray(self.seen, np.float64)}
 
 
-def main(connection: socket.socket) -> None:
-    """Host one task until the other side closes."""
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    os.environ.setdefault("LP_NUM_THREADS", "0")
-    logging.disable(logging.WARNING)
-    sys.stdout = sys.stderr
-    wire.serve(connection, lambda header: MetaWorldTask(header["name"], int(header["size"]), dict(header["options"])))
+def make(header: dict[str, Any]) -> MetaWorldTask:
+    """What the first call wants."""
+    return MetaWorldTask(header["name"], int(header["size"]), dict(header["options"]))

@@ -1,14 +1,15 @@
 """Runs one of our servers under another environment's Python, which then has this package beside its own, and no more.
 
-``python -I boot.py SERVER FD``: the module ``worldmodel.sims.SERVER`` answers on the connected socket FD, which it
-inherits, and ends with the other side. Nothing of ours lands on ``sys.path``: what the server imports besides is what
-its environment has.
+``python -I boot.py SERVER FD``: what ``make`` of the module ``worldmodel.sims.SERVER`` makes answers on the connected
+socket FD, which it inherits, and ends with the other side. Nothing of ours lands on ``sys.path``: what the server
+imports besides is what its environment has.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 import select
 import socket
@@ -44,4 +45,9 @@ if __name__ == "__main__":
     wire = socket.socket(fileno=int(sys.argv[2]))
     end_with(wire)
     only("worldmodel", Path(__file__).resolve().parents[2])
-    importlib.import_module(f"worldmodel.sims.{sys.argv[1]}").main(wire)
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    logging.disable(logging.WARNING)  # robosuite warns five times per reset about parts that a Panda does not have
+    sys.stdout = sys.stderr
+    make = importlib.import_module(f"worldmodel.sims.{sys.argv[1]}").make
+    importlib.import_module("worldmodel.sims.remote.wire").serve(wire, make)

@@ -83,8 +83,12 @@ class RobosuiteEnv(gymnasium.Env):
         low, high = np.array(self.about["low"]), np.array(self.about["high"])
         low, high = (-ten, ten) if self.config.actions == "absolute" else (low, high)
         self.action_space = box(low.astype(np.float32), high.astype(np.float32))
-        self._told: dict[str, Any] = {}
+        self._episode: dict[str, Any] = {}
         self._found: dict[str, np.ndarray] = {}
+
+    def _do(self, call: str, header: dict[str, Any] | None = None, **arrays: np.ndarray) -> None:
+        """Carry out a call; keeps what the simulator says of the episode, and the observation."""
+        self._episode, self._found = self._process.call(call, header, arrays)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], Any]:
         """Draws a start from ``seed``, or begins at ``options={"state": vector}`` of `get_state`."""
@@ -92,8 +96,7 @@ class RobosuiteEnv(gymnasium.Env):
         if options and "state" in options:
             self.set_state(options["state"])
         else:
-            drawn = seed if seed is not None else int(self.np_random.integers(2**31))
-            self._told, self._found = self._process.call("reset", {"seed": drawn})
+            self._do("reset", {"seed": seed if seed is not None else int(self.np_random.integers(2**31))})
         return self.observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
@@ -103,30 +106,25 @@ class RobosuiteEnv(gymnasium.Env):
 
     def advance(self, action: np.ndarray, draw: bool = False) -> None:
         """`step` without looking, unless with ``draw``; ValueError as there, and for a 6-D rotation that is none."""
-        told = action = np.asarray(action, np.float64)
-        if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise ValueError(f"action {told.tolist()}: expected {self.action_space.shape} finite numbers")
+        sent = np.asarray(action, np.float64)
+        if sent.shape != self.action_space.shape or not np.isfinite(sent).all():
+            raise ValueError(f"action {sent.tolist()}: expected {self.action_space.shape} finite numbers")
         if self.config.actions == "absolute":
             with np.errstate(all="ignore"):
-                action = absolute_from_ten(action)
-            if not np.isfinite(action).all():
-                raise ValueError(f"action {told.tolist()}: numbers 4 to 9 are no rotation, expected two directions")
-        self._told, self._found = self._process.call("step", {"draw": draw}, {"action": action})
+                sent = absolute_from_ten(sent)
+            if not np.isfinite(sent).all():
+                raise ValueError(f"action {list(action)}: numbers 4 to 9 are no rotation, expected two directions")
+        self._do("step", {"draw": draw}, action=sent)
 
     @property
     def success(self) -> bool:
         """robosuite's own test, now."""
-        return bool(self._told["success"])
-
-    @property
-    def horizon(self) -> int:
-        """Control steps before the time limit ends an episode."""
-        return self.config.horizon
+        return bool(self._episode["success"])
 
     @property
     def steps(self) -> int:
         """Control steps since the start."""
-        return int(self._told["steps"])
+        return int(self._episode["steps"])
 
     @property
     def over(self) -> bool:
@@ -136,7 +134,7 @@ class RobosuiteEnv(gymnasium.Env):
     def observe(self) -> dict[str, np.ndarray]:
         """The observation of the present state, drawn now where the last step was not."""
         if any(f"{name}_image" not in self._found for name in self.config.cameras):
-            self._told, self._found = self._process.call("observe")
+            self._do("observe")
         seen = {image_key(name): self._found[f"{name}_image"] for name in self.config.cameras}
         return seen | {STATE: np.concatenate([self._found[name] for name in STATE_PARTS]).astype(np.float32)}
 
@@ -156,15 +154,11 @@ class RobosuiteEnv(gymnasium.Env):
 
     def set_state(self, state: np.ndarray) -> None:
         """Restores a vector of `get_state`; UserError where it is of another scene."""
-        self._told, self._found = self._process.call("set_state", None, {"state": np.asarray(state, np.float64)})
+        self._do("set_state", state=np.asarray(state, np.float64))
 
     def start(self, flat: np.ndarray, model: str | None = None) -> dict[str, np.ndarray]:
         """Begins at a row of ``states``, in the scene ``model`` (XML) where given, as robomimic replays."""
-        flat = np.asarray(flat, np.float64)
-        name, arrays, header = (
-            ("start", {"state": flat}, {}) if model is None else ("load", {"flat": flat}, {"model": model})
-        )
-        self._told, self._found = self._process.call(name, header, arrays)
+        self._do("start", {} if model is None else {"model": model}, state=np.asarray(flat, np.float64))
         return self.observe()
 
     def render(self) -> np.ndarray:
@@ -177,13 +171,8 @@ class RobosuiteEnv(gymnasium.Env):
         model = re.sub(r'file="[^"]*[/\\]', 'file="', self.about["model"])
         scene = hashlib.sha256(model.encode()).hexdigest()
         config = {name: getattr(self.config, name) for name in ("task", "size", "actions", "plain")}
-        return {
-            **config,
-            "cameras": list(self.config.cameras),
-            **self.about["versions"],
-            "gl": self.about["gl"],
-            "scene_sha256": scene,
-        }
+        made = {**self.about["versions"], "gl": self.about["gl"], "scene_sha256": scene}
+        return {**config, "cameras": list(self.config.cameras), **made}
 
     def _info(self) -> dict[str, Any]:
         return {"success": self.success, "time": self.steps / self.about["hertz"]}

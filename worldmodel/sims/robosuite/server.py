@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import socket
 import sys
 from typing import Any
 
 import numpy as np
 
-from worldmodel.sims.remote import wire
-
-RENDERING = (
-    "camera_names",
-    "camera_heights",
-    "camera_widths",
-    "camera_depths",
-    "camera_segmentations",
-    "render_camera",
-)
+RENDERING = tuple(f"camera_{what}" for what in ("names", "heights", "widths", "depths", "segmentations"))
+"""Arguments of recorded envs that are left out, beside ``render_camera``: we draw ourselves."""
+FIXED = {"has_renderer": False, "has_offscreen_renderer": False, "use_camera_obs": False, "use_object_obs": True}
+FIXED |= {"ignore_done": True, "hard_reset": False}
+FIXED |= {"seed": 0}  # what is drawn while the scene is built (the size of Lift's cube) is always the same
 
 
 class RobosuiteServer:
-    """One robosuite env. Calls take and give JSON values and arrays; see `CALLS`."""
+    """One robosuite env. Calls take and give JSON values and arrays; see `answer`."""
 
     def __init__(self, env_name: str, env_kwargs: dict[str, Any], look: dict[str, Any]) -> None:
         """``look``: "cameras", "size" in pixels and "plain" (no reflections and multisampling: 4 times faster)."""
         suite = __import__("robosuite")  # lives in this script's own environment, not among our dependencies
         self.suite, self.look, self.steps = suite, look, 0
-        wanted = {name: value for name, value in env_kwargs.items() if name not in RENDERING}
+        unwanted = (*RENDERING, "render_camera")
+        wanted = {name: value for name, value in env_kwargs.items() if name not in unwanted}
         self.controller = wanted["controller_configs"] = self._controller(wanted)
-        fixed = {
-            "has_renderer": False,
-            "has_offscreen_renderer": False,
-            "use_camera_obs": False,
-            "use_object_obs": True,
-            "ignore_done": True,
-            "hard_reset": False,
-            "seed": 0,  # what is drawn while the scene is built (the size of Lift's cube) is always the same
-        }
-        self.env = suite.make(env_name, **{**wanted, **fixed})
+        self.env = suite.make(env_name, **{**wanted, **FIXED})
         self.mujoco = __import__("mujoco")
         self._renderer: Any = None
         # XML keeps six digits: only a scene that was itself read from XML is the one that a file's XML makes again
@@ -49,17 +34,17 @@ class RobosuiteServer:
 
     def _controller(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """The arm's controller: as configured, from robosuite 1.4's layout, or the default with our two words."""
-        told, ours = wanted.get("controller_configs"), wanted.pop("ours", {})
-        if told is None:
-            told = self.suite.load_composite_controller_config(controller="BASIC", robot="Panda")
-            told["body_parts"] = {"right": {**told["body_parts"]["right"], **ours}}
-        elif "body_parts" not in told:
+        config, ours = wanted.get("controller_configs"), wanted.pop("ours", {})
+        if config is None:
+            config = self.suite.load_composite_controller_config(controller="BASIC", robot="Panda")
+            config["body_parts"] = {"right": {**config["body_parts"]["right"], **ours}}
+        elif "body_parts" not in config:
             factory = self.suite.controllers.composite.composite_controller_factory
-            delta = told.get("control_delta", True)
-            told = factory.refactor_composite_controller_config(told, "Panda", ["right"])
-            told["body_parts"]["right"].update(input_ref_frame="world", input_type="delta" if delta else "absolute")
+            delta = config.get("control_delta", True)
+            config = factory.refactor_composite_controller_config(config, "Panda", ["right"])
+            config["body_parts"]["right"].update(input_ref_frame="world", input_type="delta" if delta else "absolute")
             wanted["lite_physics"] = False
-        return dict(told)
+        return dict(config)
 
     def describe(self) -> dict[str, Any]:
         """Versions, the scene as XML, cameras, action range and rate."""
@@ -110,15 +95,14 @@ class RobosuiteServer:
         """Time, qpos and qvel, float64: what robomimic's files call a state."""
         return np.array(self.env.sim.get_state().flatten())
 
-    def step(self, action: np.ndarray) -> float:
-        """One control step; the reward."""
-        reward = float(self.env.step(action)[1])
+    def step(self, action: np.ndarray) -> None:
+        """One control step."""
+        self.env.step(action)
         data = self.env.sim.data._data
         warm = data.qacc_warmstart.copy()  # so that looking does not change what happens next
         self.env.sim.forward()
         data.qacc_warmstart[:] = warm
         self.steps += 1
-        return reward
 
     def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
         """Low-dimensional observations (float64) and images (uint8, upright) of the state as it is now."""
@@ -182,31 +166,29 @@ class RobosuiteServer:
         return np.asarray(self._renderer.render())
 
     def answer(self, call: str, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], Any]:
-        """Carry out one call; what it gives as JSON and as arrays: the observation for every call but ``describe``.
+        """Carry out one call; the episode as JSON, and the observation as arrays.
 
         Where the header says ``"draw": false``, it comes without images: drawing takes most of a step's time.
         """
-        told: dict[str, Any] = {}
-        if call == "describe":
-            return self.describe(), {}
-        if call == "step":
-            told["reward"] = self.step(arrays["action"])
-        elif call == "reset":
-            self.reset(int(header["seed"]))
-        elif call == "load":
-            self.load(str(header["model"]))
-            self.start(arrays["flat"])
-        elif call in ("start", "set_state"):
-            (self.start if call == "start" else self.set_state)(arrays["state"])
-        elif call != "observe":
-            raise ValueError(f"no such call: {call}")
-        told |= {"success": bool(self.env._check_success()), "steps": self.steps}
-        return told, {"state": self.get_state(), "flat": self.flat(), **self.observe(header.get("draw", True))}
+        match call:
+            case "step":
+                self.step(arrays["action"])
+            case "reset":
+                self.reset(int(header["seed"]))
+            case "start":
+                if "model" in header:
+                    self.load(str(header["model"]))
+                self.start(arrays["state"])
+            case "set_state":
+                self.set_state(arrays["state"])
+            case "observe":
+                pass
+            case _:
+                raise ValueError(f"no such call: {call}")
+        episode = {"success": bool(self.env._check_success()), "steps": self.steps}
+        return episode, {"state": self.get_state(), "flat": self.flat(), **self.observe(header.get("draw", True))}
 
 
-def main(connection: socket.socket) -> None:
-    """Host one env until the other side closes."""
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    os.environ.setdefault("LP_NUM_THREADS", "0")
-    logging.disable(logging.WARNING)  # robosuite warns five times per reset about parts that a Panda does not have
-    wire.serve(connection, lambda header: RobosuiteServer(header["env_name"], header["env_kwargs"], header["look"]))
+def make(header: dict[str, Any]) -> RobosuiteServer:
+    """What the first call wants."""
+    return RobosuiteServer(header["env_name"], header["env_kwargs"], header["look"])
