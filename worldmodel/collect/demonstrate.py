@@ -32,7 +32,6 @@ class ExpertPolicy:
         return np.asarray(self.last.executed)[None, None]
 
     def values(self, action: np.ndarray) -> dict[str, Any]:
-        """What is recorded of the action under way."""
         return {ACTION: self.last.label, EXECUTED: self.last.executed, PHASE: np.int8(self.last.phase)}
 
 

@@ -36,7 +36,6 @@ class Queue:
         return None
 
     def settle(self, seed: int, kept: bool) -> None:
-        """A tried seed came back."""
         self.running.discard(seed)
         self.finished[seed] = kept
 

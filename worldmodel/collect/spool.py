@@ -19,7 +19,6 @@ _RECORD = "__episode__"
 
 
 def path_of(folder: Path, seed: int) -> Path:
-    """Where the episode of ``seed`` waits."""
     return folder / f"{seed}.npz"
 
 

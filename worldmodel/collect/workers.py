@@ -43,7 +43,6 @@ class Worker:
             self.policies = {task: ModelPolicy(checkpoint.load(job.recipe.expert), task) for task in job.recipe.tasks}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Of every task's simulator."""
         return {task: simulator.fingerprint() for task, simulator in self.simulators.items()}
 
     def record(self, seed: int) -> bool:
@@ -70,11 +69,9 @@ class Workers:
 
     @property
     def replaced(self) -> int:
-        """Workers that were lost and started again."""
         return self._pool.replaced
 
     def submit(self, seed: int) -> None:
-        """Give a seed to an idle worker."""
         self._ask(self.idle.pop(0), seed)
 
     def poll(self, timeout: float) -> list[tuple[int, bool]]:

@@ -19,7 +19,6 @@ class BlockReader:
         self.row_bytes = int(np.prod(row, dtype=np.int64)) * dtype.itemsize
 
     def path(self, index: int) -> Path:
-        """File of one block."""
         return block_path(self.folder, index, 1 + len(self.row))
 
     def read(self, start: int, stop: int) -> np.ndarray:

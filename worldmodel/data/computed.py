@@ -48,7 +48,6 @@ class FittedStore(EpisodeStore):
         self.store, self.size = store, size
 
     def array(self, key: str) -> View:
-        """As in the store underneath, frames fitted. Raises KeyError with the names there are."""
         view = self.store.array(key)
         if not key.startswith(IMAGES) or view.shape[1:] == (self.size, self.size, 3):
             return view

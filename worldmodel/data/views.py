@@ -50,8 +50,6 @@ class View:
 
 
 class CachedView(View):
-    """Small rows, whole in memory."""
-
     def __init__(self, values: np.ndarray) -> None:
         super().__init__(values.shape, values.dtype)
         values.flags.writeable = False
@@ -64,7 +62,6 @@ class CachedView(View):
         return np.array(self.values, dtype=dtype) if copy or dtype else self.values
 
     def take(self, indices: Any) -> np.ndarray:
-        """Rows at ``indices`` (any integer shape I): (*I, *row), a copy."""
         return self.values[np.asarray(indices)]
 
 

@@ -134,7 +134,6 @@ class StoreWriter:
 
     @property
     def steps(self) -> int:
-        """Control steps stored so far."""
         return sum(record["length"] for record in self.records)
 
     def seal(self) -> None:
@@ -257,7 +256,6 @@ class StoreWriter:
 
 
 def _write_group(path: Path, attributes: Mapping[str, Any]) -> None:
-    """Write the Zarr group's metadata in one step."""
     group = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
     write_file(path / layout.GROUP, json.dumps(group, indent=1))
 

@@ -78,7 +78,6 @@ def compose(store: EpisodeStore, config: CardConfig, before: Mapping[str, Any]) 
 
 
 def markdown(record: Mapping[str, Any]) -> str:
-    """The card for people."""
     shown = {name: f"{answer['value']} (by {answer['by']})" for name, answer in record["answers"].items()}
     unknown = {name: f"**unknown**: {QUESTIONS[name]}?" for name, one in record["answers"].items() if not one["value"]}
     collected = {

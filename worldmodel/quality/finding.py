@@ -42,7 +42,6 @@ class Subject:
         return within
 
     def keys(self, *wanted: str) -> list[str]:
-        """Those of the keys that the store has."""
         return [key for key in wanted if key in self.store.keys]
 
     def episodes(self, steps: np.ndarray) -> tuple[int, ...]:
@@ -61,7 +60,6 @@ class Finding:
     check: str = ""
 
     def record(self) -> dict[str, Any]:
-        """The finding as JSON."""
         return asdict(self) | {"episodes": list(self.episodes)}
 
     def named(self) -> str:

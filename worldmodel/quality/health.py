@@ -116,7 +116,6 @@ def limits_of(store: EpisodeStore) -> Limits | None:
 
 
 def report(store: EpisodeStore, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The findings as a JSON record."""
     return {
         "store": str(store.path),
         "fingerprint": store.fingerprint,

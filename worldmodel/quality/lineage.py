@@ -83,7 +83,6 @@ def _weights(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stores(made: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str | None]]:
-    """Each store of the training data, with the path that it had then."""
     entries = made.get("data") or []
     paths = str((made.get("train") or {}).get("data") or "").split(",")
     for number, entry in enumerate(entries):
@@ -143,7 +142,6 @@ def _missing(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _missing_of(data: Mapping[str, Any]) -> Iterator[str]:
-    """What is not known about one store."""
     if data["fingerprint"] is None:
         yield "no fingerprint"
     for field, answer in data["card"].items():

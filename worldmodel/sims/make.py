@@ -16,7 +16,6 @@ from worldmodel.sims.slot import Ending, Slot
 
 
 def find(spec: SimulatorSpec) -> type[Simulator]:
-    """The simulator's class."""
     module, _, name = spec.kind.partition(":")
     kind: type[Simulator] = getattr(importlib.import_module(module), name)
     return kind
@@ -63,7 +62,6 @@ def _look(spec: SimulatorSpec) -> tuple[EnvInfo, dict[str, Any]]:
 
 
 def open_slot(spec: SimulatorSpec, ending: Ending | None = None) -> Slot:
-    """A slot with its simulator."""
     return Slot(make(spec), spec.history, spec.n_obs_steps, ending)
 
 

@@ -16,7 +16,6 @@ class ObjectStats:
         self.update(gripper, item)
 
     def update(self, gripper: np.ndarray, item: np.ndarray) -> None:
-        """One control step later."""
         self.last = np.array(item, np.float64)
         self.closest = min(self.closest, float(np.linalg.norm(gripper - item)))
         self.highest = max(self.highest, float(item[2]))

@@ -55,7 +55,6 @@ class History:
         self._seen.extend([seen] * (1 if self._seen else self._seen.maxlen or 1))
 
     def shown(self) -> dict[str, np.ndarray]:
-        """What the policy is shown now."""
         if self._seen.maxlen == 1:
             return dict(self._seen[-1])
         return {key: np.stack([seen[key] for seen in self._seen]) for key in self._seen[-1]}
@@ -134,7 +133,6 @@ class Slot:
         return StepResult(None, result.steps, True, result.success, stats=result.stats)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The simulator's own, with what really drew."""
         return self.simulator.fingerprint()
 
     def _look(self) -> None:

@@ -63,7 +63,6 @@ class DemoFile:
 
     @property
     def head(self) -> Head:
-        """Attributes and filter keys."""
         masks = self._file.get(MASK, {})
         return Head(dict(self._file[DATA].attrs), {key: np.asarray(masks[key][()]) for key in masks})
 

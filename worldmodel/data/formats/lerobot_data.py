@@ -93,7 +93,6 @@ class Recording:
         return np.concatenate([self._decode(key, int(e), rows[which == e]) for e in np.unique(which)])
 
     def _decode(self, key: str, episode: int, rows: np.ndarray) -> np.ndarray:
-        """Frames of one episode's video."""
         dataset = self._dataset
         file = self.root / dataset.meta.get_video_file_path(episode, key)
         seconds = dataset.meta.episodes[episode][f"videos/{key}/from_timestamp"] + self.timestamps[rows].astype(float)
@@ -120,7 +119,6 @@ class Kept:
         self._episodes = load_nested_dataset(folder / "meta" / "episodes")
 
     def stats(self, episode: int) -> dict[str, dict[str, np.ndarray]]:
-        """An episode's statistics, by feature and name."""
         out: dict[str, dict[str, np.ndarray]] = {}
         for name, value in self._episodes[episode].items():
             if name.startswith("stats/"):
@@ -129,7 +127,6 @@ class Kept:
         return out
 
     def tasks(self, episode: int) -> list[str]:
-        """An episode's tasks as they were listed."""
         return list(self._episodes[episode]["tasks"])
 
 

@@ -76,7 +76,6 @@ class LeRobotStore(EpisodeStore):
         meta["provenance"] = self._provenance(sidecar)
 
     def array(self, key: str) -> View:
-        """As in any store; frames come decoded. Raises KeyError with the names there are."""
         if key not in self.meta["arrays"]:
             raise KeyError(f"no array {key!r} in {self.path}; it has {', '.join(self.keys)}")
         if key not in self._views:

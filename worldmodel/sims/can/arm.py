@@ -43,7 +43,6 @@ class ArmTarget:
 
     @staticmethod
     def unpack(vector: np.ndarray) -> ArmTarget:
-        """Inverse of `pack`."""
         return ArmTarget(vector[:7].copy(), vector[7:10].copy(), float(vector[10]))
 
 
@@ -102,6 +101,5 @@ class ArmController:
         return ArmTarget(self.solve(target.joints, position), position, width)
 
     def command(self, target: ArmTarget) -> None:
-        """Writes the target to the actuators."""
         self._scene.data.ctrl[:7] = target.joints
         self._scene.data.ctrl[7] = target.width / 2

@@ -70,7 +70,6 @@ class RayRenderer:
         self._plane = np.stack([np.tile(step, size), np.repeat(-step, size), -np.ones(size * size)], axis=1)
 
     def draw(self, data: Any, camera: str) -> np.ndarray:
-        """uint8 (size, size, 3)."""
         model = self._model
         geoms, rays, facing = self._cast(data, camera)
         light = -model.light_dir[0] / np.linalg.norm(model.light_dir[0])
@@ -80,7 +79,6 @@ class RayRenderer:
         return (np.clip(pixels, 0, 1) * 255).astype(np.uint8).reshape(self._size, self._size, 3)
 
     def geoms(self, data: Any, camera: str) -> np.ndarray:
-        """Number of the geom behind each pixel, int (size, size), -1 where there is none."""
         return self._cast(data, camera)[0].reshape(self._size, self._size)
 
     def _cast(self, data: Any, camera: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -114,8 +112,7 @@ class RayRenderer:
         texels = int(model.tex_height[textures[0]] * model.tex_width[textures[0]])
         return model.tex_data[start : start + 3 * texels].reshape(-1, 3).mean(axis=0) / 255
 
-    def close(self) -> None:
-        """Nothing to free."""
+    def close(self) -> None: ...
 
 
 type Renderer = GLRenderer | RayRenderer

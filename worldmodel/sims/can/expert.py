@@ -54,7 +54,6 @@ class Expert:
         self._push, self._push_left = np.zeros(3), 0
 
     def act(self) -> ExpertStep:
-        """The action for the env's current state."""
         phase, goal, grip, speed = self._plan()
         eef = self._env.scene.eef
         offset = goal - eef
@@ -108,7 +107,6 @@ class Expert:
         return 2 * CAN_RADIUS / max(float(np.hypot(axis[0], axis[2])), 0.3)
 
     def _reach(self, eef: np.ndarray, can: np.ndarray, width: float) -> Plan:
-        """Above the can, then down, then close."""
         upright = abs(float(self._env.scene.can_axis[2])) > 0.8
         grasp = can + np.array([0.0, 0.0, GRASP_ABOVE if upright else 0.004])
         miss_x, miss_y = np.abs(grasp - eef)[:2]
@@ -141,7 +139,6 @@ class Expert:
         return Phase.LIFT, np.array([eef[0], eef[1], CARRY]), CLOSE, STEP
 
     def _let_go(self, eef: np.ndarray, can: np.ndarray, width: float) -> Plan:
-        """Down to the bin's floor, open, then straight up."""
         held = self._gripped(eef, can, width)
         bottom = self._env.scene.can_bottom
         if held and bottom > FLOOR + 0.012:

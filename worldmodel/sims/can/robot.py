@@ -183,12 +183,10 @@ class RobotEnv(gymnasium.Env):
 
     @property
     def success(self) -> bool:
-        """Whether the task's condition has held long enough."""
         return self._held >= self.task.hold_steps
 
     @property
     def solved(self) -> bool:
-        """Whether the condition holds now, if only for one step."""
         return bool(self.success or self.task.holds(self.scene))
 
     def _info(self) -> dict[str, Any]:
@@ -250,7 +248,6 @@ class RobotEnv(gymnasium.Env):
         self._hush()
 
     def _hush(self) -> None:
-        """Silence, as at the beginning of an episode."""
         self._heard = np.zeros_like(self._heard)
         if self._microphone is not None:
             self._microphone.hush()
@@ -265,7 +262,6 @@ class RobotEnv(gymnasium.Env):
         return made | shown | {"cameras": list(config.cameras)} | more
 
     def close(self) -> None:
-        """Frees the renderer; safe to call twice."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None

@@ -43,7 +43,6 @@ class Box:
     rim: float
 
     def holds(self, x: float, y: float) -> bool:
-        """Whether the point lies inside the inner walls."""
         return bool(abs(x - self.x) <= self.half_x and abs(y - self.y) <= self.half_y)
 
     def outside(self, x: float, y: float) -> float:
@@ -69,7 +68,6 @@ class BoxShape:
         return BoxShape(int(model.geom(f"{name}_floor").id), float(left[0]), half_y, rim)
 
     def at(self, data: Any) -> Box:
-        """Where it stands in ``data``."""
         x, y, _ = data.geom_xpos[self.floor_geom].tolist()
         return Box(x, y, self.half_x, self.half_y, self.rim)
 
@@ -150,7 +148,6 @@ class Scene:
 
     @property
     def tray(self) -> Box:
-        """The blue tray."""
         return self.tray_shape.at(self.data)
 
     @property
@@ -166,7 +163,6 @@ class Scene:
 
     @property
     def state_size(self) -> int:
-        """Length of `get_state`."""
         return int(mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_INTEGRATION))
 
     def get_state(self) -> np.ndarray:
@@ -176,7 +172,6 @@ class Scene:
         return state
 
     def set_state(self, state: np.ndarray) -> None:
-        """Restores a `get_state`."""
         mujoco.mj_resetData(self.model, self.data)
         mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         self.refresh()
@@ -258,5 +253,4 @@ class Scene:
 
 
 def load_scene(name: str) -> Scene:
-    """Loads ``envs/<name>.xml``."""
     return Scene.load(asset(f"envs/{name}.xml"))

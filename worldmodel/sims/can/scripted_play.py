@@ -67,7 +67,6 @@ class Play(Expert):
         return label.copy()
 
     def _plans(self) -> Moves:
-        """For ever."""
         strikes, lifts = (Activity.PUSH, Activity.TOPPLE), (Activity.CARRY, Activity.DROP, Activity.THROW)
         does: dict[IntEnum, Callable[[], Moves]] = {activity: partial(self._strike, activity) for activity in strikes}
         does |= {activity: partial(self._lift, activity) for activity in lifts}
@@ -93,13 +92,11 @@ class Play(Expert):
                 return
 
     def _stay(self, activity: Activity, grip: float, steps: int) -> Moves:
-        """Where it is, with the gripper commanded ``grip``."""
         here = self._env.scene.eef
         for _ in range(steps):
             yield activity, here, grip, FAST
 
     def _somewhere(self) -> Moves:
-        """To a random point at a random speed, the gripper open, closed or in between."""
         point = self._random.uniform(WORKSPACE_LOW, WORKSPACE_HIGH)
         grip = float(self._random.choice([OPEN, CLOSE, self._random.uniform(-1, 1)]))
         yield from self._go(Activity.REACH, point, grip, self._random.uniform(0.006, FAST))
@@ -150,7 +147,6 @@ class Play(Expert):
         yield from self._stay(activity, OPEN, 6)
 
     def _put_down(self) -> Moves:
-        """Over to a random place, and down."""
         place = self._random.uniform([0.40, -0.26], [0.60, 0.20])
         speed = self._random.uniform(0.01, 0.02)
         yield from self._go(Activity.CARRY, np.array([*place, HOVER + 0.04]), CLOSE, speed)
@@ -166,7 +162,6 @@ class Play(Expert):
         yield from self._go(Activity.MISS, np.array([*beside, HOVER]), CLOSE, 0.02, 12)
 
     def _fingers(self) -> Moves:
-        """Open, close and in between, on the spot."""
         for _ in range(int(self._random.integers(2, 5))):
             grip = float(self._random.choice([OPEN, CLOSE, self._random.uniform(-1, 1)]))
             yield from self._stay(Activity.FINGERS, grip, int(self._random.integers(4, 12)))
@@ -178,7 +173,6 @@ class Wander(Play):
     steps = 120
 
     def _plans(self) -> Moves:
-        """For ever."""
         velocity: np.ndarray = np.zeros(3)
         grip, wish = 0.0, 0.0
         keep = np.exp(-1 / 10)  # over ten steps, half a second

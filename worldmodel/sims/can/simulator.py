@@ -81,12 +81,10 @@ class CanSimulator(Simulator):
         self._stats = ObjectStats(self.env.scene.eef, self.env.scene.can_position)
 
     def step(self, action: np.ndarray, draw: bool = False) -> None:
-        """One control step; ValueError for an action that is none."""
         self._seen, _, self.success, self.over, _ = self.env.step(action)
         self._stats.update(self.env.scene.eef, self.env.scene.can_position)
 
     def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
-        """Drawn now."""
         if not draw:
             return dict(self._seen)
         pictures = {image_key(name): self.env.draw(name) for name in self.info.cameras}
@@ -95,19 +93,15 @@ class CanSimulator(Simulator):
 
     @property
     def solved(self) -> bool:
-        """Whether the condition holds already: success wants it held for some steps."""
         return self.env.solved
 
     def get_state(self) -> np.ndarray:
-        """Everything that decides the future, float64 (S,)."""
         return np.asarray(self.env.get_state(), np.float64)
 
     def expert(self, seed: int, noise: float = 0.0, behaviour: str = EXPERT, name: str = SCRIPTED) -> Demonstrates:
-        """Who moves the arm."""
         return EXPERTS[behaviour](self.env, seed, noise=noise)
 
     def stats(self) -> dict[str, Any]:
-        """What became of the can."""
         return self._stats.summary()
 
 

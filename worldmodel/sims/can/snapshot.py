@@ -20,7 +20,6 @@ class Snapshot:
     steps: int
 
     def pack(self) -> np.ndarray:
-        """float64 (N + 13,) for a physics state of length N."""
         return np.concatenate([self.physics, self.target.pack(), [self.held, self.steps]])
 
     @staticmethod

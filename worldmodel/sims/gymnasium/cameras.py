@@ -31,7 +31,6 @@ def leaves(space: gymnasium.Space, path: Path = ()) -> Iterator[tuple[Path, gymn
 
 
 def at(observation: Any, path: Path) -> Any:
-    """The part of an observation at the end of a way."""
     for key in path:
         observation = observation[key]
     return observation
@@ -47,7 +46,6 @@ def is_picture(space: gymnasium.Space) -> bool:
 
 
 def is_numbers(space: gymnasium.Space) -> bool:
-    """Whether a part can be read as a vector of numbers."""
     return isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiBinary | spaces.MultiDiscrete)
 
 

@@ -33,13 +33,11 @@ class Demonstrator:
         self.low, self.high = range_of(simulator)
 
     def reset(self) -> None:
-        """Begin an episode: everything random starts again from the seed."""
         self._random = np.random.default_rng([self.seed, 21])
         self._policy = self.make(self.simulator, self.seed)
         self._left, self._push = 0, np.zeros(len(self.low))
 
     def act(self) -> ExpertStep:
-        """The action for the env's present state."""
         action, phase = self._policy.decide()
         label = np.clip(np.asarray(action, np.float32), self.low, self.high)
         if self.noise and not self._left and self._random.random() < 0.04:

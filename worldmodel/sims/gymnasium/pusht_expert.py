@@ -105,7 +105,6 @@ class Twin:
 
     @property
     def finger(self) -> np.ndarray:
-        """Where the finger is."""
         return np.array(self._env.agent.position, np.float64)
 
 

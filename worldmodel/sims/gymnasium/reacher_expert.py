@@ -22,7 +22,6 @@ class ReacherExpert:
         self._simulator = simulator
 
     def decide(self) -> tuple[np.ndarray, int]:
-        """Torques in [-1, 1], float64 (2,)."""
         numbers = self._simulator.observe(draw=False)
         seen = numbers.get(ENVIRONMENT_STATE, numbers[STATE]).astype(np.float64)
         angles, speeds, target = np.arctan2(seen[2:4], seen[0:2]), seen[6:8], seen[4:6]

@@ -44,7 +44,6 @@ class MetaWorld(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """The start of a seed."""
         super().reset(seed=seed)
         drawn = seed if seed is not None else int(self.np_random.integers(2**31))
         told, found = self._process.call("reset", {"seed": drawn})
@@ -64,5 +63,4 @@ class MetaWorld(gymnasium.Env):
         return self._process.call("scripted")[1]["action"]
 
     def close(self) -> None:
-        """Ends the simulator; safe to call twice."""
         self._process.close()

@@ -51,7 +51,6 @@ class ServerProcess:
         return told, found
 
     def close(self) -> None:
-        """End the child; safe to call twice."""
         self.wire.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.child.wait(2)

@@ -28,5 +28,4 @@ def python_of(name: str) -> Path:
 
 
 def python_in(folder: Path) -> Path:
-    """The Python of an environment."""
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

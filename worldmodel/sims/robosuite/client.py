@@ -118,17 +118,14 @@ class RobosuiteEnv(gymnasium.Env):
 
     @property
     def success(self) -> bool:
-        """robosuite's own test, now."""
         return bool(self._episode["success"])
 
     @property
     def steps(self) -> int:
-        """Control steps since the start."""
         return int(self._episode["steps"])
 
     @property
     def over(self) -> bool:
-        """Whether the time limit ended the episode."""
         return not self.success and self.steps >= self.config.horizon
 
     def observe(self) -> dict[str, np.ndarray]:
@@ -149,7 +146,6 @@ class RobosuiteEnv(gymnasium.Env):
         return self._found["flat"]
 
     def get_state(self) -> np.ndarray:
-        """Everything that decides the future, float64."""
         return self._found["state"].copy()
 
     def set_state(self, state: np.ndarray) -> None:
@@ -178,5 +174,4 @@ class RobosuiteEnv(gymnasium.Env):
         return {"success": self.success, "time": self.steps / self.about["hertz"]}
 
     def close(self) -> None:
-        """Ends the simulator; safe to call twice."""
         self._process.close()

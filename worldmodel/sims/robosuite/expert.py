@@ -45,7 +45,6 @@ class CanExpert:
         self.plan, self.pushes = CanPlan(), Pushes(self.noise, self.seed)
 
     def act(self) -> ExpertStep:
-        """At the env's present state."""
         seen = self.env.privileged()
         label = self.plan.act(seen)
         executed = self.pushes(label, self.plan.phase)
@@ -68,7 +67,6 @@ class CanPlan:
         self._upright: np.ndarray | None = None
 
     def act(self, seen: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The clean action at this state."""
         hand, can = seen["robot0_eef_pos"], seen["Can_pos"]
         site = matrix_from_xyzw(seen["robot0_eef_quat_site"])
         if self._upright is None:

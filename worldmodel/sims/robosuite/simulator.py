@@ -38,7 +38,6 @@ class RobosuiteSimulator(Simulator):
 
     @classmethod
     def experts(cls, task: str) -> tuple[str, ...]:
-        """One for `EXPERTS`."""
         return (SCRIPTED,) if task in EXPERTS else ()
 
     def __init__(self, spec: SimulatorSpec) -> None:
@@ -68,7 +67,6 @@ class RobosuiteSimulator(Simulator):
         self._stats = ObjectStats(*self._places()) if self.task in EXPERTS else None
 
     def step(self, action: np.ndarray, draw: bool = False) -> None:
-        """One control step; ValueError for an action that is none."""
         self.env.advance(action, draw=draw)
         self.success, self.over = self.env.success, self.env.over
         self._seen = None
@@ -76,24 +74,19 @@ class RobosuiteSimulator(Simulator):
             self._stats.update(*self._places())
 
     def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
-        """Drawn now, unless the last step was."""
         self._seen = self.env.observe() if self._seen is None else self._seen
         return dict(self._seen)
 
     def get_state(self) -> np.ndarray:
-        """Everything that decides the future, float64 (S,)."""
         return self.env.get_state()
 
     def expert(self, seed: int, noise: float = 0.0, behaviour: str = EXPERT, name: str = SCRIPTED) -> Demonstrates:
-        """The scripted one."""
         return EXPERTS[self.task](self.env, seed, noise)
 
     def stats(self) -> dict[str, Any]:
-        """What became of the can, where the task is about one."""
         return self._stats.summary() if self._stats is not None else {}
 
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the hand and the can are, metres."""
         found = self.env.privileged()
         return found["robot0_eef_pos"], found["Can_pos"]
 
