@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 MISSING: Any = "???"
@@ -25,6 +26,22 @@ def closest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+
+
+def check_bounds(config: Any, **bounds: tuple[float, float]) -> None:
+    """ValueError, one line, for a field of ``config`` outside its lowest and highest value."""
+    for name, (low, high) in bounds.items():
+        if not low <= (value := getattr(config, name)) <= high:
+            raise ValueError(f"{name}={value}: expected {low} to {high}")
+
+
+def out_folder(name: str) -> Path:
+    """The folder that ``out=`` names, made where there is none. UserError where it is a file."""
+    path = Path(name)
+    if path.is_file():
+        raise UserError(f"out={name}: is a file, expected a folder; choose another out=")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def known(what: str, name: str, names: Collection[str]) -> str:

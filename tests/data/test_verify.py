@@ -41,9 +41,7 @@ def flip(file, offset):
 
 
 def test_an_intact_store_has_no_damage(path):
-    seen = []
-    assert verify(path, lambda done, total: seen.append((done, total))) == []
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert verify(path) == []
     assert verbs.verify(verbs.InspectConfig(str(path))) == 0
 
 

@@ -64,12 +64,10 @@ def verify(config: InspectConfig) -> int:
 
 
 def _facts(record: dict[str, Any]) -> Table:
-    table = Table(show_header=False, box=None)
-    length, provenance = record["length"], record["provenance"]
-    tasks = ", ".join(f"{name} ({count})" for name, count in record["tasks"].items())
+    length = record["length"]
     rows = {
         "store": record["store"],
-        "tasks": tasks,
+        "tasks": ", ".join(f"{name} ({count})" for name, count in record["tasks"].items()),
         "episodes": f"{record['episodes']} ({record['successes']} successful, {record['dropped_seeds']} dropped)",
         "steps": f"{record['steps']} ({record['hours']:.2f} h at {record['rate']:g} Hz)",
         "length": f"{length['least']} to {length['most']} steps, median {length['median']:g}",
@@ -81,10 +79,11 @@ def _facts(record: dict[str, Any]) -> Table:
         rows["perturbed"] = f"{100 * record['perturbed']:.1f} % of steps"
     for key, wave in record["waveforms"].items():
         rows[key] = f"{wave['hertz']} Hz, active on {100 * wave['active']:.0f} % of steps, peak {wave['peak']:.2f}"
-    for name, value in rows.items():
+    told = record["provenance"].items()
+    pairs = [*rows.items(), *((name, value if isinstance(value, str) else json.dumps(value)) for name, value in told)]
+    table = Table(show_header=False, box=None)
+    for name, value in pairs:
         table.add_row(name, escape(value), style="bold" if name == "store" else None)
-    for name, value in provenance.items():
-        table.add_row(name, escape(value if isinstance(value, str) else json.dumps(value)))
     return table
 
 

@@ -67,9 +67,7 @@ def digest(record: Mapping[str, Any]) -> str:
 
 def array_metadata(shape: tuple[int, ...], dtype: np.dtype, block: int, axes: tuple[str, ...]) -> dict[str, Any]:
     """Zarr 3 metadata of an uncompressed array in blocks of ``block`` along its first axis."""
-    codec: dict[str, Any] = {"name": "bytes"}
-    if dtype.itemsize > 1:
-        codec["configuration"] = {"endian": "little"}
+    codec = {"name": "bytes"} | ({"configuration": {"endian": "little"}} if dtype.itemsize > 1 else {})
     fill: Any = False if dtype.kind == "b" else 0.0 if dtype.kind == "f" else 0
     return {
         "zarr_format": 3,
@@ -131,9 +129,8 @@ def read_attributes(path: Path) -> dict[str, Any]:
         hint = f"; it looks like LeRobot's: say lerobot:{path}" if (path / "meta" / "info.json").exists() else ""
         raise StoreError(f"{path} is not an episode store (no {GROUP} in it){hint}") from None
     except (ValueError, KeyError, TypeError):
-        raise DamagedStoreError(
-            f"{path}/{GROUP} is damaged or not an episode store; restore or collect again"
-        ) from None
+        problem = f"{path}/{GROUP} is damaged or not an episode store; restore or collect again"
+        raise DamagedStoreError(problem) from None
     if sealed is not True and (path / UNSEALED).exists():
         raise InterruptedStoreError(interrupted_message(path))
     if attributes.get("seal") != seal_of(attributes):

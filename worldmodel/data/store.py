@@ -43,6 +43,7 @@ class EpisodeStore:
 
     @staticmethod
     def create(path: str | Path, provenance: Mapping[str, Any], block: int = BLOCK_STEPS) -> StoreWriter:
+        """A writer for a new store (see StoreWriter.create)."""
         from worldmodel.data.writer import StoreWriter  # readers need no writer
 
         return StoreWriter.create(path, provenance, block)
@@ -76,9 +77,11 @@ class EpisodeStore:
         return int(self.meta["provenance"].get("relative", 3))
 
     def row(self, key: str) -> tuple[int, ...]:
+        """Shape of one step of an array."""
         return tuple(self.meta["arrays"][key]["row"])
 
     def dtype(self, key: str) -> np.dtype:
+        """Element type of an array."""
         return np.dtype(self.meta["arrays"][key]["dtype"])
 
     def array(self, key: str) -> View:

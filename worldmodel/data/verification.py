@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -29,19 +30,14 @@ class Damage:
         return f"{where}, array {self.array}: {self.reason}"
 
 
-def verify(path: str | Path, progress: Callable[[int, int], None] | None = None) -> list[Damage]:
+def verify(path: str | Path) -> list[Damage]:
     """All damage in the data of a sealed store; empty when every byte is as recorded.
 
-    ``progress`` is called with (arrays done, arrays in all). Raises StoreError or FileNotFoundError where there is no
-    sealed store, or its metadata or episode index is damaged.
+    Raises StoreError or FileNotFoundError where there is no sealed store, or its metadata or episode index is damaged.
     """
     store = EpisodeStore.open(path, check=False)
-    damage = [*_verify_metadata(store), *_verify_kept(store.path / layout.KEPT)]
-    for done, key in enumerate(store.keys):
-        damage += _verify_array(store, key)
-        if progress is not None:
-            progress(done + 1, len(store.keys))
-    return damage
+    found = (_verify_metadata(store), _verify_kept(store.path / layout.KEPT))
+    return [*chain(*found, *(_verify_array(store, key) for key in store.keys))]
 
 
 def _verify_metadata(store: EpisodeStore) -> Iterator[Damage]:

@@ -118,48 +118,39 @@ class ZarrView(View):
 
 def map_block(folder: Path, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """One block file as a read-only mapped array of exactly ``shape``; DamagedStoreError where it cannot be."""
-    path = block_path(folder, index, len(shape))
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    try:
-        size = path.stat().st_size
-        if size != expected:
-            raise DamagedStoreError(f"block {index} of array {folder.name} has {size} bytes, expected {expected}")
-        return np.asarray(np.memmap(path, dtype=dtype, mode="r", shape=shape))
-    except FileNotFoundError:
-        raise DamagedStoreError(f"block {index} of array {folder.name} is missing ({path})") from None
+    path, expected = block_path(folder, index, len(shape)), int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if not path.exists():
+        raise DamagedStoreError(f"block {index} of array {folder.name} is missing ({path})")
+    if (size := path.stat().st_size) != expected:
+        raise DamagedStoreError(f"block {index} of array {folder.name} has {size} bytes, expected {expected}")
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r", shape=shape))
 
 
 def open_view(folder: Path, shape: tuple[int, ...], dtype: np.dtype, block: int) -> View:
     """The fastest view of an array whose Zarr metadata must agree with ``shape`` and ``dtype``."""
+    what, file = f"the metadata of array {folder.name}", folder / GROUP
     try:
-        metadata = json.loads((folder / GROUP).read_bytes())
+        metadata = json.loads(file.read_bytes())
         agrees = tuple(metadata["shape"]) == shape and np.dtype(metadata["data_type"]) == dtype
     except (OSError, ValueError, KeyError, TypeError):
-        raise DamagedStoreError(
-            f"the metadata of array {folder.name} is missing or damaged ({folder / GROUP})"
-        ) from None
+        raise DamagedStoreError(f"{what} is missing or damaged ({file})") from None
     if not agrees:
-        raise DamagedStoreError(
-            f"the metadata of array {folder.name} is damaged: expected {shape} {dtype} in {folder / GROUP}"
-        )
-    if not is_plain(metadata, shape, dtype, block):
-        try:
-            view: View = ZarrView(folder)
-            return CachedView(view[:]) if _row_bytes(shape, dtype) <= CACHED_ROW_BYTES else view
-        except Exception as error:  # whatever zarr makes of damaged metadata, the user gets one line
-            raise DamagedStoreError(f"array {folder.name} cannot be read: {error} ({folder / GROUP})") from error
-    mapped = MappedView(folder, shape, dtype, block)
-    return CachedView(np.array(mapped[:])) if _row_bytes(shape, dtype) <= CACHED_ROW_BYTES else mapped
+        raise DamagedStoreError(f"{what} is damaged: expected {shape} {dtype} in {file}")
+    small = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize <= CACHED_ROW_BYTES
+    if is_plain(metadata, shape, dtype, block):
+        mapped = MappedView(folder, shape, dtype, block)
+        return CachedView(np.array(mapped[:])) if small else mapped
+    try:
+        view = ZarrView(folder)
+        return CachedView(view[:]) if small else view
+    except Exception as error:  # whatever zarr makes of damaged metadata, the user gets one line
+        raise DamagedStoreError(f"array {folder.name} cannot be read: {error} ({file})") from error
 
 
 def is_plain(metadata: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype, block: int) -> bool:
     """Whether an array's metadata says: block files without a codec, exactly as we write them."""
     expected = array_metadata(shape, dtype, block, ())
     return all(metadata.get(name) == expected[name] for name in ("chunk_grid", "chunk_key_encoding", "codecs"))
-
-
-def _row_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
-    return int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
 
 
 def _allow_open_files(count: int) -> None:

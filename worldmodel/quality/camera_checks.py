@@ -16,8 +16,7 @@ from worldmodel.schema import ACTION, IMAGES, STATE
 
 DARK, BLANK, BURNT_SHARE = 12.0, 2.0, 0.6
 """A frame is poor below this mean grey level, below this contrast, or with this share of saturated pixels."""
-MOVING = 0.01
-"""A frame ought to differ from the one before when the state moved by this share of its range."""
+MOVING = 0.01  # A frame ought to differ from the one before when the state moved by this share of its range
 LAGS, SURE, BETTER = 6, 0.3, 0.1
 """Lags tried, in steps; correlation that counts as such; how much better than lag 0 the best one has to be."""
 TIMESTAMP = "timestamp"

@@ -15,8 +15,7 @@ from worldmodel.quality.frames import Track
 
 OK, WARN, FAIL, SKIPPED = "ok", "warn", "fail", "skipped"
 """Nothing found; a person should look; do not train on it as it is; could not be checked (``seen`` says why)."""
-SHOWN = 8
-"""Episodes named in a line; the record holds all of them."""
+SHOWN = 8  # Episodes named in a line; the record holds all of them
 
 
 @dataclass(frozen=True)

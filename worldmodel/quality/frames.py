@@ -11,12 +11,9 @@ from jaxtyping import Bool, Float32
 from worldmodel.data import EpisodeStore
 from worldmodel.schema import image_key
 
-BLOCK_BYTES = 16 * 2**20
-"""Frames are read in blocks of about this size, so that memory does not grow with the store."""
-EDGE = 48
-"""Brightness and motion are measured on about this many rows and columns; sameness on every pixel."""
-BURNT = 250
-"""Grey level from which a pixel counts as saturated."""
+BLOCK_BYTES = 16 * 2**20  # Frames are read in blocks of about this size, so that memory does not grow with the store
+EDGE = 48  # Brightness and motion are measured on about this many rows and columns; sameness on every pixel
+BURNT = 250  # Grey level from which a pixel counts as saturated
 
 
 @dataclass(frozen=True)
@@ -56,13 +53,11 @@ def track(store: EpisodeStore, camera: str, advance: Callable[[int], object] = l
 def _measure(frames: np.ndarray, last: np.ndarray | None, found: Track, start: int) -> None:
     """Fill in the numbers of ``frames`` (n, H, W, 3), the first of which is step ``start`` and follows ``last``."""
     stop = start + len(frames)
-    small = frames[:, :: -(-frames.shape[1] // EDGE), :: -(-frames.shape[2] // EDGE)].astype(np.float32)
-    flat: np.ndarray = small.reshape(len(small), -1)
+    flat = _thinned(frames)
     found.brightness[start:stop], found.contrast[start:stop] = flat.mean(axis=1), flat.std(axis=1)
     found.burnt[start:stop] = (flat >= BURNT).mean(axis=1)
     if last is not None:
-        small_last = last[:: -(-last.shape[0] // EDGE), :: -(-last.shape[1] // EDGE)].astype(np.float32)
-        flat = np.concatenate([small_last.reshape(1, -1), flat])
+        flat = np.concatenate([_thinned(last[None]), flat])
     offset = start if last is not None else start + 1
     change = np.abs(np.diff(flat, axis=0)).mean(axis=1)
     found.change[offset:stop] = change
@@ -70,3 +65,8 @@ def _measure(frames: np.ndarray, last: np.ndarray | None, found: Track, start: i
         now = offset + int(i) - start
         before = frames[now - 1] if now > 0 else last
         found.same[offset + int(i)] = before is not None and np.array_equal(before, frames[now])
+
+
+def _thinned(frames: np.ndarray) -> Float32[np.ndarray, "n pixels"]:
+    rows, columns = (-(-side // EDGE) for side in frames.shape[1:3])
+    return frames[:, ::rows, ::columns].astype(np.float32).reshape(len(frames), -1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from worldmodel import __version__
-from worldmodel.config import UserError, option
+from worldmodel.config import option, out_folder
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.files import write_json
@@ -24,8 +23,7 @@ from worldmodel.quality.frames import track
 from worldmodel.schema import ACTION, cameras_of
 
 COLOURS = {OK: "green", WARN: "yellow", FAIL: "bold red", SKIPPED: "dim"}
-FAILED = 1
-"""Exit code where a check fails."""
+FAILED = 1  # Exit code where a check fails
 
 CHECKS: tuple[tuple[str, str, Callable[[Subject], Finding]], ...] = (
     ("episode lengths", "", signal_checks.lengths),
@@ -65,11 +63,7 @@ def health(config: HealthConfig) -> int:
     findings = check_store(store, others)
     record = report(store, findings)
     if config.out is not None:
-        path = Path(config.out)
-        if path.is_file():
-            raise UserError(f"out={config.out}: is a file, expected a folder; health.json is written into it")
-        path.mkdir(parents=True, exist_ok=True)
-        write_json(path / "health.json", record)
+        write_json(out_folder(config.out) / "health.json", record)
     if config.json:
         print(json.dumps(record, indent=1))
     else:

@@ -18,10 +18,8 @@ from worldmodel.schema import IMAGES, SIMULATOR_STATE
 from worldmodel.sims.base import STATE
 from worldmodel.sims.gymnasium.name import slug
 
-DIGITS = 6
-"""Decimals to which simulator states are compared: metres to the micrometre."""
-FLAT = 2.0
-"""First frames with less contrast show nothing, and prove nothing by being equal."""
+DIGITS = 6  # Decimals to which simulator states are compared: metres to the micrometre
+FLAT = 2.0  # First frames with less contrast show nothing, and prove nothing by being equal
 
 type Marks = dict[object, int]
 

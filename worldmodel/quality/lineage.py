@@ -20,10 +20,8 @@ from worldmodel.data.card import UNKNOWN, UNSPECIFIED, answers, declared, update
 from worldmodel.data.source import LEROBOT
 
 UNCHANGED = "here, unchanged"
-NONE = "none"
-"""What an env that does not use MuJoCo says of it."""
-WIDE = 400
-"""Columns of the tree where it goes into a file or a pipe."""
+NONE = "none"  # What an env that does not use MuJoCo says of it
+WIDE = 400  # Columns of the tree where it goes into a file or a pipe
 
 
 @dataclass(frozen=True)
@@ -125,16 +123,15 @@ def _here(path: str | None, fingerprint: str) -> str:
 
 def _missing(record: Mapping[str, Any]) -> Iterator[str]:
     """What is not known, one line each."""
-    if not record["weights"].get("intact", True):
-        yield "weights: they are not those that the card speaks of (sha256 differs, or the file is missing)"
-    if not record["training"]["command"]:
-        yield "training: its command was not recorded"
-    if record["code"].get("commit") is None:
-        yield "code: the commit that trained was not recorded"
-    elif record["code"].get("modified"):
-        yield "code: it had uncommitted changes when it trained"
-    if not record["data"]:
-        yield "data: none recorded"
+    code, intact = record["code"], record["weights"].get("intact", True)
+    lines = {
+        "weights: they are not those that the card speaks of (sha256 differs, or the file is missing)": not intact,
+        "training: its command was not recorded": not record["training"]["command"],
+        "code: the commit that trained was not recorded": code.get("commit") is None,
+        "code: it had uncommitted changes when it trained": code.get("commit") is not None and code.get("modified"),
+        "data: none recorded": not record["data"],
+    }
+    yield from (line for line, lost in lines.items() if lost)
     for number, data in enumerate(record["data"], start=1):
         yield from (f"data {number}: {line}" for line in _missing_of(data))
     if record["init"]:
@@ -151,10 +148,9 @@ def _missing_of(data: Mapping[str, Any]) -> Iterator[str]:
         yield "the commit that collected it was not recorded"
     if not data["simulators"]:
         yield "no simulator recorded (a real robot, or converted from elsewhere)"
-    for simulator in data["simulators"]:
-        for field in ("mujoco", "scene_sha256"):
-            if not simulator.get(field):
-                yield f"the simulator's {field} was not recorded for {simulator['task']}"
+    for one in data["simulators"]:
+        lost = [field for field in ("mujoco", "scene_sha256") if not one.get(field)]
+        yield from (f"the simulator's {field} was not recorded for {one['task']}" for field in lost)
 
 
 def _tree(record: Mapping[str, Any]) -> Tree:
@@ -190,14 +186,15 @@ def _branches(record: Mapping[str, Any], tree: Tree) -> None:
 
 def _simulator(facts: Mapping[str, Any]) -> str:
     """What simulated and drew, with versions; envs without MuJoCo say "none" of it, and have no GL of ours."""
-    made_by = str(facts.get("made_by") or "")
-    engines = [made_by] if made_by else []
-    named = {"robosuite": "robosuite", "metaworld": "metaworld", "mujoco": "MuJoCo"}
-    for key, name in named.items():
-        if facts.get(key, NONE) not in (None, "", NONE) and not made_by.startswith(f"{name} "):
-            engines.append(f"{name} {facts[key]}")
-    parts = [", ".join(engines) or "simulator unknown", f"scene {_or(facts.get('scene_sha256'))[:12]}"]
+    made_by, named = str(facts.get("made_by") or ""), {"robosuite": "robosuite", "metaworld": "metaworld"}
+    engines = [f"{name} {facts[key]}" for key, name in (named | {"mujoco": "MuJoCo"}).items() if _known(facts.get(key))]
+    engines = [made_by] * bool(made_by) + [one for one in engines if not made_by.startswith(one.split()[0] + " ")]
+    parts = [*(engines or ["simulator unknown"]), f"scene {_or(facts.get('scene_sha256'))[:12]}"]
     return ", ".join(parts + ([] if facts.get("gl") == NONE else [_or(facts.get("gl"))]))
+
+
+def _known(value: Any) -> bool:
+    return value not in (None, "", NONE)
 
 
 def _code(code: Mapping[str, Any]) -> str:

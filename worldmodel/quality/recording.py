@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +73,12 @@ def log_episode(rerun: Any, stream: Any, store: EpisodeStore, episode: int, rate
     task, seed = store.tasks[int(store.task_index[episode])], int(store.seeds[episode])
     outcome = "succeeded" if store.success[episode] else "failed"
     stream.log(root, rerun.TextDocument(f"{task}, seed {seed}, {outcome}, {stop - start} steps"), static=True)
-    clock: Callable[[slice], Any] = lambda part: [  # noqa: E731
-        rerun.TimeColumn(TIMELINE, duration=np.arange(stop - start)[part] / rate)
-    ]
+    clock = [rerun.TimeColumn(TIMELINE, duration=np.arange(stop - start) / rate)]
     for key in (STATE, ACTION, EXECUTED):
         if key in store.keys:
             values = np.asarray(store.array(key)[start:stop], np.float64).reshape(stop - start, -1)
             for i in range(values.shape[1]):
-                columns = rerun.Scalars.columns(scalars=values[:, i])
-                stream.send_columns(f"{root}/{key}/{i}", clock(slice(None)), columns)
+                stream.send_columns(f"{root}/{key}/{i}", clock, rerun.Scalars.columns(scalars=values[:, i]))
     for camera in cameras_of(dict.fromkeys(store.keys)):
         view = store.array(image_key(camera))
         for step in range(start, stop):

@@ -14,8 +14,7 @@ from worldmodel.report.plots import SHOWN, traces
 from worldmodel.report.video import enlarge, inline
 from worldmodel.schema import ACTION, EXECUTED, STATE, cameras_of, image_key
 
-EDGE = 112
-"""Height in pixels of a frame in a strip."""
+EDGE = 112  # Height in pixels of a frame in a strip
 
 
 def render(store: EpisodeStore, chosen: Mapping[int, str], frames: int, rate: float) -> str:

@@ -9,16 +9,12 @@ from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, Subject
 from worldmodel.schema import ACTION, EXECUTED, STATE
 
 SIGNALS = (STATE, ACTION, EXECUTED)
-STILL = 1e-3
-"""A step moves when some dimension changes by more than this share of its range."""
-IDLE = 1.0
-"""Seconds without any motion that make an idle stretch."""
-SWITCH = 8
-"""A dimension with at most so many distinct values is a switch, and may jump."""
+STILL = 1e-3  # A step moves when some dimension changes by more than this share of its range
+IDLE = 1.0  # Seconds without any motion that make an idle stretch
+SWITCH = 8  # A dimension with at most so many distinct values is a switch, and may jump
 JUMP, JUMP_SHARE = 5.0, 0.1
 """A jump is larger than so many times the 95 % quantile of a dimension's steps, and than this share of its range."""
-SPREAD = 4.0
-"""An episode is an outlier in length beyond the quartiles by so many interquartile ranges."""
+SPREAD = 4.0  # An episode is an outlier in length beyond the quartiles by so many interquartile ranges
 
 
 def ranges(values: Float64[np.ndarray, "T n"]) -> Float64[np.ndarray, " n"]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from worldmodel.config import UserError, option
+from worldmodel.config import UserError, check_bounds, option, out_folder
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.files import write_file
@@ -29,9 +28,7 @@ class ViewConfig:
     address: str | None = option("of a running viewer, such as rerun+http://127.0.0.1:9876/proxy", None)
 
     def __post_init__(self) -> None:
-        for name, (low, high) in {"random": (0, 1000), "frames": (1, 200)}.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}={getattr(self, name)}: expected {low} to {high}")
+        check_bounds(self, random=(0, 1000), frames=(1, 200))
 
 
 def view(config: ViewConfig) -> int:
@@ -39,10 +36,7 @@ def view(config: ViewConfig) -> int:
     if config.rerun or config.live:
         recording.load_rerun()  # say at once that it is missing
     store = open_source(config.store)
-    rate, chosen, out = store.rate, choose(store, config), Path(config.out)
-    if out.is_file():
-        raise UserError(f"out={config.out}: is a file, expected a folder; the page is written into it")
-    out.mkdir(parents=True, exist_ok=True)
+    rate, chosen, out = store.rate, choose(store, config), out_folder(config.out)
     write_file(out / "index.html", report_page.render(store, chosen, config.frames, rate))
     print(f"{out / 'index.html'}: episodes {', '.join(map(str, chosen))}")
     if config.rerun:

@@ -95,11 +95,8 @@ class Reader:
         env_args = head.attrs.get("env_args", "{}")
         self.env: dict[str, Any] = json.loads(env_args)
         self.osc = OscPose.of(env_args) if absolute else None
-        if (
-            absolute
-            and _orientation(first) == HAND
-            and "Panda" not in str(self.env.get("env_kwargs", {}).get("robots"))
-        ):
+        panda = "Panda" in str(self.env.get("env_kwargs", {}).get("robots"))
+        if absolute and _orientation(first) == HAND and not panda:
             raise ValueError("absolute targets need obs/robot0_eef_quat_site or a Panda robot; keep actions=recorded")
         wanted = (f"obs/{POSITION}", _orientation(first)) if absolute else ()
         if missing := [path for path in (ACTIONS, *wanted) if path not in first.arrays]:
@@ -168,10 +165,8 @@ class Reader:
         return {"robomimic": {"attrs": attributes, "mask": mask, "keys": self.keys}, **rate}
 
     def relative(self, action: np.ndarray, state: np.ndarray | None) -> int:
-        """How many leading dimensions of ``action`` (T, A) are targets for the same ones of ``state`` (T, S).
-
-        Deltas are targets of nothing. Targets that we made of deltas are the hand's position plus a move: 3 where the
-        state begins with that position. Else (absolute poses may be in the base's frame) the numbers decide.
+        """As `relative_dimensions`, but where the file says it: deltas are targets of nothing; targets that we made of
+        deltas are the hand's position plus a move, 3 where the state begins with it.
         """
         if state is None:
             return 0
@@ -179,9 +174,8 @@ class Reader:
             return 0 if deltas_by(self.env) else relative_dimensions(action, state)
         if self.parts[:1] != (POSITION,):
             return 0
-        if self.osc.kind == "delta":
-            return 3
-        return relative_dimensions(action[:, :3], state[:, :3])
+        # absolute poses may be in the base's frame: there the numbers decide
+        return 3 if self.osc.kind == "delta" else relative_dimensions(action[:, :3], state[:, :3])
 
 
 def head_of(store: EpisodeStore) -> Head:
@@ -229,22 +223,14 @@ def _restored(store: EpisodeStore, attributes: Mapping[str, Any]) -> dict[str, A
 def base_of(model: Any, body: str = "robot0_base") -> np.ndarray:
     """Orientation of the robot's base in the world, (3, 3), from a scene's XML; no turn where the XML is silent."""
     turn = np.eye(3)
-    if not isinstance(model, str):
-        return turn
-
-    def inside(node: ElementTree.Element, above: np.ndarray) -> np.ndarray | None:
-        for child in node.findall("body"):
-            saved = child.get("quat")
-            here = above @ matrix_from_xyzw(xyzw_from_wxyz(np.array(saved.split(), float))) if saved else above
-            if child.get("name") == body:
-                return here
-            if (found := inside(child, here)) is not None:
-                return found
-        return None
-
-    world = ElementTree.fromstring(model).find("worldbody")
-    found = inside(world, turn) if world is not None else None
-    return turn if found is None else found
+    scene = ElementTree.fromstring(model if isinstance(model, str) else "<none/>")
+    parents = {child: parent for parent in scene.iter() for child in parent}
+    node = scene.find(f"./worldbody//body[@name='{body}']")
+    while node is not None:
+        if quaternion := node.get("quat"):
+            turn = matrix_from_xyzw(xyzw_from_wxyz(np.array(quaternion.split(), float))) @ turn
+        node = parents.get(node)
+    return turn
 
 
 def _orientation(demo: Demo) -> str:

@@ -17,10 +17,8 @@ HOME = np.array([0.0, 0.1, 0.0, -2.2, 0.0, 2.3, 0.785398])
 """Joint angles in radians with the gripper pointing down near the middle of the workspace."""
 DOWN = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
 """The one orientation of the end effector: z down, closing direction along world y."""
-MAX_STEP = 0.03
-"""Farthest that the commanded target moves in one control step, in metres."""
-MAX_GRIP_STEP = 0.012
-"""Most that the commanded opening changes in one control step, in metres."""
+MAX_STEP = 0.03  # Farthest that the commanded target moves in one control step, in metres
+MAX_GRIP_STEP = 0.012  # Most that the commanded opening changes in one control step, in metres
 SQUEEZE = 0.03
 """How far the commanded opening may fall below the measured one, in metres: bounds the grip force (about 34 N a pad)
 and lets the fingers open at once on command."""

@@ -10,8 +10,7 @@ import numpy as np
 
 from .backend import FORCED, RAY, GLError, gl_backend, mujoco
 
-MIN_SIZE, MAX_SIZE = 16, 1024
-"""Smallest and largest side of a camera image in pixels."""
+MIN_SIZE, MAX_SIZE = 16, 1024  # Smallest and largest side of a camera image in pixels
 
 
 def _free(renderer: Any) -> None:

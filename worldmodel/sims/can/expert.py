@@ -16,20 +16,14 @@ from .robot import RobotEnv
 from .scene import CAN_RADIUS, FLOOR, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW
 from .tasks import REST, lifted
 
-STEP = 0.019
-"""Longest reach of a target beyond the end effector, metres per control step: about 0.3 m/s."""
-GENTLE = 0.014
-"""The same while fingertips are near the can or the can is near the floor."""
-GRASP_ABOVE = 0.022
-"""Height of the grasp above the centre of an upright can, in metres."""
+STEP = 0.019  # Longest reach of a target beyond the end effector, metres per control step: about 0.3 m/s
+GENTLE = 0.014  # The same while fingertips are near the can or the can is near the floor
+GRASP_ABOVE = 0.022  # Height of the grasp above the centre of an upright can, in metres
 HOVER = REST + GRASP_ABOVE + 0.085
 """End-effector height before descending, in metres: fingertips clear the can's top by 5 cm."""
-CLEAR = REST + GRASP_ABOVE + 0.055
-"""Below this height a sideways move could hit the can."""
-CARRY = REST + GRASP_ABOVE + 0.15
-"""End-effector height for carrying: the can is then 15 cm above its rest height."""
-PUSH = 0.025
-"""Largest offset that a push at noise 1 adds to the target, in metres."""
+CLEAR = REST + GRASP_ABOVE + 0.055  # Below this height a sideways move could hit the can
+CARRY = REST + GRASP_ABOVE + 0.15  # End-effector height for carrying: the can is then 15 cm above its rest height
+PUSH = 0.025  # Largest offset that a push at noise 1 adds to the target, in metres
 OPEN, CLOSE = -1.0, 1.0
 
 

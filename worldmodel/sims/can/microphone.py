@@ -23,8 +23,7 @@ type Mode = tuple[float, float, float]
 
 CAN, TRAYS, BINS, PADS, FINGERS, OTHER = "can", "tray", "bin", "pad", "finger", "other"
 SURFACES = (CAN, TRAYS, BINS, PADS, FINGERS, OTHER)
-GROUND = "ground"
-"""The plane that lies under tray, bin and table alike: where it is touched says which of them sounds."""
+GROUND = "ground"  # The plane that lies under tray, bin and table alike: where it is touched says which of them sounds
 
 BANKS: dict[frozenset[str], tuple[Mode, Mode, Mode]] = {
     # Sheet metal on a plastic tray: bright and short
@@ -41,12 +40,9 @@ BANKS: dict[frozenset[str], tuple[Mode, Mode, Mode]] = {
 DULL: tuple[Mode, Mode, Mode] = ((290, 0.010, 0.025), (700, 0.007, 0.020), (1500, 0.005, 0.010))
 """Any pair that has no bank of its own."""
 
-TREMBLE = 0.6
-"""Changes of force below this are the solver's, not a knock, in newtons."""
-HISS = 0.12
-"""Loudness of sliding, per watt (newton times metre per second)."""
-COLOUR = np.array([-0.25, 0.75, -0.75, 0.25])
-"""Filter that makes a scrape of white noise: sliding is bright."""
+TREMBLE = 0.6  # Changes of force below this are the solver's, not a knock, in newtons
+HISS = 0.12  # Loudness of sliding, per watt (newton times metre per second)
+COLOUR = np.array([-0.25, 0.75, -0.75, 0.25])  # Filter that makes a scrape of white noise: sliding is bright
 
 
 def surface_of(geom: str) -> str:

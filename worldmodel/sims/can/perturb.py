@@ -13,17 +13,14 @@ on free spots of the table. Stronger: cameras moved farther; strange objects any
 
 FIELDS = ["light_dir", "light_diffuse", "cam_pos", "cam_quat", "mat_rgba", "geom_pos", "geom_rgba", "geom_group"]
 """What of MuJoCo's model a change may touch, the headlight aside."""
-SHOWN = 0
-"""A group of geoms that the cameras draw; hidden ones are in group 4."""
+SHOWN = 0  # A group of geoms that the cameras draw; hidden ones are in group 4
 DISTRACTOR_SPOTS = np.array(
     [(0.65, 0.10), (0.64, 0.20), (0.30, -0.26), (0.29, -0.15), (0.28, 0.0), (0.34, 0.12), (0.33, 0.22)]
 )
 """Free spots on the table, metres, seen by the scene camera; those that a scene's tray or bin covers are left out."""
 DISTRACTORS = ("distractor_0", "distractor_1", "distractor_2")
-WALL = 0.01
-"""Thickness of the walls of tray and bin in metres."""
-DISTRACTOR_RADIUS = 0.03
-"""Within this of its middle lies all of a distractor, in metres (a box's corners reach 3.5 cm)."""
+WALL = 0.01  # Thickness of the walls of tray and bin in metres
+DISTRACTOR_RADIUS = 0.03  # Within this of its middle lies all of a distractor, in metres (a box's corners reach 3.5 cm)
 CLUTTER_LOW, CLUTTER_HIGH = np.array([0.27, -0.33]), np.array([0.70, 0.24])
 """Where clutter may lie, metres: the part of the table that the scene camera shows."""
 

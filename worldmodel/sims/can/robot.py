@@ -31,8 +31,7 @@ from .tasks import Task, get_task
 
 OPTIONAL_KEYS = {AUDIO: "microphone", SEGMENTATION: "segmentation"}
 """What observations hold only where an option of `EnvConfig` says so; a key ends with what follows its prefix."""
-SETTLE_SUBSTEPS = 20
-"""Physics steps between placing the can and the first observation, so that episodes begin at rest."""
+SETTLE_SUBSTEPS = 20  # Physics steps between placing the can and the first observation, so that episodes begin at rest
 
 
 @dataclass(frozen=True)
@@ -183,10 +182,12 @@ class RobotEnv(gymnasium.Env):
 
     @property
     def success(self) -> bool:
+        """Whether the task's condition has held long enough."""
         return self._held >= self.task.hold_steps
 
     @property
     def solved(self) -> bool:
+        """Whether the condition holds now, if only for one step."""
         return bool(self.success or self.task.holds(self.scene))
 
     def _info(self) -> dict[str, Any]:
@@ -262,6 +263,7 @@ class RobotEnv(gymnasium.Env):
         return made | shown | {"cameras": list(config.cameras)} | more
 
     def close(self) -> None:
+        """Frees the renderer; safe to call twice."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None

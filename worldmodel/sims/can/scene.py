@@ -19,13 +19,11 @@ PADS = ("pad_left", "pad_right")
 CAMERAS = ("scene", "wrist")
 THINGS = ("thing_0", "thing_1", "thing_2")
 """Strange objects that belong to some scenes: part of the state, nothing collides with them."""
-BURIED = -2.0
-"""Height of a thing that this episode does without, in metres: below the floor, where no camera looks."""
+BURIED = -2.0  # Height of a thing that this episode does without, in metres: below the floor, where no camera looks
 
 CAN_RADIUS = 0.030
 CAN_HALF_HEIGHT = 0.055
-MAX_WIDTH = 0.09
-"""Opening between the pads with the gripper fully open, in metres."""
+MAX_WIDTH = 0.09  # Opening between the pads with the gripper fully open, in metres
 
 WORKSPACE_LOW = np.array([0.34, -0.32, 0.022])
 WORKSPACE_HIGH = np.array([0.66, 0.25, 0.30])
@@ -72,8 +70,7 @@ class BoxShape:
         return Box(x, y, self.half_x, self.half_y, self.rim)
 
 
-FLOOR = 0.004
-"""Height of the inner floor of tray and bin in metres."""
+FLOOR = 0.004  # Height of the inner floor of tray and bin in metres
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,8 @@ from .expert import CLEAR, CLOSE, GENTLE, GRASP_ABOVE, HOVER, OPEN, Expert, Plan
 from .scene import WORKSPACE_HIGH, WORKSPACE_LOW
 from .tasks import REST
 
-FAST = 0.03
-"""As far as the controller lets a target move, metres per control step."""
-WITHIN = 0.012
-"""A goal this near, in metres, has been reached."""
+FAST = 0.03  # As far as the controller lets a target move, metres per control step
+WITHIN = 0.012  # A goal this near, in metres, has been reached
 
 
 Activity = IntEnum("Activity", "REACH PUSH TOPPLE CARRY DROP THROW MISS FINGERS WANDER RETRACE", start=16)

@@ -11,12 +11,9 @@ from worldmodel.config import known
 
 from .scene import CAN_HALF_HEIGHT, FLOOR, THINGS, Scene
 
-REST = FLOOR + CAN_HALF_HEIGHT
-"""Height of the can's centre when it stands in the tray, in metres."""
-LIFT = 0.10
-"""How far above its rest height the can must be held for `lift_can`, in metres."""
-SLOW = 0.05
-"""Speed below which a can counts as lying still, in metres per second."""
+REST = FLOOR + CAN_HALF_HEIGHT  # Height of the can's centre when it stands in the tray, in metres
+LIFT = 0.10  # How far above its rest height the can must be held for `lift_can`, in metres
+SLOW = 0.05  # Speed below which a can counts as lying still, in metres per second
 
 
 @dataclass(frozen=True)

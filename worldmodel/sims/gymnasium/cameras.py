@@ -14,8 +14,7 @@ from worldmodel.data.computed import fit
 
 RENDER, IMAGE = "render", "image"
 """Names of the camera that `render` is, and of the one that an observation without names is."""
-LEAST = 8
-"""Pixels that a picture has at least along each side."""
+LEAST = 8  # Pixels that a picture has at least along each side
 
 type Path = tuple[Any, ...]
 

@@ -20,18 +20,13 @@ BOXES = np.array([[-60.0, 0, 60, 30], [-15, 30, 15, 120]])
 """The T's bar and stem in its own frame: least x, y and most x, y, in the env's units (the table is 512 wide)."""
 CORNERS = np.array([[-60.0, 0], [60, 0], [60, 30], [-60, 30], [-15, 30], [15, 30], [15, 120], [-15, 120]])
 OUTWARD = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1], [-1, 1], [1, 1], [1, 1], [-1, 1]])
-FINGER = 15.0
-"""The finger's radius."""
-GAP, CLEAR = 3.0, 8.0
-"""Air between finger and T where a push begins, and on the way there."""
-TABLE = 8.0, 504.0
-"""Where a push may begin."""
+FINGER = 15.0  # The finger's radius
+GAP, CLEAR = 3.0, 8.0  # Air between finger and T where a push begins, and on the way there
+TABLE = 8.0, 504.0  # Where a push may begin
 FAR, COARSE, FINE, TRAVEL = 12.0, 20.0, 8.0, 60.0
 """Below ``FAR`` pushes are fine. How far ahead of the finger its target lies while pushing, and on the way."""
-LONGEST = 14
-"""Control steps of a push."""
-ASTRAY = 4.0
-"""Where the T's corners are this far from what the twin predicted, the plan is made anew."""
+LONGEST = 14  # Control steps of a push
+ASTRAY = 4.0  # Where the T's corners are this far from what the twin predicted, the plan is made anew
 
 
 def _sides() -> tuple[np.ndarray, np.ndarray]:

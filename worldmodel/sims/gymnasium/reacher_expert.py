@@ -7,10 +7,8 @@ import numpy as np
 from worldmodel.schema import ENVIRONMENT_STATE, STATE
 from worldmodel.sims.base import Simulator
 
-LINKS = 0.1, 0.11
-"""Length of the two links in metres, the fingertip included."""
-STIFF, DAMP = 1.0, 0.12
-"""Torque per radian and per radian a second, in the env's unit."""
+LINKS = 0.1, 0.11  # Length of the two links in metres, the fingertip included
+STIFF, DAMP = 1.0, 0.12  # Torque per radian and per radian a second, in the env's unit
 
 
 class ReacherExpert:

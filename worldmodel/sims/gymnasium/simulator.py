@@ -19,12 +19,9 @@ from worldmodel.sims.gymnasium.experts import OURS, Demonstrator, RandomPolicy, 
 from worldmodel.sims.gymnasium.name import parse
 from worldmodel.sims.gymnasium.success import Rule, rule_of
 
-STEPS = 1000
-"""Time limit in control steps of an env that has none."""
-DECIMALS = 4
-"""Numbers of a first observation are compared to so many digits: another processor rounds otherwise."""
-HALF = 32
-"""Bytes of the SHA-256 of a start's numbers; that of its pictures follows."""
+STEPS = 1000  # Time limit in control steps of an env that has none
+DECIMALS = 4  # Numbers of a first observation are compared to so many digits: another processor rounds otherwise
+HALF = 32  # Bytes of the SHA-256 of a start's numbers; that of its pictures follows
 
 
 class GymSimulator(Simulator):

@@ -11,8 +11,7 @@ import numpy as np
 
 from worldmodel.config import UserError, closest
 
-KEYS = ("is_success", "success")
-"""Keys of ``info`` under which envs usually have it."""
+KEYS = ("is_success", "success")  # Keys of ``info`` under which envs usually have it
 
 
 @dataclass(frozen=True)

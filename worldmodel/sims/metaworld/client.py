@@ -12,10 +12,8 @@ from gymnasium.envs.registration import EnvSpec
 from worldmodel.sims.remote.process import ServerProcess
 from worldmodel.sims.remote.where import python_of
 
-CAMERAS = ("corner4", "gripperPOV")
-"""What is shown where no cameras are chosen."""
-SECONDS = 120.0
-"""How long a call may take."""
+CAMERAS = ("corner4", "gripperPOV")  # What is shown where no cameras are chosen
+SECONDS = 120.0  # How long a call may take
 
 
 class MetaWorld(gymnasium.Env):

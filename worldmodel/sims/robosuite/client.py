@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from worldmodel.config import UserError, closest
-from worldmodel.data.formats.conventions import absolute_from_ten
+from worldmodel.data.formats.conventions import absolute_from_ten, matrix_from_six
 from worldmodel.schema import STATE, image_key
 from worldmodel.sims.remote.process import ServerProcess
 from worldmodel.sims.remote.where import python_of
@@ -111,9 +111,10 @@ class RobosuiteEnv(gymnasium.Env):
             raise ValueError(f"action {sent.tolist()}: expected {self.action_space.shape} finite numbers")
         if self.config.actions == "absolute":
             with np.errstate(all="ignore"):
-                sent = absolute_from_ten(sent)
-            if not np.isfinite(sent).all():
-                raise ValueError(f"action {list(action)}: numbers 4 to 9 are no rotation, expected two directions")
+                turns = np.isfinite(matrix_from_six(sent[3:9])).all()
+            if not turns:
+                raise ValueError(f"action {sent.tolist()}: numbers 4 to 9 are no rotation, expected two directions")
+            sent = absolute_from_ten(sent)
         self._do("step", {"draw": draw}, action=sent)
 
     @property

@@ -13,16 +13,12 @@ from worldmodel.sims.base import ExpertStep
 BIN = np.array([0.155, 0.345])
 """Where the can is let go, x and y in metres, world frame: its own quarter of the second bin is 0.1 to 0.295 by 0.28 to
 0.525, but the arm does not reach its middle with the fingers pointing down."""
-GRASP = 0.025
-"""Height of the fingers over the can's middle, metres: lower, and the can's top meets the palm."""
+GRASP = 0.025  # Height of the fingers over the can's middle, metres: lower, and the can's top meets the palm
 ABOVE, CARRY, RELEASE = 0.14, 1.06, 0.905
 """Metres: hover over the can's middle; heights in the world of the carried and of the released can."""
-NEAR, HELD = 0.015, 0.07
-"""Metres: where a place counts as reached; how far a held can is from the fingers at most."""
-CLOSING, OPENING = 8, 6
-"""Control steps for the fingers, which need ten for their whole stroke."""
-GAIN = 2.0
-"""How much further than the goal each step aims: the controller stops short of what is near."""
+NEAR, HELD = 0.015, 0.07  # Metres: where a place counts as reached; how far a held can is from the fingers at most
+CLOSING, OPENING = 8, 6  # Control steps for the fingers, which need ten for their whole stroke
+GAIN = 2.0  # How much further than the goal each step aims: the controller stops short of what is near
 PATIENCE, FAR = 40, 100
 """Control steps after which a phase ends wherever the hand has come to: the next one finds out whether it will do.
 ``FAR``: of the way over to the other bin, which a can from the near edge takes some 60 steps for.
