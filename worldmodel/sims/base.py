@@ -1,4 +1,4 @@
-"""The one face of a simulator. Each simulator is one file that has it, and one line in `SIMULATORS`."""
+"""The one interface of a simulator. Each is one file that has it, and one line in `SIMULATORS`."""
 
 from __future__ import annotations
 
@@ -130,21 +130,20 @@ class Simulator:
     """One simulator of one task. A subclass is made with a `SimulatorSpec` and sets ``info``.
 
     ``success``: whether the task is solved now; ``over``: whether the env ended the episode, by its time limit say.
-    ``env``: what it wraps, if anything; it gives the fingerprint and is closed.
+    ``env``: what it wraps, if anything; it gives the fingerprint and is closed. Of the class: ``starts``: `STATE` where
+    it can be put into any state of its own, else `SEED`. ``optional_keys``: beginnings of observation keys that can be
+    switched on. ``mixes``: whether several tasks may take turns in one data set. ``draws_at_once``: whether making one
+    draws already, which must happen in a process without CUDA. ``frozen_with``: what of the fingerprint belongs to
+    fixed initial states.
     """
 
     starts: ClassVar[str] = STATE
-    """`STATE` where it can be put into any state of its own, else `SEED`."""
     perturbations: ClassVar[tuple[str, ...]] = ("none",)
     behaviours: ClassVar[tuple[str, ...]] = (EXPERT,)
     optional_keys: ClassVar[tuple[str, ...]] = ()
-    """Beginnings of observation keys that can be switched on."""
     mixes: ClassVar[bool] = False
-    """Whether several tasks may take turns in one data set."""
     draws_at_once: ClassVar[bool] = False
-    """Whether making one draws already, which must happen in a process without CUDA."""
     frozen_with: ClassVar[tuple[str, ...]] = ("mujoco", "scene_sha256")
-    """What of the fingerprint belongs to fixed initial states."""
 
     info: EnvInfo
     env: Any = None

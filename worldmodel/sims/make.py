@@ -22,10 +22,7 @@ def find(spec: SimulatorSpec) -> type[Simulator]:
 
 
 def check(spec: SimulatorSpec) -> type[Simulator]:
-    """The simulator's class, once names are known to be right. UserError or ValueError, one line, where they are not.
-
-    Starts nothing and writes nothing.
-    """
+    """The simulator's class, once names are known to be right; starts nothing. UserError or ValueError, one line."""
     kind = find(spec)
     kind.check(spec)
     return kind

@@ -5,6 +5,7 @@ Import ``mujoco`` from here inside ``worldmodel.sims.can``, so that the choice a
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
@@ -20,11 +21,9 @@ OFF = ("disable", "disabled", "off", "false", "0")
 def _loads(*libraries: str) -> bool:
     """Whether any one of the shared libraries can be loaded."""
     for library in libraries:
-        try:
+        with contextlib.suppress(OSError):
             ctypes.CDLL(library)
-        except OSError:
-            continue
-        return True
+            return True
     return False
 
 

@@ -7,7 +7,6 @@ down or let go rings briefly; a contact that slides hisses with its normal force
 from __future__ import annotations
 
 import zlib
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -84,10 +83,8 @@ class Microphone:
         known = [*SURFACES, GROUND]
         self._surface = np.array([known.index(surface_of(model.geom(i).name)) for i in range(model.ngeom)])
         self._body, self._root = np.array(model.geom_bodyid), np.array(model.body_rootid)[model.geom_bodyid]
-        pairs = [frozenset(pair) for pair in product(SURFACES, SURFACES)]
-        banks = [*BANKS, frozenset()]
-        rows = [banks.index(pair) if pair in BANKS else len(BANKS) for pair in pairs]
-        self._bank = np.array(rows).reshape(len(SURFACES), len(SURFACES))
+        numbers = {pair: number for number, pair in enumerate(BANKS)}
+        self._bank = np.array([[numbers.get(frozenset((a, b)), len(BANKS)) for b in SURFACES] for a in SURFACES])
         modes = np.array([*BANKS.values(), DULL])
         pitch = (2j * np.pi * modes[..., 0] - 1 / modes[..., 1]) / AUDIO_HZ
         self._course = np.exp(pitch.reshape(-1, 1) * np.arange(self._samples))
@@ -131,15 +128,9 @@ class Microphone:
         geoms, forces = contacts.geom.copy(), np.zeros((count, 6))
         for i in range(count):
             mujoco.mj_contactForce(model, data, i, forces[i])
-        return Touches(
-            substep=np.full(count, substep),
-            geoms=geoms,
-            force=forces[:, 0],
-            place=contacts.pos.copy(),
-            normal=contacts.frame[:, :3].copy(),
-            motion=data.cvel[self._body[geoms]],
-            centre=data.subtree_com[self._root[geoms]],
-        )
+        where = contacts.pos.copy(), contacts.frame[:, :3].copy()
+        motion, centre = data.cvel[self._body[geoms]], data.subtree_com[self._root[geoms]]
+        return Touches(np.full(count, substep), geoms, forces[:, 0], *where, motion, centre)
 
     def _felt(self, touches: Touches, substeps: int) -> tuple[np.ndarray, float]:
         """Normal force of every pair of surfaces (substeps, banks) in newtons, and power of all sliding in watts.

@@ -13,6 +13,8 @@ on free spots of the table. Stronger: cameras moved farther; strange objects any
 
 FIELDS = ["light_dir", "light_diffuse", "cam_pos", "cam_quat", "mat_rgba", "geom_pos", "geom_rgba", "geom_group"]
 """What of MuJoCo's model a change may touch, the headlight aside."""
+MOVES = {"camera": (0.015, 2.0, 1 / 3, 1 / 3), "camera_far": (0.04, 5.0, 0.5, 1.0)}
+"""How far cameras move (m) and turn (degrees), and the wrist camera's shares of both: the palm is near."""
 SHOWN = 0  # A group of geoms that the cameras draw; hidden ones are in group 4
 DISTRACTOR_SPOTS = np.array(
     [(0.65, 0.10), (0.64, 0.20), (0.30, -0.26), (0.29, -0.15), (0.28, 0.0), (0.34, 0.12), (0.33, 0.22)]
@@ -39,7 +41,7 @@ class Perturber:
             getattr(self._model, name)[:] = value
         self._model.vis.headlight.ambient[:] = self._ambient
         if self.kind != "none":
-            getattr(self, f"_{self.kind}")(random)
+            getattr(self, "_camera" if self.kind in MOVES else f"_{self.kind}")(random)
 
     def _light(self, random: np.random.Generator) -> None:
         """Strength x 0.6 to 1.3, a tint of 10 %, and a sun from anywhere above."""
@@ -49,18 +51,9 @@ class Perturber:
         self._model.light_dir[0] = [*random.uniform(-0.7, 0.7, 2), -1]
 
     def _camera(self, random: np.random.Generator) -> None:
-        """Each camera moves by up to 1.5 cm and turns by up to 2 degrees about each axis (wrist: a third of it)."""
-        self._move_cameras(random, 0.015, 2.0, wrist=(1 / 3, 1 / 3))
-
-    def _camera_far(self, random: np.random.Generator) -> None:
-        """Each camera moves by up to 4 cm (wrist: 2, or the palm would fill its view) and turns by up to 5 degrees."""
-        self._move_cameras(random, 0.04, 5.0, wrist=(0.5, 1.0))
-
-    def _move_cameras(
-        self, random: np.random.Generator, metres: float, degrees: float, wrist: tuple[float, float]
-    ) -> None:
-        """Moves along and turns about each axis by up to so much; the wrist camera by these shares of the two."""
-        for name, move_share, turn_share in (("scene", 1.0, 1.0), ("wrist", *wrist)):
+        """Each camera moves along and turns about each axis by up to what `MOVES` says."""
+        metres, degrees, wrist_move, wrist_turn = MOVES[self.kind]
+        for name, move_share, turn_share in (("scene", 1.0, 1.0), ("wrist", wrist_move, wrist_turn)):
             camera = self._model.camera(name).id
             self._model.cam_pos[camera] += random.uniform(-metres, metres, 3) * move_share
             turn = random.uniform(-1, 1, 3) * np.radians(degrees) * turn_share

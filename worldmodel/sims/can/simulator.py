@@ -61,17 +61,9 @@ class CanSimulator(Simulator):
         more = {name: any(key.startswith(prefix) for key in keys) for prefix, name in OPTIONAL_KEYS.items()}
         self.env = RobotEnv(spec.task, EnvConfig(cameras, spec.size, perturb=spec.perturb, render_images=False, **more))
         task = self.env.task
-        self.info = EnvInfo(
-            task.name,
-            cameras,
-            spec.size,
-            rate=float(CONTROL_HZ),
-            max_steps=round(task.seconds * CONTROL_HZ),
-            action_dim=4,
-            state_dim=4,
-            success=f"its condition has held for {task.hold_steps} control steps",
-            task_summary=task.summary,
-        )
+        success = f"its condition has held for {task.hold_steps} control steps"
+        shown = (task.name, cameras, spec.size, float(CONTROL_HZ), round(task.seconds * CONTROL_HZ))
+        self.info = EnvInfo(*shown, action_dim=4, state_dim=4, success=success, task_summary=task.summary)
 
     def reset(self, start: InitialState) -> None:
         """At a state, or where the seed draws it. The seed also draws the look of a perturbed scene."""

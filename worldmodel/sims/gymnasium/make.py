@@ -60,22 +60,19 @@ def find(task_id: TaskId) -> Any:
 
 def like_with_boxes(name: str) -> str:
     """The end of an error message: the id nearest to ``name`` whose actions are numbers, as far as is known."""
-    known = [
-        key
-        for key, spec in gymnasium.registry.items()
-        if str(spec.entry_point).startswith("gymnasium.envs.mujoco.")
-        or "Continuous" in key
-        or "Pendulum" in key
-        or spec.kwargs.get("continuous") is True
-    ]
-    return closest(name, [key for key in known if key != name] or ["Pendulum-v1"])
+
+    def has_boxes(key: str, spec: Any) -> bool:
+        mujoco = str(spec.entry_point).startswith("gymnasium.envs.mujoco.")
+        return mujoco or "Continuous" in key or "Pendulum" in key or spec.kwargs.get("continuous") is True
+
+    known = [key for key, spec in gymnasium.registry.items() if key != name and has_boxes(key, spec)]
+    return closest(name, known or ["Pendulum-v1"])
 
 
 def version_of(env: gymnasium.Env) -> str:
     """Distribution and version that the env's class comes from, for example ``gym-pusht 0.1.8``."""
-    told = getattr(env.unwrapped, "version", None)
-    if isinstance(told, str):
-        return told
+    if isinstance(version := getattr(env.unwrapped, "version", None), str):
+        return version
     package = type(env.unwrapped).__module__.partition(".")[0]
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         owner = importlib.metadata.distribution(package)
@@ -87,13 +84,11 @@ def _import(task_id: TaskId, package: str) -> None:
     try:
         importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != package:
-            raise UserError(f"task={task_id.task}: {package} needs {error.name}, which is not installed") from None
-        name = package.replace("_", "-")
-        near = closest(task_id.id, _ids()) if package in {key.partition("/")[0] for key in _ids()} else ""
-        raise UserError(
-            f"task={task_id.task}: no package {package!r} is installed; try `pip install {name}` {near}"
-        ) from None
+        what = f"{package} needs {error.name}, which is not installed"
+        if error.name == package:
+            near = closest(task_id.id, _ids()) if package in {key.partition("/")[0] for key in _ids()} else ""
+            what = f"no package {package!r} is installed; try `pip install {package.replace('_', '-')}` {near}"
+        raise UserError(f"task={task_id.task}: {what}") from None
 
 
 def _ids() -> list[str]:
@@ -117,9 +112,8 @@ def _looks(spec: Any, size: int) -> dict[str, Any]:
 
 def versions(env: gymnasium.Env) -> dict[str, str]:
     """What an env's numbers and pictures depend on: Gymnasium, and for MuJoCo ones its version and how it draws."""
-    told = {"gymnasium": gymnasium.__version__}
     if not hasattr(env.unwrapped, "mujoco_renderer"):
-        return {**told, "mujoco": "none", "gl": "none"}
+        return {"gymnasium": gymnasium.__version__, "mujoco": "none", "gl": "none"}
     from worldmodel.sims.can.backend import gl_backend, mujoco
 
-    return {**told, "mujoco": mujoco.__version__, "gl": gl_backend()}
+    return {"gymnasium": gymnasium.__version__, "mujoco": mujoco.__version__, "gl": gl_backend()}

@@ -81,19 +81,15 @@ def _ranges(task: str, text: str) -> tuple[tuple[int, int], ...]:
 
 
 def _nested(words: Mapping[str, str]) -> dict[str, Any]:
-    """``{"a.b": "1"}`` as ``{"a": {"b": 1}}``."""
+    """``{"a.b": "1"}`` as ``{"a": {"b": 1}}``; what is no JSON stays text."""
     found: dict[str, Any] = {}
     for name, text in words.items():
         *way, last = name.split(".")
         inside = found
         for key in way:
             inside = inside.setdefault(key, {})
-        inside[last] = _value(text)
+        try:
+            inside[last] = json.loads(text)
+        except ValueError:
+            inside[last] = text
     return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -61,15 +61,13 @@ def rule_of(text: str, info: Mapping[str, Any], threshold: float | None) -> Rule
     match = re.fullmatch(r"(\w+)(?:([<>])(-?[\d.]+(?:e-?\d+)?))?", text)
     numbers = {key for key, value in info.items() if _is_number(value)}
     if not match or (match[1] == "return" and match[2] != ">"):
-        raise UserError(
-            f"success={text}: expected auto, terminated, survived, return>NUMBER, KEY, KEY>NUMBER or KEY<NUMBER"
-        )
+        rules = "auto, terminated, survived, return>NUMBER, KEY, KEY>NUMBER or KEY<NUMBER"
+        raise UserError(f"success={text}: expected {rules}")
     if match[1] == "return":
         return Rule("return", bound=float(match[3]))
     if match[1] not in numbers:
-        raise UserError(
-            f"success={text}: the env's info has no number '{match[1]}'; {closest(match[1], numbers or ['auto'])}"
-        )
+        near = closest(match[1], numbers or ["auto"])
+        raise UserError(f"success={text}: the env's info has no number '{match[1]}'; {near}")
     return Rule({None: "info", ">": "above", "<": "below"}[match[2]], match[1], float(match[3] or 0))
 
 

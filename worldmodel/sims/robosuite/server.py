@@ -11,14 +11,9 @@ import numpy as np
 
 RENDERING = tuple(f"camera_{what}" for what in ("names", "heights", "widths", "depths", "segmentations"))
 """Arguments of recorded envs that are left out, beside ``render_camera``: we draw ourselves."""
-FIXED: dict[str, Any] = {
-    "has_renderer": False,
-    "has_offscreen_renderer": False,
-    "use_camera_obs": False,
-    "use_object_obs": True,
-}
-FIXED |= {"ignore_done": True, "hard_reset": False}
-FIXED |= {"seed": 0}  # what is drawn while the scene is built (the size of Lift's cube) is always the same
+OFF = ("has_renderer", "has_offscreen_renderer", "use_camera_obs", "hard_reset")
+FIXED: dict[str, Any] = {**dict.fromkeys(OFF, False), "use_object_obs": True, "ignore_done": True, "seed": 0}
+"""``seed``: what is drawn while the scene is built (the size of Lift's cube) is always the same."""
 
 
 class RobosuiteServer:

@@ -44,25 +44,14 @@ class RobosuiteSimulator(Simulator):
         cameras = CAMERAS if spec.cameras is None else spec.cameras
         self.task, self.env = spec.task, open_task(spec.task, spec.size, cameras)
         self._seen: dict[str, np.ndarray] | None = None
-        self.info = EnvInfo(
-            spec.task,
-            cameras,
-            spec.size,
-            rate=float(self.env.about["hertz"]),
-            max_steps=self.env.config.horizon,
-            action_dim=ACTION_NUMBERS,
-            state_dim=STATE_NUMBERS,
-            success="robosuite's own",
-            experts=self.experts(spec.task),
-            lines=tuple(lines(self.env)),
-        )
+        shown = (spec.task, cameras, spec.size, float(self.env.about["hertz"]), self.env.config.horizon)
+        sizes, experts = (ACTION_NUMBERS, STATE_NUMBERS), self.experts(spec.task)
+        self.info = EnvInfo(*shown, *sizes, "robosuite's own", None, experts, lines=tuple(lines(self.env)))
 
     def reset(self, start: InitialState) -> None:
         """At a state, or where the seed draws it. UserError for a state of another scene."""
-        if len(start.state):
-            self._seen, _ = self.env.reset(options={"state": start.state})
-        else:
-            self._seen, _ = self.env.reset(seed=start.seed)
+        where: dict[str, Any] = {"options": {"state": start.state}} if len(start.state) else {"seed": start.seed}
+        self._seen, _ = self.env.reset(**where)
         self.success, self.over = self.env.success, self.env.over
         self._stats = ObjectStats(*self._places()) if self.task in EXPERTS else None
 
