@@ -136,21 +136,18 @@ class Clips:
         ``states`` adds the states of those steps, ``more_future["observation.state"]`` float32 (B, F, S). ``done``:
         ``action`` is the executed one, valid after a perturbation as well.
         """
-        time, end = self.time[windows], self.end[windows]
-        chunk = np.minimum(time[:, None] + np.arange(self.spec.chunk_size), end[:, None] - 1)
+        time, (chunk, inside) = self.time[windows], self._steps(windows, np.arange(self.spec.chunk_size))
         wanted, executed = self._take(ACTION, windows, chunk), self._take(EXECUTED, windows, chunk)
-        past = time[:, None] + np.arange(self.spec.chunk_size) >= end[:, None]
-        action, valid = labels(wanted, executed, past, self._tolerance[self.owner[windows]], done)
+        action, valid = labels(wanted, executed, ~inside, self._tolerance[self.owner[windows]], done)
         future = future_valid = features = None
         later_more = self._later(windows, frames=at is not None)
         if at is not None:
-            later = time[:, None] + at
-            inside = np.minimum(later, end[:, None] - 1)
-            future, future_valid = self._images(windows, inside), later < end[:, None]
+            later, future_valid = self._steps(windows, at)
+            future = self._images(windows, later)
             if states:
-                later_more[STATE] = self._state(windows, inside)
+                later_more[STATE] = self._state(windows, later)
             if self.features:
-                each = [self._take(feature_key(camera), windows, inside) for camera in self.spec.cameras]
+                each = [self._take(feature_key(camera), windows, later) for camera in self.spec.cameras]
                 features = np.stack(each, axis=2)
         return Clip(
             images=self._images(windows, time),
@@ -195,39 +192,43 @@ class Clips:
         the state one control step later, (n, 1, S), and whether that is within the episode.
         """
         windows = np.random.default_rng(seed).permutation(len(self))[:most]
-        time, end = self.time[windows], self.end[windows, None]
-        chunk = np.minimum(time[:, None] + np.arange(self.spec.chunk_size), end - 1)
-        action, after = self._take(ACTION, windows, chunk), time[:, None] + 1
+        time, (chunk, valid) = self.time[windows], self._steps(windows, np.arange(self.spec.chunk_size))
+        action, (after, inside) = self._take(ACTION, windows, chunk), self._steps(windows, np.array([1]))
         return Clip(
             images=np.zeros((len(windows), 0, 16, 16, 3), np.uint8),
             state=self._state(windows, time),
             task=self.task[windows],
             action=action,
             executed=action,
-            valid=time[:, None] + np.arange(self.spec.chunk_size) < end,
-            future_valid=after < end,
+            valid=valid,
+            future_valid=inside,
             more={each.key: self._take(each.key, windows, time[:, None]) for each in self.spec.recorded},
-            more_future={STATE: self._state(windows, np.minimum(after, end - 1))},
+            more_future={STATE: self._state(windows, after)},
         )
+
+    def _steps(self, windows: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Steps ``offsets`` (k,) or (B, k) after each window's own, held inside its episode; and which lie there."""
+        time, begin, end = (values[windows][:, None] for values in (self.time, self.begin, self.end))
+        wanted = time + offsets
+        return np.clip(wanted, begin, end - 1), (wanted >= begin) & (wanted < end)
 
     def _past(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """Further modalities up to the observation, (B, past, ...): zeros before the episode's start."""
-        out, begin = {}, self.begin[windows][:, None]
+        out = {}
         for each in self.spec.recorded:
-            wanted = self.time[windows][:, None] + np.arange(1 - each.past, 1)
-            rows = self._take(each.key, windows, np.maximum(wanted, begin))
-            inside = (wanted >= begin).reshape(*wanted.shape, *[1] * (rows.ndim - 2))
+            steps, inside = self._steps(windows, np.arange(1 - each.past, 1))
+            rows = self._take(each.key, windows, steps)
+            inside = inside.reshape(*inside.shape, *[1] * (rows.ndim - 2))
             out[each.key] = np.where(inside, rows, np.zeros((), rows.dtype))
         return out
 
     def _later(self, windows: np.ndarray, frames: bool) -> dict[str, np.ndarray]:
         """The same in the control steps after it, (B, later, ...), and ``<key>.valid``: within the episode."""
-        out, end = {}, self.end[windows][:, None]
+        out = {}
         for each in self.spec.recorded:
             if frames or each.role == "actions":
-                wanted = self.time[windows][:, None] + np.arange(1, each.later + 1)
-                out[each.key] = self._take(each.key, windows, np.minimum(wanted, end - 1))
-                out[f"{each.key}.valid"] = wanted < end
+                steps, out[f"{each.key}.valid"] = self._steps(windows, np.arange(1, each.later + 1))
+                out[each.key] = self._take(each.key, windows, steps)
         return out
 
     def load(self) -> None:

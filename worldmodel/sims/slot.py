@@ -1,4 +1,4 @@
-"""A place for episodes of one simulator: begin, carry out actions, end; and what a policy is shown meanwhile."""
+"""Episodes of one simulator: begin, carry out actions, end; and what a policy is shown meanwhile."""
 
 from __future__ import annotations
 

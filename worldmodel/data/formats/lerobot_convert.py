@@ -134,17 +134,10 @@ def _add(writer: DatasetWriter, store: EpisodeStore, episode: Episode, plan: Dat
 
 def _sidecar(store: EpisodeStore, without: Sequence[str]) -> dict[str, Any]:
     """What LeRobot has no place for."""
-    infos = store.meta["info"] or [{}] * store.episodes
-    lengths = np.diff(store.ends, prepend=0).tolist()
-    episodes = [
-        {
-            "seed": int(store.seeds[number]),
-            "success": bool(store.success[number]),
-            "length": lengths[number],
-            "info": {key: value for key, value in infos[number].items() if key != "texts"},
-        }
-        for number in range(store.episodes)
-    ]
+    infos = [{key: value for key, value in info.items() if key != "texts"} for info in store.meta["info"]]
+    columns = {"seed": store.seeds.tolist(), "success": store.success.tolist()}
+    columns |= {"length": np.diff(store.ends, prepend=0).tolist(), "info": infos or [{}] * store.episodes}
+    episodes = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     return {
         "provenance": store.meta["provenance"],
         "fingerprint": store.fingerprint,

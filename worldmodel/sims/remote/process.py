@@ -40,15 +40,15 @@ class ServerProcess:
         """One question and its answer. UserError with one line where the simulator refuses, breaks or falls silent."""
         try:
             wire.send(self.wire, {"call": call, **(header or {})}, arrays)
-            told, found = wire.receive(self.wire)
+            result, found = wire.receive(self.wire)
         except (OSError, EOFError, wire.WireError) as error:
             self.close()
             self._said.seek(0)
             said = self._said.read().decode(errors="replace").strip() or str(error) or type(error).__name__
             raise UserError(f"{self.name}'s process ended at {call!r}: {said.splitlines()[-1]}") from None
-        if "error" in told:
-            raise UserError(f"{self.name} refused {call!r}: {told['error']}")
-        return told, found
+        if "error" in result:
+            raise UserError(f"{self.name} refused {call!r}: {result['error']}")
+        return result, found
 
     def close(self) -> None:
         self.wire.close()

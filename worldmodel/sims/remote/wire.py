@@ -12,7 +12,7 @@ import math
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -79,18 +79,12 @@ def _exactly(wire: socket.socket, count: int) -> bytearray:
     return data
 
 
-class Hosted(Protocol):
-    """What a server hosts."""
+def serve(wire: socket.socket, make: Callable[[dict[str, Any]], Any]) -> None:
+    """Answer until the other side closes; the first call is ``make``, whose header ``make`` gets.
 
-    def describe(self) -> dict[str, Any]: ...
-    def answer(
-        self, call: str, header: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> tuple[dict[str, Any], Any]: ...
-
-
-def serve(wire: socket.socket, make: Callable[[dict[str, Any]], Hosted]) -> None:
-    """Answer until the other side closes; the first call is ``make``, whose header ``make`` gets."""
-    hosted: Hosted | None = None
+    What it makes has ``describe()``, for a record, and ``answer(call, header, arrays)``, for a record and arrays.
+    """
+    hosted: Any = None
     found: dict[str, np.ndarray] = {}
     while True:
         try:
@@ -100,11 +94,11 @@ def serve(wire: socket.socket, make: Callable[[dict[str, Any]], Hosted]) -> None
         try:
             if header["call"] == "make":
                 hosted = make(header)
-                told, found = hosted.describe(), {}
+                result, found = hosted.describe(), {}
             elif hosted is None:
                 raise ValueError("the first call must be make")
             else:
-                told, found = hosted.answer(header["call"], header, arrays)
-            send(wire, told, found)
+                result, found = hosted.answer(header["call"], header, arrays)
+            send(wire, result, found)
         except Exception as error:  # noqa: BLE001  whatever the simulator makes of it, the client gets one line
             send(wire, {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"})
