@@ -18,8 +18,7 @@ from worldmodel.collect.config import MIXTURE
 from worldmodel.collect.loop import Queue
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreError, layout, verify
-from worldmodel.data.describe import summary
-from worldmodel.data.inspect import InspectConfig, info
+from worldmodel.data.inspect import InspectConfig, info, summary
 from worldmodel.files import read_json_lines
 from worldmodel.rollout import rollout
 from worldmodel.schema import (

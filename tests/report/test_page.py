@@ -20,7 +20,7 @@ from worldmodel.demo import page as demo_page
 from worldmodel.evaluate import report
 from worldmodel.imagine.score import report_page as score_page
 from worldmodel.imagine.score.gallery import Gallery, Shown
-from worldmodel.quality import report_page as view_page
+from worldmodel.quality import view as view_page
 from worldmodel.report import page
 from worldmodel.schema import ACTION, EXECUTED, STATE, Episode, image_key
 

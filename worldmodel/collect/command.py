@@ -16,8 +16,8 @@ from worldmodel.collect.loop import collect_episodes
 from worldmodel.collect.workers import Job, Workers
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
-from worldmodel.data.describe import size_on_disk
 from worldmodel.data.formats.conventions import relative_dimensions
+from worldmodel.data.inspect import size_on_disk
 from worldmodel.processes import StopSignal
 from worldmodel.revision import revision
 from worldmodel.schema import ACTION, STATE

@@ -10,7 +10,7 @@ from typing import Any
 from worldmodel.config import option
 from worldmodel.data import EpisodeStore
 from worldmodel.data.card import CARD, QUESTIONS, README, UNSPECIFIED, answers, read_card
-from worldmodel.data.describe import summary
+from worldmodel.data.inspect import summary
 from worldmodel.data.layout import StoreError
 from worldmodel.files import write_file, write_json
 from worldmodel.quality.health import check_store, report

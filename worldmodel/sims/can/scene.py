@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +17,7 @@ PADS = ("pad_left", "pad_right")
 CAMERAS = ("scene", "wrist")
 THINGS = ("thing_0", "thing_1", "thing_2")
 """Strange objects that belong to some scenes: part of the state, nothing collides with them."""
+FLOOR = 0.004  # Height of the inner floor of tray and bin in metres
 BURIED = -2.0  # Height of a thing that this episode does without, in metres: below the floor, where no camera looks
 
 CAN_RADIUS = 0.030
@@ -48,80 +47,32 @@ class Box:
         return float(max(abs(x - self.x) - self.half_x, abs(y - self.y) - self.half_y))
 
 
-@dataclass(frozen=True)
-class BoxShape:
-    """What of a `Box` never changes, and the geom that says where it stands."""
-
-    floor_geom: int
-    half_x: float
-    half_y: float
-    rim: float
-
-    @staticmethod
-    def find(model: Any, name: str) -> BoxShape:
-        """The box made of the geoms ``<name>_floor``, ``_near`` (along y) and ``_left`` (along x)."""
-        near, left = model.geom(f"{name}_near").size, model.geom(f"{name}_left").size
-        # Rounded, because 0.084 - 0.010 should be 0.074 to the last bit
-        half_y, rim = round(float(near[1] - 2 * near[0]), 6), round(float(2 * near[2]), 6)
-        return BoxShape(int(model.geom(f"{name}_floor").id), float(left[0]), half_y, rim)
-
-    def at(self, data: Any) -> Box:
-        x, y, _ = data.geom_xpos[self.floor_geom].tolist()
-        return Box(x, y, self.half_x, self.half_y, self.rim)
-
-
-FLOOR = 0.004  # Height of the inner floor of tray and bin in metres
-
-
-@dataclass(frozen=True)
 class Scene:
     """A loaded model, its data, and addresses into them. Holds no control or task state."""
 
-    model: Any
-    data: Any
-    sha256: str
-    arm_qpos: np.ndarray
-    arm_dofs: np.ndarray
-    finger_qpos: np.ndarray
-    can_qpos: int
-    can_dof: int
-    can_geom: int
-    pad_geoms: np.ndarray
-    eef_site: int
-    tray_shape: BoxShape
-    bin_shape: BoxShape
-    bin_mocap: int
-    thing_geoms: np.ndarray
-    thing_mocaps: np.ndarray
-
-    @staticmethod
-    def load(path: Path) -> Scene:
-        """Loads an MJCF scene that has our joint, geom and site names."""
-        text = path.read_bytes()
-        model = mujoco.MjModel.from_xml_string(text.decode())
+    def __init__(self, text: bytes) -> None:
+        """``text``: an MJCF scene that has our joint, geom, site and camera names."""
+        model = self.model = mujoco.MjModel.from_xml_string(text.decode())
+        self.data, self.sha256 = mujoco.MjData(model), hashlib.sha256(text).hexdigest()
         arm, fingers = ([model.joint(name) for name in names] for names in (ARM_JOINTS, FINGER_JOINTS))
-        can = model.joint("can")
+        self.arm_qpos = np.concatenate([joint.qposadr for joint in arm])
+        self.arm_dofs = np.concatenate([joint.dofadr for joint in arm])
+        self.finger_qpos = np.concatenate([joint.qposadr for joint in fingers])
+        self.can_qpos, self.can_dof = int(model.joint("can").qposadr[0]), int(model.joint("can").dofadr[0])
+        self.can_geom, self.eef_site = int(model.geom("can").id), int(model.site("eef").id)
+        self.pad_geoms = np.array([int(model.geom(name).id) for name in PADS])
+        self.bin_mocap = int(model.body_mocapid[int(model.geom("bin_floor").bodyid[0])])
         things = [name for name in THINGS if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name) >= 0]
-        scene = Scene(
-            model=model,
-            data=mujoco.MjData(model),
-            sha256=hashlib.sha256(text).hexdigest(),
-            arm_qpos=np.concatenate([joint.qposadr for joint in arm]),
-            arm_dofs=np.concatenate([joint.dofadr for joint in arm]),
-            finger_qpos=np.concatenate([joint.qposadr for joint in fingers]),
-            can_qpos=int(can.qposadr[0]),
-            can_dof=int(can.dofadr[0]),
-            can_geom=int(model.geom("can").id),
-            pad_geoms=np.array([int(model.geom(name).id) for name in PADS]),
-            eef_site=int(model.site("eef").id),
-            tray_shape=BoxShape.find(model, "tray"),
-            bin_shape=BoxShape.find(model, "bin"),
-            bin_mocap=int(model.body_mocapid[int(model.geom("bin_floor").bodyid[0])]),
-            thing_geoms=np.array([int(model.geom(name).id) for name in things], dtype=int),
-            thing_mocaps=np.array([int(model.body(name).mocapid[0]) for name in things], dtype=int),
-        )
-        scene.refresh()
-        return scene
+        self.thing_geoms = np.array([int(model.geom(name).id) for name in things], dtype=int)
+        self.thing_mocaps = np.array([int(model.body(name).mocapid[0]) for name in things], dtype=int)
+        self.refresh()
+
+    def _box(self, name: str) -> Box:
+        """The box made of the geoms ``<name>_floor``, ``_near`` (along y) and ``_left`` (along x), where it stands."""
+        near, left = self.model.geom(f"{name}_near").size, self.model.geom(f"{name}_left").size
+        x, y, _ = self.data.geom_xpos[self.model.geom(f"{name}_floor").id].tolist()
+        # Rounded, because 0.084 - 0.010 should be 0.074 to the last bit
+        return Box(x, y, float(left[0]), round(float(near[1] - 2 * near[0]), 6), round(float(2 * near[2]), 6))
 
     def furnish(self, place: np.ndarray | None, things: np.ndarray) -> None:
         """Puts the bin at ``place`` (2,) in metres, and the things where each row of ``things`` says.
@@ -141,11 +92,11 @@ class Scene:
     @property
     def bin(self) -> Box:
         """The green bin, where it stands now."""
-        return self.bin_shape.at(self.data)
+        return self._box("bin")
 
     @property
     def tray(self) -> Box:
-        return self.tray_shape.at(self.data)
+        return self._box("tray")
 
     @property
     def bin_moves(self) -> bool:
@@ -250,4 +201,4 @@ class Scene:
 
 
 def load_scene(name: str) -> Scene:
-    return Scene.load(asset(f"envs/{name}.xml"))
+    return Scene(asset(f"envs/{name}.xml").read_bytes())
