@@ -39,9 +39,7 @@ def write_file(store: EpisodeStore, episodes: Iterable[int], path: Path, rate: f
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as temporary:
         stream.save(str(temporary))
-        for episode in episodes:
-            log_episode(rerun, stream, store, episode, rate)
-        stream.flush()
+        _log(rerun, stream, store, episodes, rate)
         stream.disconnect()
 
 
@@ -57,33 +55,32 @@ def show_live(store: EpisodeStore, episodes: Iterable[int], rate: float, address
             stream.spawn()
         else:
             stream.connect_grpc(address)
-        for episode in episodes:
-            log_episode(rerun, stream, store, episode, rate)
-        stream.flush()
+        _log(rerun, stream, store, episodes, rate)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"live=true: no viewer at {address or 'this machine'} ({error}); start `rerun` first") from None
     finally:
         stream.disconnect()
 
 
-def log_episode(rerun: Any, stream: Any, store: EpisodeStore, episode: int, rate: float) -> None:
-    """Send one episode: a picture per camera and step, a line per dimension of state and actions, over seconds."""
-    start, stop = store.span(episode)
-    root = f"episode_{episode:05d}"
-    task, seed = store.tasks[int(store.task_index[episode])], int(store.seeds[episode])
-    outcome = "succeeded" if store.success[episode] else "failed"
-    stream.log(root, rerun.TextDocument(f"{task}, seed {seed}, {outcome}, {stop - start} steps"), static=True)
-    clock = [rerun.TimeColumn(TIMELINE, duration=np.arange(stop - start) / rate)]
-    for key in (STATE, ACTION, EXECUTED):
-        if key in store.keys:
+def _log(rerun: Any, stream: Any, store: EpisodeStore, episodes: Iterable[int], rate: float) -> None:
+    """Send episodes: a picture per camera and step, a line per dimension of state and actions, over seconds."""
+    for episode in episodes:
+        (start, stop), root = store.span(episode), f"episode_{episode:05d}"
+        seconds = np.arange(stop - start) / rate
+        outcome = "succeeded" if store.success[episode] else "failed"
+        text = f"{store.tasks[int(store.task_index[episode])]}, seed {int(store.seeds[episode])}, {outcome}"
+        stream.log(root, rerun.TextDocument(f"{text}, {stop - start} steps"), static=True)
+        for key in (key for key in (STATE, ACTION, EXECUTED) if key in store.keys):
             values = np.asarray(store.array(key)[start:stop], np.float64).reshape(stop - start, -1)
-            for i in range(values.shape[1]):
-                stream.send_columns(f"{root}/{key}/{i}", clock, rerun.Scalars.columns(scalars=values[:, i]))
-    for camera in cameras_of(dict.fromkeys(store.keys)):
-        view = store.array(image_key(camera))
-        for step in range(start, stop):
-            stream.set_time(TIMELINE, duration=(step - start) / rate)
-            stream.log(f"{root}/{camera}", rerun.Image(np.asarray(view[step : step + 1])[0]))
+            for i, line in enumerate(values.T):
+                clock = [rerun.TimeColumn(TIMELINE, duration=seconds)]
+                stream.send_columns(f"{root}/{key}/{i}", clock, rerun.Scalars.columns(scalars=line))
+        for camera in cameras_of(dict.fromkeys(store.keys)):
+            for step, second in enumerate(seconds.tolist()):
+                stream.set_time(TIMELINE, duration=second)
+                frame = store.array(image_key(camera))[start + step : start + step + 1]
+                stream.log(f"{root}/{camera}", rerun.Image(np.asarray(frame)[0]))
+    stream.flush()
 
 
 def _stream(rerun: Any, store: EpisodeStore) -> Any:

@@ -161,7 +161,14 @@ class DatasetWriter:
         self.dataset.meta.save_episode_tasks(list(plan.tasks))
         if kept:
             self.dataset.meta.info.tools = kept.meta.info.tools
-            self.dataset.meta.save_episode = self._faithful(self.dataset.meta.save_episode, kept)
+            save = self.dataset.meta.save_episode
+
+            def faithful(index: int, length: int, tasks: list[str], stats: dict[str, Any], facts: Any) -> None:
+                # Statistics were taken before frames were encoded: those that were kept go before new ones
+                before = {key: value for key, value in kept.stats(index).items() if key in stats}
+                save(index, length, kept.tasks(index), stats | before, facts)
+
+            self.dataset.meta.save_episode = faithful
 
     def add(self, arrays: Mapping[str, Any], tasks: Sequence[str], seconds: np.ndarray | None) -> None:
         """One episode: per feature one value a step, shaped as its feature says; ``seconds`` where irregular."""
@@ -182,16 +189,6 @@ class DatasetWriter:
             write_stats(both | {key: value for key, value in ours.items() if key not in both}, self.root)
         name, content = sidecar
         (self.root / "meta" / name).write_text(json.dumps(content))
-
-    @staticmethod
-    def _faithful(save: Any, kept: Kept) -> Any:
-        """Statistics were taken from the frames before they were encoded: those that were kept go before new ones."""
-
-        def faithful(index: int, length: int, tasks: list[str], stats: dict[str, Any], facts: dict[str, Any]) -> None:
-            before = {key: value for key, value in kept.stats(index).items() if key in stats}
-            save(index, length, kept.tasks(index), stats | before, facts)
-
-        return faithful
 
 
 def encoder_of(feature: Mapping[str, Any]) -> dict[str, Any]:

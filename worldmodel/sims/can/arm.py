@@ -35,17 +35,6 @@ class ArmTarget:
     position: np.ndarray
     width: float
 
-    def pack(self) -> np.ndarray:
-        """float64 (11,)."""
-        return np.concatenate([self.joints, self.position, [self.width]])
-
-    @staticmethod
-    def unpack(vector: np.ndarray) -> ArmTarget:
-        return ArmTarget(vector[:7].copy(), vector[7:10].copy(), float(vector[10]))
-
-
-ARM_TARGET_SIZE = 11
-
 
 class ArmController:
     """Differential inverse kinematics on scratch data, so that solving never touches the simulation."""

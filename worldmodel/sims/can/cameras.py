@@ -98,18 +98,12 @@ class RayRenderer:
         colours = model.geom_rgba[:, :3].astype(float)
         for geom, material in enumerate(model.geom_matid):
             if material >= 0:
-                colours[geom] = model.mat_rgba[material, :3] * self._texture_mean(int(material))
+                colours[geom] = model.mat_rgba[material, :3]
+                for texture in [int(one) for one in np.ravel(model.mat_texid[material]) if one >= 0][:1]:
+                    start, texels = int(model.tex_adr[texture]), model.tex_height[texture] * model.tex_width[texture]
+                    pixels = model.tex_data[start : start + 3 * int(texels)].reshape(-1, 3)
+                    colours[geom] *= pixels.mean(axis=0) / 255
         return colours
-
-    def _texture_mean(self, material: int) -> np.ndarray:
-        """Mean RGB in [0, 1] of a material's texture, or ones."""
-        model = self._model
-        textures = [int(texture) for texture in np.ravel(model.mat_texid[material]) if texture >= 0]
-        if not textures:
-            return np.ones(3)
-        start = int(model.tex_adr[textures[0]])
-        texels = int(model.tex_height[textures[0]] * model.tex_width[textures[0]])
-        return model.tex_data[start : start + 3 * texels].reshape(-1, 3).mean(axis=0) / 255
 
     def close(self) -> None: ...
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arm import ARM_TARGET_SIZE, ArmTarget
+from .arm import ArmTarget
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,21 @@ class Snapshot:
     steps: int
 
     def pack(self) -> np.ndarray:
-        return np.concatenate([self.physics, self.target.pack(), [self.held, self.steps]])
+        target = self.target
+        counts = [target.width, self.held, self.steps]
+        return np.concatenate([self.physics, target.joints, target.position, counts])
 
     @staticmethod
     def unpack(state: np.ndarray, physics_size: int) -> Snapshot:
-        """Inverse of `pack`.
-
-        Raises:
-            ValueError: wrong length, or values that are not finite.
-        """
-        state, size = np.asarray(state, dtype=np.float64), physics_size + ARM_TARGET_SIZE + 2
+        """Inverse of `pack`. ValueError for a wrong length, or values that are not finite."""
+        state, size = np.asarray(state, dtype=np.float64), physics_size + 13
         if state.shape != (size,) or not np.isfinite(state).all():
             problem = f"has shape {state.shape}" if state.shape != (size,) else "holds values that are not finite"
             expected = f"finite float64 ({size},) from get_state of the same scene under the same MuJoCo"
             raise ValueError(f"state {problem}, expected {expected}; record the states again")
-        target = ArmTarget.unpack(state[physics_size : physics_size + ARM_TARGET_SIZE])
-        return Snapshot(state[:physics_size].copy(), target, int(state[-2]), int(state[-1]))
+        width, held, steps = state[-3:].tolist()
+        target = ArmTarget(state[-13:-6].copy(), state[-6:-3].copy(), width)
+        return Snapshot(state[:-13].copy(), target, int(held), int(steps))
 
 
 def state_hash(state: np.ndarray) -> str:
