@@ -14,10 +14,8 @@ MIXED = "mixed"
 BEHAVIOURS = (EXPERT, NOISY, PLAY, RANDOM, RETRACE, KEYS, MIXED)
 MIXTURE = (PLAY, EXPERT, PLAY, NOISY, RANDOM)
 """What ``mixed`` does, in turns over the seeds of each task: two fifths play, a fifth of each of the others."""
-EXPERTS = (SCRIPTED, RANDOM)
-"""Experts that a simulator may bring; any other name is a checkpoint's folder."""
-EARLIER = {"microphone": False}
-"""A key that the very first recipes do not have."""
+EXPERTS = (SCRIPTED, RANDOM)  # Experts that a simulator may bring; any other name is a checkpoint's folder
+EARLIER = {"microphone": False}  # A key that the very first recipes do not have
 LATER = {"behaviour": EXPERT, "segmentation": False, "expert": SCRIPTED}
 """Keys of a recipe that older ones do not have, and what those did."""
 

@@ -68,14 +68,11 @@ def demonstrate(simulator: Simulator, recipe: CollectionSpec, seed: int, policy:
 
     def record(step: int, observation: Arrays, action: np.ndarray) -> None:
         state = simulator.get_state()
-        recording.add(
-            observation, **actor.values(action), **({} if state is None else {SIMULATOR_STATE: np.asarray(state)})
-        )
+        known = {} if state is None else {SIMULATOR_STATE: np.asarray(state)}
+        recording.add(observation, **actor.values(action), **known)
 
     slot = Slot(simulator, history_of(policy), ending=ending, on_step=record)
-    loop = BatchedRollout(
-        actor, LocalSlots([slot]), n_action_steps, lambda start, decision: int(random.integers(2**62, size=1)[0])
-    )
-    loop.run([InitialState(0, seed)], lambda result: None)
+    seeds = lambda start, decision: int(random.integers(2**62, size=1)[0])  # noqa: E731
+    BatchedRollout(actor, LocalSlots([slot]), n_action_steps, seeds).run([InitialState(0, seed)], lambda result: None)
     info = {"success_step": slot.first_success, **({"behaviour": behaviour} if recipe.keeps_all else {})}
     return recording.episode(recipe.task_of(seed), seed, slot.first_success is not None, info)

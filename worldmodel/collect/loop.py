@@ -95,9 +95,8 @@ def _note_environment(writer: StoreWriter, fingerprint: dict[str, Any]) -> None:
     if before is None:
         writer.note(environment=fingerprint)
     elif before != fingerprint:
-        raise UserError(
-            f"{writer.path} was begun with another simulator: {_difference(before, fingerprint)}; remove it"
-        )
+        change = _difference(before, fingerprint)
+        raise UserError(f"{writer.path} was begun with another simulator: {change}; remove it")
 
 
 def _difference(before: Any, now: Any, name: str = "environment") -> str:

@@ -22,8 +22,7 @@ QUESTIONS = {
 """The fields that a person fills in, with the question to each."""
 PERSON, PROVENANCE, UNSPECIFIED = "person", "provenance", "unspecified"
 """Where an answer comes from: a person's declaration in the card, the store's provenance, or nowhere yet."""
-UNKNOWN = "unknown"
-"""As an answer, the same as none."""
+UNKNOWN = "unknown"  # As an answer, the same as none
 ACTORS = {
     "expert": "scripted expert",
     "noisy": "scripted expert, perturbed, failures kept",

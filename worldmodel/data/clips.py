@@ -17,8 +17,7 @@ from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, Recorded, image_key
 DEMONSTRATOR = "expert"
 """The ``behaviour`` of recordings that policies imitate; other behaviours teach the dynamics only."""
 
-OUTLIER = 6.0
-"""Multiple of the median deviation between executed and labelled actions that counts as a perturbation."""
+OUTLIER = 6.0  # Multiple of the median deviation between executed and labelled actions that counts as a perturbation
 
 
 def tolerance(store: EpisodeStore) -> np.ndarray:

@@ -13,8 +13,7 @@ from worldmodel.data.store import EpisodeStore
 from worldmodel.data.views import View
 from worldmodel.schema import IMAGES
 
-PIECE = 256
-"""Rows computed at a time, so that only these are in memory at their full size."""
+PIECE = 256  # Rows computed at a time, so that only these are in memory at their full size
 
 
 class ComputedView(View):

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 FORMAT = 1
-BLOCK_STEPS = 1024
-"""Time steps per block file: 28 MB for a 96 px camera, 16 KB for an action."""
+BLOCK_STEPS = 1024  # Time steps per block file: 28 MB for a 96 px camera, 16 KB for an action
 
 GROUP = "zarr.json"
 KEPT, SUMS = "lerobot", "checksums.json"

@@ -51,9 +51,8 @@ class StoreWriter:
         if cls.resumable(path):
             raise StoreError(f"{path} holds an unfinished store; resume it, choose another folder or remove it")
         if path.exists() and (not path.is_dir() or any(entry.name != layout.UNSEALED for entry in path.iterdir())):
-            raise StoreError(
-                f"{path} already exists and is not an unfinished store; choose another folder or remove it"
-            )
+            problem = "already exists and is not an unfinished store"
+            raise StoreError(f"{path} {problem}; choose another folder or remove it")
         (path / layout.UNSEALED).mkdir(parents=True, exist_ok=True)
         writer = cls(path, block, provenance)
         writer._journal.cut(0)  # what a crash in this very function left is half a line

@@ -16,8 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-OPEN, CLOSE = -1.0, 1.0
-"""Gripper commands, robosuite's and ours."""
+OPEN, CLOSE = -1.0, 1.0  # Gripper commands, robosuite's and ours
 
 
 def xyzw_from_wxyz(quaternion: np.ndarray) -> np.ndarray:

@@ -59,10 +59,8 @@ def convert(config: ConvertConfig) -> int:
             lerobot_convert.from_store(source, out, config.frames, without)
             print(f"{out}: written; look at it with `worldmodel data info lerobot:{out}`")
         case _:
-            raise ValueError(
-                f"to={config.to}: cannot convert {source}, which is a {kind}, to that; "
-                "go by way of a store: first to=store, then from there"
-            )
+            way = "go by way of a store: first to=store, then from there"
+            raise ValueError(f"to={config.to}: cannot convert {source}, which is a {kind}, to that; {way}")
     return 0
 
 
@@ -84,6 +82,5 @@ def kind_of(source: str) -> str:
         return "store"
     if (path / "meta" / "info.json").exists() or (not path.exists() and source.count("/") == 1):
         return "lerobot"
-    raise FileNotFoundError(
-        f"{source} is no store, robomimic .hdf5 file or LeRobot dataset; give the path of one of these"
-    )
+    kinds = "store, robomimic .hdf5 file or LeRobot dataset"
+    raise FileNotFoundError(f"{source} is no {kinds}; give the path of one of these")

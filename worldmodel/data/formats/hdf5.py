@@ -45,8 +45,7 @@ class Head:
 class DemoFile:
     """A file open for reading; a context manager. ``names`` are the demonstrations in the order of their numbers.
 
-    Raises:
-        ValueError: not HDF5, or without ``data/demo_<i>``.
+    Raises ValueError where it is not HDF5, or without ``data/demo_<i>``.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -56,9 +55,8 @@ class DemoFile:
             raise ValueError(f"{path} is not a whole HDF5 file ({error}); download or write it again") from None
         if DATA not in self._file or not len(self._file[DATA]):
             self._file.close()
-            raise ValueError(
-                f"{path} has no data/demo_0 in it, so it is not a robomimic file; see `data convert --help`"
-            )
+            problem = "has no data/demo_0 in it, so it is not a robomimic file"
+            raise ValueError(f"{path} {problem}; see `data convert --help`")
         self.names: tuple[str, ...] = tuple(sorted(self._file[DATA], key=number_of))
 
     @property

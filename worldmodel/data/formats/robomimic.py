@@ -30,8 +30,7 @@ from worldmodel.data.store import EpisodeStore
 from worldmodel.schema import ACTION, EXECUTED, IMAGES, STATE, Episode
 
 ACTIONS, REWARDS, DONES, MODEL = "actions", "rewards", "dones", "model_file"
-OURS = "worldmodel"
-"""Attribute of files made from our own stores: JSON with what robomimic has no place for."""
+OURS = "worldmodel"  # Attribute of files made from our own stores: JSON with what robomimic has no place for
 CARD_ATTRIBUTE = "worldmodel_card"
 """Attribute of files made from a store with a card: JSON with what people declared of it."""
 NAMED = {REWARDS: "next.reward", DONES: "next.done"}
@@ -41,8 +40,7 @@ HAND = "obs/robot0_eef_quat"
 """Orientation of the hand's body, which robosuite recorded although it controls the site between the fingers."""
 PANDA_SITE_IN_HAND = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 """The Panda's gripper is mounted a quarter turn about the hand's z axis, clockwise."""
-GYM = 2
-"""robomimic's number for the kind of env that files of our own tasks name."""
+GYM = 2  # robomimic's number for the kind of env that files of our own tasks name
 
 
 def keys_of(demo: Demo) -> dict[str, str]:

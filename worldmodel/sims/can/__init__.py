@@ -20,6 +20,4 @@ def make(task: str, **options: Any) -> RobotEnv:
 _IDS = {"lift_can": "LiftCan-v0", "place_can": "PlaceCan-v0", "place_can_anywhere": "PlaceCanAnywhere-v0"}
 for _name, _id in _IDS.items():
     if f"worldmodel/{_id}" not in gymnasium.registry:
-        gymnasium.register(
-            f"worldmodel/{_id}", entry_point="worldmodel.sims.can.robot:RobotEnv", kwargs={"task": _name}
-        )
+        gymnasium.register(f"worldmodel/{_id}", "worldmodel.sims.can.robot:RobotEnv", kwargs={"task": _name})

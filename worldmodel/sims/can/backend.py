@@ -12,8 +12,7 @@ import os
 import sys
 from typing import Any
 
-RAY = "ray"
-"""Our own NumPy renderer on MuJoCo's ray casts: slower to look at, but it needs no graphics library at all."""
+RAY = "ray"  # Our own NumPy renderer on MuJoCo's ray casts: slower to look at, but it needs no graphics library at all
 OFF = ("disable", "disabled", "off", "false", "0")
 """Values of ``MUJOCO_GL`` with which MuJoCo loads no GL; we then draw with `RAY`."""
 

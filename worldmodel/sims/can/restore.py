@@ -15,10 +15,8 @@ def check_restorable(store: EpisodeStore, name: str) -> None:
     if store.rate != CONTROL_HZ:
         raise UserError(f"{name}: recorded at {store.rate:g} Hz, the simulator runs at {CONTROL_HZ}; give data of that")
     if SIMULATOR_STATE not in store.keys:
-        raise UserError(
-            f"{name}: keeps no {SIMULATOR_STATE!r}, so MuJoCo cannot be put at its frames; `worldmodel collect` "
-            "records it"
-        )
+        why = f"keeps no {SIMULATOR_STATE!r}, so MuJoCo cannot be put at its frames"
+        raise UserError(f"{name}: {why}; `worldmodel collect` records it")
     made = dict(store.meta["provenance"].get("environment") or {})
     for task in store.tasks:
         if task not in TASKS:
@@ -26,6 +24,5 @@ def check_restorable(store: EpisodeStore, name: str) -> None:
         here, told = load_scene(TASKS[task].scene).sha256, made.get(task)
         theirs = told.get("scene_sha256", here) if isinstance(told, dict) else here
         if theirs != here:
-            raise UserError(
-                f"{name}: {task} was recorded in scene {theirs[:12]}, this is {here[:12]}; collect it again"
-            )
+            scenes = f"was recorded in scene {theirs[:12]}, this is {here[:12]}"
+            raise UserError(f"{name}: {task} {scenes}; collect it again")

@@ -101,12 +101,10 @@ class Cameras:
 
     def described(self, observation: Any) -> tuple[str, ...]:
         """Every chosen camera with the size of what it gives."""
-        found = []
-        for name in self.cameras:
-            height, width = self.raw(name, observation).shape[:2]
-            where = "observation" if name in self._parts else "render()" if name == RENDER else "the simulator's camera"
-            found.append(f"{name}: {where}, {width}x{height}")
-        return tuple(found)
+        sizes = {name: self.raw(name, observation).shape for name in self.cameras}
+        where = dict.fromkeys(sizes, "the simulator's camera") | {RENDER: "render()"}
+        where |= dict.fromkeys(self._parts, "observation")
+        return tuple(f"{name}: {where[name]}, {width}x{height}" for name, (height, width, _) in sizes.items())
 
 
 def _name(path: Path) -> str:

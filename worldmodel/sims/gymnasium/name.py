@@ -10,8 +10,7 @@ from typing import Any
 
 from worldmodel.config import UserError, closest
 
-HOSTS = ("gym", "metaworld")
-"""``gym:`` envs live in our process, ``metaworld:`` ones in an environment of their own."""
+HOSTS = ("gym", "metaworld")  # ``gym:`` envs live in our process, ``metaworld:`` ones in an environment of their own
 OURS = ("state", "success", "steps")
 
 

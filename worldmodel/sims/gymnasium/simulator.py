@@ -120,10 +120,8 @@ class GymSimulator(Simulator):
             return
         now = self.start_state()
         if not np.array_equal(now[:HALF], start.state[:HALF]):
-            raise ValueError(
-                f"start {start.index} (seed {start.seed}) is another one here than when it was frozen: the env or its "
-                "versions differ; freeze new starts"
-            )
+            which = f"start {start.index} (seed {start.seed}) is another one here than when it was frozen"
+            raise ValueError(f"{which}: the env or its versions differ; freeze new starts")
         self._same_pictures = bool(np.array_equal(now, start.state))
 
     def step(self, action: np.ndarray, draw: bool = False) -> None:

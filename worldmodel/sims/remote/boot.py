@@ -20,9 +20,8 @@ from pathlib import Path
 
 def only(package: str, folder: Path) -> None:
     """Make ``package``, which lies in ``folder``, importable without what lies beside it."""
-    spec = importlib.util.spec_from_file_location(
-        package, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
+    inside, where = folder / "__init__.py", [str(folder)]
+    spec = importlib.util.spec_from_file_location(package, inside, submodule_search_locations=where)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[package] = module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -80,18 +81,16 @@ def _try_out(name: str, python: Path) -> None:
     if name == "metaworld":
         from worldmodel.sims.metaworld.client import CAMERAS, MetaWorld
 
-        task = MetaWorld("pick-place-v3", 96, python)
-        task.step(task.scripted())
-        task.draw(CAMERAS[0])
-        task.close()
+        with contextlib.closing(MetaWorld("pick-place-v3", 96, python)) as task:
+            task.step(task.scripted())
+            task.draw(CAMERAS[0])
         return
     from worldmodel.sims.robosuite.client import RobosuiteConfig, RobosuiteEnv
 
     print("trying it out (the first step compiles)", flush=True)
-    env = RobosuiteEnv(RobosuiteConfig(seconds=1800.0), python)
-    env.reset(seed=0)
-    env.step(np.zeros(7))
-    env.close()
+    with contextlib.closing(RobosuiteEnv(RobosuiteConfig(seconds=1800.0), python)) as env:
+        env.reset(seed=0)
+        env.step(np.zeros(7))
 
 
 def _installed(folder: Path) -> list[str]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from worldmodel.config import UserError
 
-DONE = "worldmodel.json"
-"""Written last, with what was installed: an environment without it is made again."""
+DONE = "worldmodel.json"  # Written last, with what was installed: an environment without it is made again
 
 
 def home(name: str) -> Path:

@@ -18,8 +18,7 @@ import numpy as np
 
 MARK = b"WMA1"
 PREFIX = struct.Struct(">4sIQ")
-MOST_HEADER, MOST_PAYLOAD = 1 << 23, 1 << 26
-"""Bytes: a scene's XML travels in the header, images in the payload."""
+MOST_HEADER, MOST_PAYLOAD = 1 << 23, 1 << 26  # Bytes: a scene's XML travels in the header, images in the payload
 DTYPES = ("bool", "uint8", "int64", "float32", "float64")
 
 

@@ -107,9 +107,8 @@ class RobosuiteServer:
     def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
         """Low-dimensional observations (float64) and images (uint8, upright) of the state as it is now."""
         seen = self.env._get_observations(force_update=True)
-        found = {
-            name: np.atleast_1d(np.asarray(v, np.float64)) for name, v in seen.items() if not name.endswith("-state")
-        }
+        parts = {name: value for name, value in seen.items() if not name.endswith("-state")}
+        found = {name: np.atleast_1d(np.asarray(value, np.float64)) for name, value in parts.items()}
         return found | {f"{camera}_image": self._draw(camera) for camera in self.look["cameras"] if draw}
 
     def get_state(self) -> np.ndarray:
