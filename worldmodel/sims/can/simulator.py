@@ -7,20 +7,8 @@ from typing import Any
 import numpy as np
 
 from worldmodel.schema import CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key
-from worldmodel.sims.base import (
-    EXPERT,
-    KEYS,
-    NOISY,
-    PLAY,
-    RANDOM,
-    RETRACE,
-    SCRIPTED,
-    Demonstrates,
-    EnvInfo,
-    InitialState,
-    Simulator,
-    SimulatorSpec,
-)
+from worldmodel.sims import base
+from worldmodel.sims.base import EXPERT, SCRIPTED, Demonstrates, EnvInfo, InitialState, Simulator, SimulatorSpec
 from worldmodel.sims.object_stats import ObjectStats
 
 from .expert import Expert
@@ -31,14 +19,8 @@ from .scene import CAMERAS
 from .scripted_play import Play, Retrace, Rough, Wander
 from .tasks import get_task
 
-EXPERTS: dict[str, type[Expert]] = {
-    EXPERT: Expert,
-    NOISY: Rough,
-    PLAY: Play,
-    RANDOM: Wander,
-    RETRACE: Retrace,
-    KEYS: KeyDriving,
-}
+EXPERTS: dict[str, type[Expert]] = {EXPERT: Expert, base.NOISY: Rough, base.PLAY: Play, base.RANDOM: Wander}
+EXPERTS |= {base.RETRACE: Retrace, base.KEYS: KeyDriving}
 
 
 class CanSimulator(Simulator):
