@@ -28,6 +28,7 @@ ACTORS = {
     "noisy": "scripted expert, perturbed, failures kept",
     "play": "scripted play and failures",
     "random": "random actions",
+    "keys": "random driving with keys, failures kept",
     "retrace": "scripted expert, then its actions backwards and forwards again, failures kept",
     "mixed": "scripted play, scripted expert and random actions, failures kept",
 }

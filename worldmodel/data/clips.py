@@ -165,7 +165,7 @@ class Clips:
         )
 
     def rows(self, windows: Tensor, frames: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames (none where not asked for), states and executed actions of these windows' own steps (tensors)."""
+        """Frames (empty unless ``frames``), states and executed actions of these windows' own steps (tensors)."""
         flat = windows.cpu().numpy().reshape(-1)
         time = self.time[flat]
         rows = [
