@@ -33,13 +33,13 @@ def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:
                 raise ValueError(f"{store.path} has no {key!r}, which a model needs; it has {', '.join(store.keys)}")
             if len(store.row(key)) != 1:
                 raise ValueError(f"{store.path} has {key!r} of shape {store.row(key)}; a model needs a vector")
-        first, relative = stores[0], "dimensions of an action that are targets for the state's own"
+        first, what = stores[0], "dimensions of an action are targets for the state's own"
         if store.rate != first.rate:
             rates = f"was recorded at {store.rate:g} Hz, {first.path} at {first.rate:g} Hz"
             raise ValueError(f"{store.path} {rates}: train on data of one control rate")
         if store.relative != first.relative:
-            counts = f"has {store.relative} {relative}, {first.path} {first.relative}"
-            raise ValueError(f"{store.path} {counts}: train on data of one convention")
+            counts = f"{store.relative} {what}, in {first.path} {first.relative}"
+            raise ValueError(f"{store.path}: {counts}: train on data of one convention")
     return stores
 
 
