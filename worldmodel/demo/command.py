@@ -50,16 +50,7 @@ class DemoEpisode:
     imagine_ms: list[float]
 
     def line(self) -> dict[str, Any]:
-        return {
-            "episode": self.result.start.index,
-            "start": self.result.start.sha256,
-            "success": self.result.success,
-            "steps": self.result.steps,
-            "seconds": self.result.steps / CONTROL_HZ,
-            "decisions": len(self.act_ms),
-            "psnr": _pair(self.film.surprise.overall()),
-            **self.result.stats,
-        }
+        return {**self.result.line(), "psnr": _pair(self.film.surprise.overall())}
 
 
 def demo(config: DemoConfig) -> int:

@@ -86,7 +86,7 @@ def render(out: Path, report: Mapping[str, Any], lines: Lines) -> str:
         interval=report["interval"],
         tiles=_tiles(report),
         remarks=report["notes"],
-        comparison=_comparison(report.get("paired")),
+        paired=report.get("paired"),
         curve=_time_to_success(lines),
         failures={"head": ("failure", "episodes"), "rows": [(what, str(count)) for what, count in counts]},
         videos=[_video(index, lines[index]) for index in failures_first(lines) if _filmed(out, index)],
@@ -127,18 +127,6 @@ def _time_to_success(lines: Lines) -> dict[str, str]:
     line = Curve("all episodes", [0.0, *times, longest], [0.0, *solved, (solved or [0.0])[-1]], steps=True)
     caption = "Share of episodes solved within a simulated time"
     return figure(caption, [line], "simulated time, s", "episodes solved, %")
-
-
-def _comparison(result: Mapping[str, Any] | None) -> str:
-    if result is None:
-        return ""
-    low, high = map(page.percent, result["interval"])
-    return (
-        f"On the {result['episodes']} initial states shared with {result['against']}: both solved {result['both']}, "
-        f"only this one {result['only_first']}, only the other {result['only_second']}, neither {result['neither']}. "
-        f"Difference {page.percent(result['difference'])}, 95 % interval {low} to {high}, "
-        f"exact McNemar p = {result['p_value']:.3g}."
-    )
 
 
 def _filmed(out: Path, index: int) -> bool:

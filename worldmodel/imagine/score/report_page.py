@@ -7,8 +7,8 @@ from typing import Any
 
 from worldmodel.imagine.score import tables
 from worldmodel.imagine.score.gallery import Gallery, film
-from worldmodel.imagine.score.tables import decibels, interval
 from worldmodel.report import page
+from worldmodel.report.page import decibels, interval
 from worldmodel.report.plots import Curve, figure
 
 NAMES = {
@@ -36,7 +36,7 @@ def render(found: Mapping[str, Any], gallery: Gallery) -> str:
         curves=_curves(rows),
         by_time=tables.by_time(rows),
         lpips=tables.by_mark(found["lpips"], NAMES) if "lpips" in found else None,
-        sensitivity=_sensitivity(found.get("action_sensitivity")),
+        sensitivity=found.get("action_sensitivity"),
         inverse=tables.inverse_error(found.get("inverse_error")),
         actions=tables.action_error(found["actions"]),
         groups=_groups(found),
@@ -109,17 +109,6 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         ]
         figures.append(figure(f"{caption}; band: 95 % interval", lines, "time ahead, s", label))
     return figures
-
-
-def _sensitivity(found: Mapping[str, Any] | None) -> str:
-    if not found or found["ratio"] is None:
-        return ""
-    each = ", ".join(f"{name} {tables.within(value)}" for name, value in found["cameras"].items())
-    return (
-        f"With the actions of another window instead of its own, the squared error {found['seconds']:g} s ahead is "
-        f"{float(found['ratio']):.2f} times as large (interval {interval(found['ratio_interval'], 2)}; by camera: "
-        f"{each}; {found['windows']} windows). A model that ignores actions has 1."
-    )
 
 
 def _groups(found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worldmodel.imagine.score.action_rows import READ
-from worldmodel.report.page import percent
+from worldmodel.report.page import decibels, interval, number
 from worldmodel.report.plots import Curve, figure
 
 type Table = dict[str, Any]
@@ -26,7 +26,7 @@ def by_time(rows: Rows) -> Table:
         cells = list(_when(row))
         for name, key in figures:
             digits = 2 if key == "ssim" else 1
-            cells.append(f"{within(row[name][key], digits)} ({interval(row[name][f'{key}_interval'], digits)})")
+            cells.append(f"{number(row[name][key], digits)} ({interval(row[name][f'{key}_interval'], digits)})")
         body.append(cells)
     return {"head": ["ahead", "windows", *(f"{short[name]}, {titles[key]}" for name, key in figures)], "rows": body}
 
@@ -34,7 +34,7 @@ def by_time(rows: Rows) -> Table:
 def by_mark(rows: Rows, names: Mapping[str, str]) -> Table:
     """One metric per source, at a few times ahead."""
     known = [name for name in names if any(name in row for row in rows)]
-    body = [(*_when(row), *(within(row.get(name), 3) for name in known)) for row in rows]
+    body = [(*_when(row), *(number(row.get(name), 3) for name in known)) for row in rows]
     return {"head": ("ahead", "windows", *(names[name] for name in known)), "rows": body}
 
 
@@ -47,7 +47,7 @@ def by_group(title: str, groups: Mapping[str, Rows], names: Mapping[str, str]) -
             for name in names:
                 figures = row.get(name, {})
                 text = decibels(figures.get("psnr"))
-                cells.append(f"{text} / {within(figures['parts_psnr'])}" if "parts_psnr" in figures else text)
+                cells.append(f"{text} / {number(figures['parts_psnr'])}" if "parts_psnr" in figures else text)
             rows.append(cells)
     return {"head": (title, "ahead", "windows", *names.values()), "rows": rows}
 
@@ -62,10 +62,9 @@ def inverse_error(read: Mapping[str, Any] | None) -> dict[str, Any] | None:
     lines = [Curve(text, steps, read[name]["by_step"], dashed=name in flat) for name, text in known.items()]
     rows = []
     for name, text in known.items():
-        first = within(read[name]["by_step"][0]), interval(read[name]["first_interval"], 2)
-        rows.append((text, *first, within(read[name]["median"]), interval(read[name]["interval"], 2)))
+        first = number(read[name]["by_step"][0]), interval(read[name]["first_interval"], 2)
+        rows.append((text, *first, number(read[name]["median"]), interval(read[name]["interval"], 2)))
     return {
-        "remark": f"Median distance of target positions, {read['unit']}, {read['windows']} windows.",
         "table": {"head": ("", "first step of the chunk", "interval", "all steps", "interval"), "rows": rows},
         "curve": figure("Median distance by step of the chunk", lines, STEP, f"distance, {read['unit']}"),
     }
@@ -82,17 +81,10 @@ def action_error(actions: Mapping[str, Any]) -> dict[str, Any] | None:
         for n, name in enumerate(names)
     ]
     rows = [
-        (name, within(actions["each"][n]), within(actions["width"][n]), within(own[0][n]), within(own[-1][n]))
+        (name, number(actions["each"][n]), number(actions["width"][n]), number(own[0][n]), number(own[-1][n]))
         for n, name in enumerate(names)
     ]
-    span = interval([100 * value for value in actions["error_interval"]], 2)
-    remark = (
-        f"Mean absolute error of predicted action chunks: {percent(actions['error'])} of each dimension's range "
-        f"(interval {span} %), over {actions['steps']} predictable steps; zero-motion baseline: "
-        f"{percent(actions['zero_motion'])}."
-    )
     return {
-        "remark": remark,
         "curve": figure("Error of predicted actions by step and dimension", lines, STEP, "error, % of range"),
         "table": {"head": ("", "error, own units", "range", "at the first step", "at the last"), "rows": rows},
     }
@@ -100,22 +92,3 @@ def action_error(actions: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _when(row: Mapping[str, Any]) -> tuple[str, str]:
     return f"{row['seconds']:.2f} s", str(row["moments"])
-
-
-def decibels(value: Any) -> str:
-    """``18.2 dB``; a dash where there is none."""
-    return "-" if value is None else f"{within(value)} dB"
-
-
-def within(value: Any, digits: int | None = None) -> str:
-    """A number, short: three digits, or so many behind the point; a dash where there is none."""
-    if value is None:
-        return "-"
-    number = float(value)
-    if digits is None:
-        return f"{number:.1f}" if abs(number) >= 10 else f"{number:.3g}"
-    return f"{number:.{digits}f}"
-
-
-def interval(pair: Sequence[Any], digits: int) -> str:
-    return " to ".join(within(value, digits) for value in pair)
