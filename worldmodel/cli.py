@@ -137,6 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (UserError, ValueError, OSError) as error:  # any other is a defect, whose traceback is wanted
         if os.environ.get("WORLDMODEL_TRACE"):
             raise
+        print(getattr(error, "trace", ""), end="", file=sys.stderr)  # of a defect in a process of ours
         return _complain(str(error) or type(error).__name__, BAD_INPUT)
 
 

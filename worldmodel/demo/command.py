@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from worldmodel.evaluate.run import INTERRUPTED, EvalRun, machine
 from worldmodel.evaluate.timing import crowded
 from worldmodel.files import write_file, write_json
 from worldmodel.policies.load import PolicyOptions, load_policy
-from worldmodel.processes import CallError, Pool
+from worldmodel.processes import Pool
 from worldmodel.report.stats import quantiles, wilson
 from worldmodel.report.video import provenance
 from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
@@ -87,9 +86,6 @@ def show(config: DemoConfig, this: EvalRun) -> int:
                     scenes.append(scene)
                     wins = sum(scene.result.success for scene in scenes)
                     progress.update(bar, description=f"{wins} of {len(scenes)} succeeded", advance=1)
-        except CallError as error:
-            print(error.trace, end="", file=sys.stderr)
-            raise
         except KeyboardInterrupt:
             status = INTERRUPTED
     if scenes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -22,7 +21,7 @@ from worldmodel.evaluate.initial_states import SPLITS, Starts
 from worldmodel.evaluate.journal import EvalJournal
 from worldmodel.evaluate.timing import crowded, time_single
 from worldmodel.policies.load import LoadedPolicy
-from worldmodel.processes import CallError, Pool
+from worldmodel.processes import Pool
 from worldmodel.report.stats import quantiles, wilson
 from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
 from worldmodel.rollout.policy import BatchedPolicy, noise_seed
@@ -72,9 +71,6 @@ def run(this: EvalRun) -> int:
             rollout = BatchedRollout(policy, simulators, config.n_action_steps, noise, config.delay)
             roll_out(this, journal, rollout, console)
             drawn_by = film(this, journal, simulators, console)
-    except CallError as error:
-        print(error.trace, end="", file=sys.stderr)
-        raise
     except KeyboardInterrupt:
         print(f"interrupted: {len(journal.lines)} of {config.episodes} episodes are kept in {out}")
         print("resume with the same command")
