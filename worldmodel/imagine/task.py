@@ -14,6 +14,7 @@ from torch import Tensor
 
 from worldmodel import checkpoint, envs
 from worldmodel.backbone import fast_dtype
+from worldmodel.config import known
 from worldmodel.model import WorldModel
 from worldmodel.schema import CONTROL_HZ, STATE, Arrays, image_key
 from worldmodel.tokens.task import index_of
@@ -89,9 +90,8 @@ class ImaginedTask:
         options: ``observation``, or ``state`` of the real env's simulator. Raises ValueError where there is no start.
         """
         options = options or {}
-        if unknown := set(options) - {"observation", "state"}:
-            known = "expected 'observation' or 'state'; remove it"
-            raise ValueError(f"unknown reset option {sorted(unknown)[0]!r}, {known}")
+        for name in options:
+            known("reset option", name, ("observation", "state"))
         if "observation" in options:
             observation: Arrays = options["observation"]
             return observation
