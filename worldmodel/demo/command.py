@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from worldmodel import checkpoint
 from worldmodel.config import UserError
@@ -75,8 +75,7 @@ def show(config: DemoConfig, this: EvalRun) -> int:
     out, console, scenes = Path(config.out), Console(stderr=True), list[DemoEpisode]()
     (out / "videos").mkdir(parents=True, exist_ok=True)
     comment, status = provenance(this.loaded.name, this.loaded.sha256), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("starting the simulator", total=config.episodes)
         try:
             with Pool(slots_of(this.simulator), slots=1, processes=1) as simulators:

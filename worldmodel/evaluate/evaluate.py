@@ -52,9 +52,8 @@ def settle(config: EvaluateConfig, loaded: LoadedPolicy, starts: Starts, path: P
 
 def simulator_of(policy: LoadedPolicy, task: str, perturb: str = "none") -> SimulatorSpec:
     """The simulator of a task, with the observations that a policy needs."""
-    return SimulatorSpec(
-        task, policy.cameras or None, policy.size, perturb, history=policy.history, n_obs_steps=policy.n_obs_steps
-    )
+    needs: dict[str, Any] = {"history": policy.history, "n_obs_steps": policy.n_obs_steps}
+    return SimulatorSpec(task, policy.cameras or None, policy.size, perturb, **needs)
 
 
 def check_widths(policy: LoadedPolicy, info: EnvInfo) -> None:
@@ -83,9 +82,9 @@ def bridged(delay: int, loaded: LoadedPolicy) -> list[str]:
     known = getattr(loaded.policy, "prefix", 0)
     if not delay:
         return []
-    if delay <= known:
-        return [f"chunks are there {delay} steps late and continue the actions carried out meanwhile"]
-    return [f"chunks are there {delay} steps late and know nothing of it: trained to continue {known} actions"]
+    how = "continue the actions executed meanwhile"
+    how = how if delay <= known else f"know nothing of it: trained to continue {known} actions"
+    return [f"chunks are there {delay} steps late and {how}"]
 
 
 def other_versions(starts: Starts, fingerprint: Mapping[str, Any]) -> list[str]:

@@ -108,9 +108,8 @@ def film(this: EvalRun, journal: EvalJournal, simulators: Pool, console: Console
     chosen = report.failures_first(journal.lines)[: this.config.videos]
     missing = [i for i in chosen if not (folder / f"{i:04d}.mp4").is_file()]
     initial_states = {start.index: start for start in this.initial_states}
-    columns = (TextColumn("filming"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(missing))
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("filming", total=len(missing))
         for first in range(0, len(missing), simulators.slots):
             shown = dict(enumerate(missing[first : first + simulators.slots]))
             for slot, index in shown.items():

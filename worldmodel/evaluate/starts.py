@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from worldmodel.config import UserError, check_range, option
 from worldmodel.evaluate.initial_states import Starts, StartsError
@@ -51,9 +51,8 @@ def starts(config: StartsConfig) -> int:
         limit = f"expected 0 to {SEED_SETS - 1} for {config.task}"
         raise UserError(f"seed={config.seed}: {limit}, whose seeds have 32 bits")
     simulator = make(spec)
-    columns = (TextColumn("freezing starts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("", total=config.episodes)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("freezing starts", total=config.episodes)
         try:
             frozen = freeze(simulator, config.episodes, config.seed, lambda done: progress.update(bar, completed=done))
         finally:

@@ -6,17 +6,14 @@ import errno
 import importlib.util
 import socket
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from worldmodel.config import UserError, check_range, option
 from worldmodel.devices import use_threads
 from worldmodel.processes import StopSignal
 from worldmodel.sims.base import SimulatorSpec
 from worldmodel.sims.make import check
-
-if TYPE_CHECKING:
-    from worldmodel.play.server import Server
 
 HOST = "127.0.0.1"
 """The only address: a program that reaches the page can move the arm and fill the disk."""
@@ -47,6 +44,9 @@ def play(config: PlayConfig) -> int:
     """Serve until Ctrl-C, then finish what is being recorded. Raises UserError, one line, for what cannot be served."""
     need_server()
     check(SimulatorSpec(config.task))
+    import uvicorn
+
+    from worldmodel.play.app import build, settings
     from worldmodel.play.imagination import open_imagination
     from worldmodel.play.server import Server
     from worldmodel.play.start_points import StartPoints
@@ -61,25 +61,13 @@ def play(config: PlayConfig) -> int:
             raise UserError(f"out={config.out}: is a file, expected a folder; choose another out=")
         out.mkdir(parents=True, exist_ok=True)
         server = Server(imagination, places, out, config.seats)
+        where = f"http://{HOST}:{listener.getsockname()[1]}/"
+        what = f"{config.task}, checkpoint {config.checkpoint}, {imagination.kind} imagination; clips go to {out}"
+        started = partial(print, f"worldmodel play: {where}\n  {what}\n  Ctrl-C ends it", flush=True)
         with StopSignal():
-            serve(server, listener)
+            uvicorn.Server(settings(build(server, started))).run(sockets=[listener])
     print("\nworldmodel play: closed; clips are whole")
     return 0
-
-
-def serve(server: Server, listener: socket.socket) -> None:
-    import uvicorn
-
-    from worldmodel.play.app import build, settings
-
-    port = listener.getsockname()[1]
-    where = (
-        f"worldmodel play: http://{HOST}:{port}/\n"
-        f"  {server.task}, checkpoint {server.imagination.loaded.name}, {server.imagination.kind} imagination; "
-        f"clips go to {server.out}\n  Ctrl-C ends it"
-    )
-    app = build(server, lambda: print(where, flush=True))
-    uvicorn.Server(settings(app)).run(sockets=[listener])
 
 
 def bind(port: int) -> socket.socket:

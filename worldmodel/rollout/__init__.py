@@ -74,8 +74,7 @@ def rollout(
         env: a Gymnasium env; an attribute ``task`` names the episode's task.
         start: a seed, or a full simulator state (float64 vector).
         max_steps: control steps at most; None leaves it to the env.
-        n_action_steps: actions executed of each chunk before replanning, 1 to chunk_size; None takes
-            ``policy.n_action_steps`` where the policy has one, else the whole chunk.
+        n_action_steps: actions executed of each chunk, 1 to chunk_size; None: the policy's own number, else all.
         on_step: called with (step, observation, action) before each step.
 
     Returns:

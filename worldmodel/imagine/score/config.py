@@ -27,10 +27,9 @@ class ScoreConfig:
     threads: int = option("CPU threads; 0 for half of the cores", 0)
 
     def __post_init__(self) -> None:
-        check_range(self, windows=(1, None), batch=(1, None), steps=(1, None), every=(1, None), resamples=(1, None))
+        check_range(self, windows=(1, None), batch=(1, None), steps=(1, None), every=(1, None))
+        check_range(self, resamples=(1, None), show=(0, None))
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
         if not 0 < self.seconds <= 60:
             raise ValueError(f"seconds={self.seconds}: expected above 0, up to 60")
-        if self.show < 0:
-            raise ValueError(f"show={self.show}: expected 0 or more")

@@ -21,12 +21,11 @@ from worldmodel.report.bootstrap import ClusterBootstrap
 def summarise(measured: Measured, shape: ModelConfig, config: ScoreConfig) -> dict[str, Any]:
     """The scorecard, a JSON record; "left_out" names in a sentence each what could not be measured.
 
-    frames: a row per time ahead; for imagined, no_action and copy_last_frame: psnr (dB, of squared errors averaged over
-    windows, cameras and pixels), ssim and, with segmentation, parts_psnr (gripper and object alone), each with an
-    interval; gain: imagined minus copy_last_frame, dB. cameras, groups: the same by camera, task, behaviour, at the
-    marks. lpips: at the marks. action_sensitivity, inverse_error: see `action_rows`. actions: mean absolute errors;
-    error and zero_motion as a share of each dimension's range, each and by_step (H, A) in the data's units. An infinite
-    PSNR is the text "inf".
+    frames: a row per time ahead; for imagined, no_action and copy_last_frame: psnr (dB, of mean squared errors; may be
+    "inf"), ssim and, with segmentation, parts_psnr (gripper and object alone), each with an interval; gain: imagined
+    minus copy_last_frame, dB. cameras, groups, lpips: at the marks. action_sensitivity, inverse_error: `action_rows`.
+    actions: mean absolute errors; error and zero_motion as a share of each dimension's range, each and by_step (H, A)
+    in the data's units.
     """
     plan, values = measured.plan, measured.values
     count = len(values["known"])
