@@ -15,7 +15,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from worldmodel.config import option
-from worldmodel.data.clips import tolerance
 from worldmodel.data.source import open_source
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.verification import verify as damage_of
@@ -133,6 +132,8 @@ def summary(store: EpisodeStore) -> dict[str, Any]:
         "provenance": store.meta["provenance"],
     }
     if ACTION in store.keys:
+        from worldmodel.data.clips import tolerance  # here, because it loads torch
+
         actions = store.array(ACTION)[:]
         quantiles = np.quantile(actions, [0, 0.01, 0.99, 1], axis=0).round(5).tolist()
         record["actions"] = dict(zip(("low", "q01", "q99", "high"), quantiles, strict=True))
