@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 MISSING: Any = "???"
@@ -33,33 +32,6 @@ def check_bounds(config: Any, **bounds: tuple[float, float]) -> None:
     for name, (low, high) in bounds.items():
         if not low <= (value := getattr(config, name)) <= high:
             raise ValueError(f"{name}={value}: expected {low} to {high}")
-
-
-def out_folder(name: str) -> Path:
-    """The folder that ``out=`` names, made where there is none. UserError where it is a file."""
-    path = Path(name)
-    if path.is_file():
-        raise UserError(f"out={name}: is a file, expected a folder; choose another out=")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def known(what: str, name: str, names: Collection[str]) -> str:
-    """``name``. Raises ValueError, one line with the nearest of ``names``, where it is none of them."""
-    if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
-        raise ValueError(f"unknown {what} {name!r}, expected one of {', '.join(names)}; {hint}")
-    return name
-
-
-def check_range(config: Any, **bounds: tuple[int, int | None]) -> None:
-    """ValueError, one line, where an option lies outside of its (lowest, highest); None for no highest one."""
-    for name, (low, high) in bounds.items():
-        value = getattr(config, name)
-        if value < low or (high is not None and value > high):
-            expected = f"at least {low}" if high is None else f"{low} to {high}"
-            raise ValueError(f"{name}={value}: expected {expected}")
 
 
 def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -45,6 +45,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def out_folder(name: str) -> Path:
+    """The folder that ``out=`` names, made where there is none. FileExistsError where it is a file."""
+    path = Path(name)
+    if path.is_file():
+        raise FileExistsError(f"out={name}: is a file, expected a folder; choose another out=")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def write_file(path: Path, content: str | bytes) -> None:
     """Replace a file by ``content`` (text as UTF-8) in one step."""
     with atomic_file(path) as temporary:

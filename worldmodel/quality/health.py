@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from worldmodel import __version__
-from worldmodel.config import option, out_folder
+from worldmodel.config import option
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
-from worldmodel.files import write_json
+from worldmodel.files import out_folder, write_json
 from worldmodel.quality import camera_checks, leakage, signal_checks
 from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, Subject, worst
 from worldmodel.quality.frames import track

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worldmodel.config import UserError, check_bounds, option, out_folder
+from worldmodel.config import UserError, check_bounds, option
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
-from worldmodel.files import write_file
+from worldmodel.files import out_folder, write_file
 from worldmodel.quality import recording
 from worldmodel.report import page
 from worldmodel.report.plots import SHOWN, traces

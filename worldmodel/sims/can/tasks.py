@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worldmodel.config import known
-
-from .scene import CAN_HALF_HEIGHT, FLOOR, THINGS, Scene
+from .scene import CAN_HALF_HEIGHT, FLOOR, THINGS, Scene, known
 
 REST = FLOOR + CAN_HALF_HEIGHT  # Height of the can's centre when it stands in the tray, in metres
 LIFT = 0.10  # How far above its rest height the can must be held for `lift_can`, in metres
