@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 MISSING: Any = "???"
@@ -27,11 +27,22 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
 
 
-def check_bounds(config: Any, **bounds: tuple[float, float]) -> None:
-    """ValueError, one line, for a field of ``config`` outside its lowest and highest value."""
+def check_range(config: Any, **bounds: tuple[float, float | None]) -> None:
+    """ValueError, one line, where an option lies outside of its (lowest, highest); None for no highest one."""
     for name, (low, high) in bounds.items():
-        if not low <= (value := getattr(config, name)) <= high:
-            raise ValueError(f"{name}={value}: expected {low} to {high}")
+        value = getattr(config, name)
+        if value < low or (high is not None and value > high):
+            expected = f"at least {low}" if high is None else f"{low} to {high}"
+            raise ValueError(f"{name}={value}: expected {expected}")
+
+
+def known(what: str, name: str, names: Collection[str]) -> str:
+    """``name``. Raises ValueError, one line with the nearest of ``names``, where it is none of them."""
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
+        raise ValueError(f"unknown {what} {name!r}, expected one of {', '.join(names)}; {hint}")
+    return name
 
 
 def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from worldmodel.config import check_bounds, closest, option
+from worldmodel.config import check_range, closest, option
 from worldmodel.schema import AUDIO, SEGMENTATION
 from worldmodel.sims.base import EXPERT, KEYS, NOISY, PLAY, RANDOM, RETRACE, SCRIPTED, SimulatorSpec
 
@@ -94,7 +94,7 @@ class CollectConfig:
     licence: str = option("licence of the data, kept in the store", "Apache-2.0")
 
     def __post_init__(self) -> None:
-        check_bounds(self, episodes=(1, 10**7), seed=(0, 2**31), noise=(0, 2), size=(8, 1024), tail=(0, 200))
+        check_range(self, episodes=(1, 10**7), seed=(0, 2**31), noise=(0, 2), size=(8, 1024), tail=(0, 200))
         if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
             raise ValueError(f"workers={self.workers}: expected auto or a number above 0")
         if self.behaviour not in BEHAVIOURS:

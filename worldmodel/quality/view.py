@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worldmodel.config import UserError, check_bounds, option
+from worldmodel.config import UserError, check_range, option
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.files import out_folder, write_file
@@ -37,7 +37,7 @@ class ViewConfig:
     address: str | None = option("of a running viewer, such as rerun+http://127.0.0.1:9876/proxy", None)
 
     def __post_init__(self) -> None:
-        check_bounds(self, random=(0, 1000), frames=(1, 200))
+        check_range(self, random=(0, 1000), frames=(1, 200))
 
 
 def view(config: ViewConfig) -> int:

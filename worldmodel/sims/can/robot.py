@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from worldmodel.config import known
 from worldmodel.schema import (
     AUDIO,
     AUDIO_HZ,
@@ -24,7 +25,7 @@ from .backend import gl_backend, mujoco
 from .cameras import MAX_SIZE, MIN_SIZE, Renderer, make_renderer
 from .microphone import Microphone
 from .perturb import PERTURBATIONS, Perturber
-from .scene import CAMERAS, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW, known, load_scene
+from .scene import CAMERAS, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW, load_scene
 from .snapshot import Snapshot
 from .tasks import Task, get_task
 

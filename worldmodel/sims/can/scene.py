@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -204,21 +202,3 @@ class Scene:
 
 def load_scene(name: str) -> Scene:
     return Scene(asset(f"envs/{name}.xml").read_bytes())
-
-
-def known(what: str, name: str, names: Collection[str]) -> str:
-    """``name``. Raises ValueError, one line with the nearest of ``names``, where it is none of them."""
-    if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
-        raise ValueError(f"unknown {what} {name!r}, expected one of {', '.join(names)}; {hint}")
-    return name
-
-
-def check_range(config: Any, **bounds: tuple[int, int | None]) -> None:
-    """ValueError, one line, where an option lies outside of its (lowest, highest); None for no highest one."""
-    for name, (low, high) in bounds.items():
-        value = getattr(config, name)
-        if value < low or (high is not None and value > high):
-            expected = f"at least {low}" if high is None else f"{low} to {high}"
-            raise ValueError(f"{name}={value}: expected {expected}")

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .scene import CAN_HALF_HEIGHT, FLOOR, THINGS, Scene, known
+from worldmodel.config import known
+
+from .scene import CAN_HALF_HEIGHT, FLOOR, THINGS, Scene
 
 REST = FLOOR + CAN_HALF_HEIGHT  # Height of the can's centre when it stands in the tray, in metres
 LIFT = 0.10  # How far above its rest height the can must be held for `lift_can`, in metres
