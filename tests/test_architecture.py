@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
-    "assets config files lazy schema",
+    "assets config files lazy modalities schema",
     "legacy",
     "processes",
     "data devices model_card revision report settings",

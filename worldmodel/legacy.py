@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worldmodel.config import leaves
-from worldmodel.tokens.listed import LISTED
+from worldmodel.modalities import LISTED
 
 COMMANDS: dict[str, str] = {}
 NOISE = {"spread": "std", "high": "p_high", "pure": "p_max"}
@@ -20,7 +20,6 @@ RENAMED: dict[str, dict[str, str]] = {
     "train": {
         "objective.kind": "objective.name",
         "objective.plain": "objective.l1",
-        "objective.carried": "objective.warp_l1",
         "optimiser.rate": "optimiser.lr",
         "optimiser.muon_rate": "optimiser.muon_lr",
         "modes.stream": "modes.rollout",
@@ -50,6 +49,12 @@ for name in LISTED:  # a modality's options once lay in three places
     for command_name in ("model", "train"):
         RENAMED[command_name] |= {f"{now}.noise.{old}": f"{now}.noise.{new}" for old, new in NOISE.items()}
 RENAMED["study"] = RENAMED["train"]
+
+GONE: dict[str, dict[str, Any]] = {
+    "model": {"warp": False},
+    "train": {"warp": False, "objective.carried": 0.0, "objective.warp_l1": 0.0},
+}
+"""Options that are no more, and the value with which saved configs hold them that never used them."""
 
 _announced: set[str] = set()
 
@@ -83,7 +88,10 @@ def saved(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """A config as an older version has saved it, nested, with today's keys. Keys that have gone stay as they are."""
     table = RENAMED.get(command, {})
     out: dict[str, Any] = {}
+    gone = GONE.get(command, {})
     for old, value in leaves(values):
+        if old in gone and value == gone[old]:
+            continue
         new, kept = renamed(command, old), value
         if (whole := table.get(f"{old}={value}")) is not None:
             new, _, kept = whole.partition("=")

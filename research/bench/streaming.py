@@ -10,7 +10,7 @@ import torch
 
 from worldmodel.backbone import fast_dtype
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.model.memory_rollout import imagined_rollout
+from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig
 
@@ -49,7 +49,7 @@ def _model(size: str, device: str) -> WorldModel:
 
 def _time(model: WorldModel, steps: int, frames: int) -> dict[str, Any]:
     """Median and 95th percentile milliseconds of a step, frames per second, and the processor's own time."""
-    config, stream = model.config, imagined_rollout(model, 1, steps)
+    config, stream = model.config, ImaginedRollout(model, 1, steps)
     generator = torch.Generator().manual_seed(0)
     shape = (1, len(config.cameras), config.size, config.size, 3)
     stream.begin(torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator), torch.zeros(1, config.state_dim))

@@ -23,10 +23,10 @@ def small_model(projector: bool = False, external: int = 0) -> WorldModel:
     return model.eval()
 
 
-def dreaming_model(window: int = 3, warp: bool = False) -> WorldModel:
+def dreaming_model(window: int = 3) -> WorldModel:
     """A small model that streams, off its zero initialisation, the same at every call."""
     torch.manual_seed(0)
-    model = WorldModel(replace(CONFIG, window=window, warp=warp))
+    model = WorldModel(replace(CONFIG, window=window))
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     return model.eval()

@@ -67,9 +67,9 @@ def uncached(model: WorldModel, clip: Clip, seeds: list[int]) -> tuple[torch.Ten
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("window", "warp"), [(1, False), (3, False), (3, True), (4, True)])
-def test_cached_equals_uncached(window: int, warp: bool) -> None:
-    model, clip = dreaming_model(window, warp), long_clip()
+@pytest.mark.parametrize("window", [1, 3, 4])
+def test_cached_equals_uncached(window: int) -> None:
+    model, clip = dreaming_model(window), long_clip()
     images, states = uncached(model, clip, [0, 1])
     stream = ImaginedRollout(model, 2, steps=1)
     stream.begin(clip.images, clip.state)
@@ -163,10 +163,10 @@ def test_a_thousand_frames_take_no_more_memory_and_the_last_is_as_exact_as_the_f
     for step in range(1000):
         stream.step(clip.executed[:, step % 9])
         if step % 333 == 1:
-            held.append((sum(k.nbytes + v.nbytes for k, v in stream.memory), process.memory_info().rss))
+            held.append((stream.ring.nbytes, process.memory_info().rss))
     assert len({tensors for tensors, _ in held}) == 1
     assert held[-1][1] - held[1][1] < 8e6, held
-    assert all(x.isfinite().all() for pair in stream.memory for x in pair) and stream.state.isfinite().all()
+    assert stream.ring.isfinite().all() and stream.state.isfinite().all()
     body, frames = start_noise([0, 1], 9)
     images, states = uncached(model, clip, [0, 1])
     for t in range(9):  # seen again from here on
@@ -207,22 +207,6 @@ def noise_of(model: WorldModel, own: float, seed: int = 0) -> dict[str, NoiseSam
         2,
         lambda purpose: torch.Generator().manual_seed(10 * seed + purpose),
     )
-
-
-def test_a_warp_is_taught_beside_what_is_painted_over_it() -> None:
-    """The loss of the warped frames alone: as far off as the last ones at first, and it reaches the warp's own head."""
-    model, clip = dreaming_model(warp=True), long_clip(3)
-    warp = model.frames.warp
-    assert warp is not None
-    warp.head.weight.data.zero_()
-    warp.head.bias.data.zero_()
-    found = loss(model, clip, "rollout", noise_of(model, own=0.0), ObjectiveConfig(frames=0, body=0, warp_l1=2.0))
-    moments, after, _ = lay_out(model, clip)
-    torch.testing.assert_close(found["warp_l1"], (moments.frames - after).abs().mean(), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(found["loss"], 2 * found["warp_l1"])
-    found["loss"].backward()
-    assert warp.head.weight.grad is not None and warp.head.weight.grad.any()
-    assert not model.frames.head.weight.grad.any(), "what is painted over it has no say"
 
 
 @pytest.mark.parametrize("own", [0.0, 1.0])

@@ -5,8 +5,7 @@ import torch
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.model.memory_rollout import MemoryRollout, imagined_rollout
-from worldmodel.model.remembered import TimeSteps, doubt, in_a_row, predict, read, tokens_per_step
+from worldmodel.model.history import RolloutHistory, doubt, read, regress_next, tokens_per_step
 from worldmodel.model.rollout import ImaginedRollout
 
 AGES = (0, 1, 3)
@@ -32,7 +31,7 @@ def seen(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def test_the_ring_gives_what_reading_everything_anew_gives() -> None:
-    model, rollout = remembering(), MemoryRollout(remembering(), 2)
+    model, rollout = remembering(), ImaginedRollout(remembering(), 2)
     images, state = seen(2, 0)
     rollout.begin(images, state)
     history = [(images, state, 0)]
@@ -42,21 +41,19 @@ def test_the_ring_gives_what_reading_everything_anew_gives() -> None:
         ages = [a for a in AGES if a <= t]
         frames = torch.stack([model.frames.encode(history[t - a][0]) for a in ages], 1)
         states = torch.stack([history[t - a][1] for a in ages], 1)
-        own = torch.tensor([history[t - a][2] for a in ages]).repeat(2, 1)
-        when = -torch.tensor(ages) / 20
-        remembered = TimeSteps(frames, states, torch.stack([actions[t - a] for a in ages], 1), when, own)
-        memory, embedded = read(model, remembered)
-        present = embedded.unflatten(0, (2, len(ages)))[:, 0]
-        pixels, change = predict(model, in_a_row(memory, len(ages)), present, frames[:, 0], 1 / 20)
-        expected = model.body.decode(change, states[:, 0])
+        levels = doubt(torch.tensor([history[t - a][2] for a in ages])).repeat(2, 1)
+        patches = model.frames.patches(frames).unflatten(1, (len(ages), -1))
+        executed, when = torch.stack([actions[t - a] for a in ages], 1), -torch.tensor(ages) / 20
+        memory, embedded = read(model, RolloutHistory(patches, states, executed, when, levels))
+        pixels, change = regress_next(model, memory, embedded[:, 0], frames[:, 0], torch.tensor([1 / 20]))
         assert (found.int() - model.frames.decode(pixels).int()).abs().max() <= 1
-        torch.testing.assert_close(after, expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(after, model.body.decode(change, states[:, 0]), rtol=1e-3, atol=1e-3)
         history.append((found, after, t + 1))
 
 
 @torch.no_grad()
 def test_rollouts_do_not_depend_on_their_neighbours_and_rows_begin_alone() -> None:
-    both, alone = MemoryRollout(remembering(), 2), MemoryRollout(remembering(), 1)
+    both, alone = ImaginedRollout(remembering(), 2), ImaginedRollout(remembering(), 1)
     images, state = seen(2, 2)
     both.begin(images, state)
     for _ in range(3):
@@ -71,7 +68,7 @@ def test_rollouts_do_not_depend_on_their_neighbours_and_rows_begin_alone() -> No
 
 @torch.no_grad()
 def test_an_observation_that_comes_late_takes_its_moments_place() -> None:
-    late, early = MemoryRollout(remembering(), 1), MemoryRollout(remembering(), 1)
+    late, early = ImaginedRollout(remembering(), 1), ImaginedRollout(remembering(), 1)
     images, state = seen(1, 3)
     truth, body = seen(1, 4)
     for rollout in (late, early):
@@ -91,11 +88,9 @@ def test_an_observation_that_comes_late_takes_its_moments_place() -> None:
 
 
 def test_what_cannot_roll_out_says_so() -> None:
-    with pytest.raises(ValueError, match="no memory"):
-        MemoryRollout(remembering(memory=()))
-    assert isinstance(imagined_rollout(remembering()), MemoryRollout)
-    assert isinstance(imagined_rollout(remembering(memory=(), window=2)), ImaginedRollout)
-    rollout = MemoryRollout(remembering())
+    with pytest.raises(ValueError, match="does not stream"):
+        ImaginedRollout(remembering(memory=()))
+    rollout = ImaginedRollout(remembering())
     with pytest.raises(RuntimeError, match="before begin"):
         rollout.step(torch.zeros(1, 4))
     rollout.begin(*seen(1, 0))

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from worldmodel.tokens import Actions, Frames, Instruction, Scaling, TokenSequence
+from worldmodel.tokens.masked_warps import GAIN, PARTS, POINTS, UNIT, MaskedWarps
 from worldmodel.tokens.sequence import concat
-from worldmodel.tokens.warp import UNIT
 
 
 def test_frames_survive_patching_and_bytes() -> None:
@@ -42,18 +42,17 @@ def test_frames_start_as_a_copy_of_the_last_ones() -> None:
     assert torch.allclose(painted, torch.sigmoid(torch.tensor(2.0)) * last.repeat(1, 2, 1))
 
 
-def test_a_warp_starts_as_nothing_and_moves_pixels_as_it_says() -> None:
-    frames = Frames(("scene", "wrist"), size=32, patch=16, width=32, warp=True)
-    plain = Frames(("scene", "wrist"), size=32, patch=16, width=32)
-    last, features = torch.rand(2, 8, 768), torch.randn(2, 16, 32)
-    torch.testing.assert_close(frames.read(features, last), plain.read(features, last), atol=1e-5, rtol=0)
-    assert frames.warp is not None
-    bias = frames.warp.head.bias.data.view(256, 3)
-    bias[:] = torch.tensor([3 / UNIT, -1 / UNIT, 20.0])  # from three pixels right of it and one above, gate open
-    found = frames.assemble(frames.carry(features[:, :8], last), 1)
-    seen = frames.assemble(last, 1)
-    torch.testing.assert_close(found[:, :, :, 1:, :-3], seen[:, :, :, :-1, 3:], atol=1e-4, rtol=0)
-    torch.testing.assert_close(found[..., 1:, -1, :], seen[..., :-1, -1, :], atol=1e-4, rtol=0)
+def test_masked_warps_keep_the_last_frame_at_first_and_fetch_pixels_from_where_they_say() -> None:
+    warps, last = MaskedWarps(32, 16), torch.rand(2, 32, 32, 3)
+    features = torch.randn(2, 4, 32)
+    masks = warps.pixels.bias.data.view(256, 3 + PARTS)[:, 3:]
+    masks[:, 1] = -400.0  # no paint
+    torch.testing.assert_close(warps(features, last), last, atol=1e-5, rtol=0)
+    masks[:, 2] = 400.0  # the first displacement alone: from three pixels right and one above
+    warps.fields.bias.data.view(POINTS**2, 2, 2)[:, 0] = torch.tensor([3.0, -1.0]) / (UNIT * GAIN)
+    found = warps(features, last)
+    torch.testing.assert_close(found[:, 1:, :-3], last[:, :-1, 3:], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[:, 1:, -1], last[:, :-1, -1], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("size", "patch"), [(30, 16), (96, 10), (96, 12)])

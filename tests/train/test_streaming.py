@@ -128,7 +128,6 @@ def test_clips_know_later_states_and_changes(config: TrainConfig) -> None:
         ("rollout.noise=0.05", "rollout.noise=0.05: expected 0.1 to 1"),
         ("rollout.p_self=2", "expected a share"),
         ("rollout.burn_in=13", "rollout.burn_in=13: expected 0 to 12"),
-        ("objective.warp_l1=1", "objective.warp_l1=1.0 teaches a warp: set warp=true"),
     ],
 )
 def test_bad_values_are_named(override: str, message: str) -> None:

@@ -39,11 +39,13 @@ class Rotary(nn.Module):
 
     def forward(self, positions: Float[Tensor, "*b N 3"]) -> tuple[Float[Tensor, "*b N P"], Float[Tensor, "*b N P"]]:
         """Cosines and sines of every token's angles, float32."""
-        if positions.device.type == "cpu":
+        if positions.dtype == torch.float64:  # long after a clock's start
+            angles = positions @ self.rates.double()
+        elif positions.device.type == "cpu":
             angles = positions.float() @ self.rates
         else:  # a GPU's matrix product may round its factors to ten bits
             angles = (positions.float()[..., None] * self.rates).sum(-2)
-        return angles.cos(), angles.sin()
+        return angles.cos().float(), angles.sin().float()
 
 
 def rotate(

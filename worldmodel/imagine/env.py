@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 
 from worldmodel.imagine.task import ImaginedTask, WorldModelEnvConfig
 from worldmodel.model import WorldModel
-from worldmodel.model.memory_rollout import imagined_rollout
+from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.schema import CONTROL_HZ, Arrays, image_key
 
 
@@ -38,7 +38,7 @@ class WorldModelEnv(gymnasium.Env):
             raise ValueError(f"unknown render mode {render_mode!r}, expected 'rgb_array' or None; use 'rgb_array'")
         self.imagined = ImaginedTask(model, task, WorldModelEnvConfig(**options))
         self.model, self.task, self.render_mode = self.imagined.model, self.imagined.task, render_mode
-        self.rollout = imagined_rollout(self.model, 1, self.imagined.config.steps)
+        self.rollout = ImaginedRollout(self.model, 1, self.imagined.config.steps)
         self.action_space, self.observation_space = self.imagined.action_space, self.imagined.observation_space
         self.metadata = {**self.metadata, "render_fps": round(self.model.config.control_hz)}
         self._steps = -1
@@ -102,7 +102,7 @@ class WorldModelVectorEnv(VectorEnv):
     ) -> None:
         self.imagined = ImaginedTask(model, task, WorldModelEnvConfig(**options))
         self.model, self.task, self.num_envs = self.imagined.model, self.imagined.task, num_envs
-        self.rollout = imagined_rollout(self.model, num_envs, self.imagined.config.steps)
+        self.rollout = ImaginedRollout(self.model, num_envs, self.imagined.config.steps)
         self.single_action_space = self.imagined.action_space
         self.single_observation_space = self.imagined.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)

@@ -17,7 +17,7 @@ from worldmodel.imagine.image_metrics import CAP, psnr, squared
 from worldmodel.imagine.rollout_quality import image_stats, object_persistence, within_range
 from worldmodel.imagine.simulated import simulate
 from worldmodel.model import WorldModel
-from worldmodel.model.memory_rollout import imagined_rollout
+from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.schema import ACTION, EXECUTED, image_key
 
 BATCH, READ = 16, 500
@@ -92,7 +92,7 @@ def roll_out(
     key = EXECUTED if EXECUTED in store.keys else ACTION
     actions = torch.as_tensor(np.asarray(store.array(key).take(led.steps), np.float32))
     first, seen = clips.gather(windows).map(torch.as_tensor), torch.as_tensor(real_frames(clips, led.begins))
-    stream = imagined_rollout(model, len(windows), config.steps)
+    stream = ImaginedRollout(model, len(windows), config.steps)
     stream.begin(first.images, first.state, seeds=[config.seed + int(window) for window in windows])
     truth = simulate(clips, led.begins, actions.numpy()) if config.simulate else None
     known = led.recorded if truth is None else np.ones_like(led.recorded)

@@ -1,8 +1,8 @@
-"""Reading past steps and denoising the next one, for imagined rollouts.
+"""What an imagined rollout remembers, and the time step after it.
 
-The tokens of a step (frames, state and the action executed from it) attend only to one another, so its cached keys and
-values never depend on other steps: steps can be dropped or replaced. The next step's tokens attend to the whole window
-in every block.
+The tokens of a time step (frames, state and the action executed from it) attend only to one another, so their keys and
+values stay valid for ever: steps can be dropped, replaced, or remembered at growing distances. The next step's tokens
+attend to all that is remembered, in every block.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldmodel.backbone import KVCache
-from worldmodel.backbone.attention import rotate
 from worldmodel.model.world import WorldModel
 from worldmodel.tokens.sequence import TokenSequence, instants
 
@@ -35,6 +34,13 @@ class RolloutHistory:
     when: Float[Tensor, " T"]
     levels: Float[Tensor, "B T"]
 
+    def part(self, first: int, end: int) -> RolloutHistory:
+        """Its steps ``first`` to ``end`` - 1."""
+        frames, state, actions, levels = (
+            each[:, first:end] for each in (self.frames, self.state, self.actions, self.levels)
+        )
+        return RolloutHistory(frames, state, actions, self.when[first:end], levels)
+
 
 @dataclass(frozen=True)
 class NoisyNext:
@@ -51,49 +57,41 @@ class NoisyNext:
     levels: Float[Tensor, "#R 1"]
 
 
-def per_moment(model: WorldModel) -> int:
+def doubt(own: Int[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """The noise level that stands for so many imagined steps since an observation: 0.1 after one, 0.9 at most."""
+    return torch.where(own > 0, 0.1 + 0.1 * own.clamp(min=1).float().log2(), 0.0).clamp(max=0.9)
+
+
+def tokens_per_step(model: WorldModel) -> int:
     """Tokens of one step: all cameras' patches, the state and the action."""
     return model.frames.per_time + 2
 
 
-def read(model: WorldModel, moments: RolloutHistory) -> KVCache:
-    """Keys and values of every block, (B, heads, T * `per_moment`, head_dim), step after step."""
-    batch, times = moments.state.shape[:2]
-    state, actions = moments.state.flatten(0, 1), moments.actions.flatten(0, 1)
-    tokens = [
-        model.frames.tokens(moments.frames.flatten(0, 1)),
-        model.proprioception.tokens(state),
-        model.actions.single(actions, state),
-    ]
-    ends = moments.when + 1 / model.config.control_hz
+def read(model: WorldModel, history: RolloutHistory) -> tuple[KVCache, Float[Tensor, "B T M D"]]:
+    """Keys and values of every block, (B, heads, T * `tokens_per_step`, head_dim), and the embedded frames."""
+    batch, times = history.state.shape[:2]
+    state, actions = history.state.flatten(0, 1), history.actions.flatten(0, 1)
+    frames = model.frames.tokens(history.frames.flatten(0, 1))
+    tokens = [frames, model.proprioception.tokens(state), model.actions.single(actions, state)]
+    ends = history.when + 1 / model.config.control_hz
     positions = [
-        model.frames.positions(moments.when[:, None]),
-        instants(moments.when)[:, None],
+        model.frames.positions(history.when[:, None]),
+        instants(history.when)[:, None],
         instants(ends)[:, None],
     ]
     values = torch.cat(tokens, dim=1)
     level_index = torch.zeros(1, values.shape[1], dtype=torch.int64, device=values.device)
     spots = torch.cat(positions, dim=1).repeat(batch, 1, 1)
-    memory, _ = model.backbone.observe(TokenSequence(values, spots, moments.levels.reshape(-1, 1), level_index))
-    return [(_in_a_row(keys, times), _in_a_row(values, times)) for keys, values in memory]
-
-
-def shift_cache(model: WorldModel, memory: KVCache, seconds: float) -> KVCache:
-    """The same cache, every step ``seconds`` earlier: keys are rotated, values have no time.
-
-    The present thus stays at time 0, and step 1,000 is computed like step 10.
-    """
-    keys = memory[0][0]
-    place = torch.tensor([-seconds, 0.0, 0.0], device=keys.device)
-    turn = model.backbone.rotary(place.expand(keys.shape[2], -1))
-    return [(rotate(keys, turn), values) for keys, values in memory]
+    sequence = TokenSequence(values, spots, history.levels.reshape(-1, 1), level_index)
+    memory, _ = model.backbone.observe(sequence, deep=True)
+    return [(_in_a_row(k, times), _in_a_row(v, times)) for k, v in memory], frames.unflatten(0, (batch, times))
 
 
 def sliding_window(model: WorldModel, memory: KVCache, times: int) -> tuple[KVCache, Bool[Tensor, "T M"]]:
     """The cache of each next step when those after all of ``times`` steps are predicted at once, as in training.
 
-    The step after t reads t - window + 1 to t: cache (B * T, heads, window * `per_moment`, head_dim), and which of its
-    tokens exist, since nothing precedes the first step.
+    The step after t reads t - window + 1 to t: cache (B * T, heads, window * `tokens_per_step`, head_dim), and which of
+    its tokens exist, since nothing precedes the first step.
     """
     device, window = memory[0][0].device, model.config.window
     index = torch.arange(times, device=device)[:, None] + torch.arange(1 - window, 1, device=device)
@@ -102,29 +100,56 @@ def sliding_window(model: WorldModel, memory: KVCache, times: int) -> tuple[KVCa
     def rows(values: Tensor) -> Tensor:
         return rearrange(values.unflatten(2, (times, -1))[:, :, inside], "b h t w n d -> (b t) h (w n) d")
 
-    there = (index >= 0).repeat_interleave(per_moment(model), dim=1)
+    there = (index >= 0).repeat_interleave(tokens_per_step(model), dim=1)
     return [(rows(keys), rows(values)) for keys, values in memory], there
 
 
 def denoise_next(
     model: WorldModel, memory: KVCache, sought: NoisyNext, there: Bool[Tensor, "#R M"] | None = None
 ) -> dict[str, Tensor]:
-    """Clean ``frames`` and ``body`` of a noisy next step in model units, and ``warped``, which frames are painted over.
+    """Clean ``frames`` and ``body`` of a noisy next step in model units.
 
     ``there``: which of the cache's tokens may be read; all where absent.
     """
-    if model.body is None:
-        raise ValueError("this model does not stream: it was built with window=0")
+    assert model.body is not None
     tokens = torch.cat([model.body.tokens(sought.body), model.frames.tokens(sought.frames)], dim=1)
-    positions = torch.cat([instants(sought.when)[:, None], model.frames.positions(sought.when[:, None])], dim=1)
+    features = _next_features(model, memory, tokens, sought.when, sought.levels, there)
+    return {"body": model.body.read(features[:, :1]), "frames": model.frames.paint(features[:, 1:], sought.last)}
+
+
+def regress_next(
+    model: WorldModel,
+    memory: KVCache,
+    embedded: Float[Tensor, "B M D"],
+    last: Float[Tensor, "B C H W 3"],
+    when: Float[Tensor, "1"],
+    there: Bool[Tensor, "B N"] | None = None,
+) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
+    """The next frames, and how the state changes, both in model units, in one pass.
+
+    memory: of the remembered steps, the present one among them, (B, heads, N, d). embedded, last: the present frames,
+    as `read` embeds them and as pixels. when: of the next step, seconds on the memory's clock.
+    """
+    assert model.body is not None and model.ahead is not None and model.warps is not None
+    batch, cameras = last.shape[:2]
+    body = model.body.tokens(torch.zeros(batch, 1, model.body.dim, device=last.device))
+    pure = torch.ones(1, 1, device=last.device)
+    features = _next_features(model, memory, torch.cat([body, embedded + model.ahead], dim=1), when, pure, there)
+    each = rearrange(features[:, 1:], "b (c n) d -> (b c) n d", c=cameras)
+    frames = model.warps(each, last.flatten(0, 1)).unflatten(0, (batch, cameras))
+    return frames, model.body.read(features[:, :1])[:, 0]
+
+
+def _next_features(
+    model: WorldModel, memory: KVCache, tokens: Tensor, when: Tensor, levels: Tensor, there: Tensor | None
+) -> Tensor:
+    """Features of the next step's tokens, the state's first."""
+    positions = torch.cat([instants(when)[:, None], model.frames.positions(when[:, None])], dim=1)
     level_index = torch.zeros(1, tokens.shape[1], dtype=torch.int64, device=tokens.device)
     allowed = None
     if there is not None:
         allowed = torch.cat([there, there.new_ones(len(there), tokens.shape[1])], dim=1)[:, None]
-    features, _ = model.backbone(TokenSequence(tokens, positions, sought.levels, level_index), memory, allowed)
-    warped = model.frames.carry(features[:, 1:], sought.last)
-    frames = model.frames.paint(features[:, 1:], warped)
-    return {"body": model.body.read(features[:, :1]), "frames": frames, "warped": warped}
+    return model.backbone(TokenSequence(tokens, positions, levels, level_index), memory, allowed, deep=True)[0]
 
 
 def _in_a_row(values: Float[Tensor, "R h N d"], times: int) -> Float[Tensor, "B h X d"]:

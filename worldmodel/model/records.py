@@ -28,7 +28,6 @@ class ModelConfig:
     window: moments that a model which streams looks back on, the present one included (0: it does not stream).
     memory: how many steps ago the time steps lie that an imagined rollout remembers, ascending from 0 (empty: the last
     ``window`` ones).
-    warp: whether frames are painted over the last ones warped to where things have moved, or as they are.
     shift: of the noise levels in which streams are sampled (`flow.sampler.grid`).
     """
 
@@ -49,7 +48,6 @@ class ModelConfig:
     words: tuple[str, ...] = ()
     window: int = 0
     memory: tuple[int, ...] = ()
-    warp: bool = False
     shift: float = 1.0
 
     def __post_init__(self) -> None:

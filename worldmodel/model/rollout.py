@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from worldmodel.backbone import KVCache
 from worldmodel.flow.sampler import grid, sample
-from worldmodel.model.history import NoisyNext, RolloutHistory, denoise_next, per_moment, read, shift_cache
+from worldmodel.model.history import NoisyNext, RolloutHistory, denoise_next, doubt, read, regress_next, tokens_per_step
 from worldmodel.model.world import WorldModel
 from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
 
@@ -18,11 +19,11 @@ class ImaginedRollout:
     """B imagined rollouts side by side, one forward pass for all.
 
     ``begin`` each from an observation, then ``step`` with one action each; ``observe`` replaces imagined frames by
-    observed ones at any time. Only the keys and values of the last ``window`` steps are kept, so memory does not grow.
-    Every rollout has its own noise generator and does not depend on its neighbours.
+    observed ones at any time. Keys and values of the last steps are kept in a ring as long as the model remembers, so
+    memory does not grow. Every rollout has its own noise generator and does not depend on its neighbours.
 
-    model: in evaluation mode, on its device and in its dtype; not changed. steps: sampling steps per frame. Raises
-    ValueError for a model without rollouts.
+    model: in evaluation mode, on its device and in its dtype; not changed. steps: sampling steps per frame; a model
+    with ``memory`` regresses each frame in one pass and draws no noise. Raises ValueError for a model without rollouts.
     """
 
     def __init__(self, model: WorldModel, batch: int = 1, steps: int = 2) -> None:
@@ -35,18 +36,19 @@ class ImaginedRollout:
         if batch < 1 or steps < 1:
             raise ValueError(f"batch={batch}, steps={steps}: expected at least 1")
         self.model, self.batch, self.levels = model, batch, grid(steps, config.shift)
-        some = next(model.parameters())
+        some, backbone = next(model.parameters()), config.backbone
         self.device = some.device
-        heads = config.backbone.heads
-        shape = (batch, heads, config.window * per_moment(model), config.backbone.width // heads)
-        nothing = torch.zeros(shape, dtype=some.dtype, device=self.device)
-        self.memory = [(nothing.clone(), nothing.clone()) for _ in range(config.backbone.depth)]
-        self.actions = torch.zeros(batch, config.window, config.action_dim, device=self.device)
+        self.ages = torch.tensor(config.memory or tuple(range(config.window)), device=self.device)
+        self.keep = int(self.ages.max()) + 1
+        blocks, width = backbone.depth + backbone.deep, backbone.width // backbone.heads
+        ring = (2 * blocks, batch, backbone.heads, self.keep, tokens_per_step(model), width)
+        self.ring = torch.zeros(ring, dtype=some.dtype, device=self.device)
+        self.actions = torch.zeros(batch, self.keep, config.action_dim, device=self.device)
         self.images = torch.zeros(batch, len(config.cameras), config.size, config.size, 3, dtype=torch.uint8)
         self.images = self.images.to(self.device)
         self.state = torch.zeros(batch, config.state_dim, device=self.device)
-        self.doubt = torch.zeros(batch, 1, device=self.device)
-        self.age = torch.full((batch,), -1, device=self.device)
+        self.own, self.age = (torch.full((batch,), n, device=self.device) for n in (0, -1))
+        self.clock = 0
         self.generators = [torch.Generator() for _ in range(batch)]
 
     def begin(
@@ -63,6 +65,8 @@ class ImaginedRollout:
         rows = list(range(self.batch)) if rows is None else list(rows)
         self._see(images, state, rows)
         self.age[rows] = 0
+        if len(rows) == self.batch:
+            self.clock = 0
         for row, seed in zip(rows, rows if seeds is None else seeds, strict=True):
             self.generators[row].manual_seed(int(seed))
 
@@ -78,27 +82,31 @@ class ImaginedRollout:
             raise RuntimeError("step called before begin; call begin(images, state) first")
         if actions.shape != (self.batch, config.action_dim) or not actions.isfinite().all():
             raise ValueError(f"expected finite actions ({self.batch}, {config.action_dim}), got {tuple(actions.shape)}")
-        self.actions = torch.cat([self.actions[:, 1:], actions.to(self.actions)[:, None]], dim=1)
-        last, per = model.frames.patches(model.frames.encode(self.images)[:, None]), per_moment(model)
-        fresh = read(model, self._moment(last, self.state, self.actions[:, -1], self.doubt, ago=0))
-        memory = [
-            (torch.cat([keys[:, :, per:], k], dim=2), torch.cat([values[:, :, per:], v], dim=2))
-            for (keys, values), (k, v) in zip(self.memory, fresh, strict=True)
-        ]
-        self.age = (self.age + 1).clamp(max=config.window)
-        when, there = self._when(-1), self._there()
+        assert model.body is not None
+        slot = self.clock % self.keep
+        self.actions[:, slot] = actions.to(self.actions)
+        present = self._step_of(self.images, self.state, self.actions[:, slot], self.own, ago=0)
+        fresh, embedded = read(model, present)
+        self.ring[:, :, :, slot] = torch.stack([part for pair in fresh for part in pair])
+        remembered = self.ring[:, :, :, (self.clock - self.ages) % self.keep].flatten(3, 4)
+        memory = list(zip(remembered[0::2], remembered[1::2], strict=True))
+        frames, change = self._next(memory, present.frames[:, 0], embedded[:, 0])
+        self.images, self.state = model.frames.decode(frames), model.body.decode(change, self.state)
+        self.own, self.age, self.clock = self.own + 1, (self.age + 1).clamp(max=self.keep), self.clock + 1
+        return self.images, self.state
+
+    def _next(self, memory: KVCache, last: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor]:
+        """The next frames (B, C, H, W, 3) and changes of the state (B, S), model units: regressed or sampled."""
+        model, there, when = self.model, self._there(), self._when(-1)
+        if model.config.memory:
+            return regress_next(model, memory, embedded, model.frames.encode(self.images), when, there)
 
         def denoise(values: dict[str, Tensor], level: Tensor) -> dict[str, Tensor]:
             at = level.to(self.device).view(1, 1)
             return denoise_next(model, memory, NoisyNext(values["frames"], values["body"], last, when, at), there)
 
         found = sample(denoise, self._noise(last.shape[1:]), self.levels)
-        self.memory = shift_cache(model, memory, 1 / config.control_hz)
-        assert model.body is not None
-        self.images = model.frames.decode(model.frames.assemble(found["frames"], 1))[:, 0]
-        self.state = model.body.decode(found["body"][:, 0], self.state)
-        self.doubt = torch.full_like(self.doubt, SELF_NOISE_LEVEL)
-        return self.images, self.state
+        return model.frames.assemble(found["frames"], 1)[:, 0], found["body"][:, 0]
 
     @torch.no_grad()
     def observe(
@@ -110,7 +118,7 @@ class ImaginedRollout:
     ) -> None:
         """Replace what was imagined ``ago`` steps before now by an observation, in ``rows`` (all where absent).
 
-        Raises ValueError if shapes do not fit, or for a step outside the window.
+        Raises ValueError if shapes do not fit, or for a step that is not remembered any more.
         """
         rows = list(range(self.batch)) if rows is None else list(rows)
         if not 0 <= ago <= int(self.age[rows].min()):
@@ -118,35 +126,41 @@ class ImaginedRollout:
         if ago == 0:
             self._see(images, state, rows)
             return
-        pixels = checked(images, state, (len(rows), *self.images.shape[1:]), self.state)
-        window, per = self.model.config.window, per_moment(self.model)
-        patches = self.model.frames.patches(self.model.frames.encode(pixels)[:, None])
-        moment = self._moment(patches, state, self.actions[rows, window - ago], 0 * self.doubt[rows], ago)
-        place = slice((window - ago) * per, (window - ago + 1) * per)
-        for (keys, values), (k, v) in zip(self.memory, read(self.model, moment), strict=True):
-            keys[rows, :, place], values[rows, :, place] = k, v
+        pixels, slot = self._checked(images, state, rows), (self.clock - ago) % self.keep
+        then = self._step_of(pixels, state.to(self.state), self.actions[rows, slot], 0 * self.own[rows], ago)
+        self.ring[:, rows, :, slot] = torch.stack([part for pair in read(self.model, then)[0] for part in pair])
 
     def _see(self, images: Tensor, state: Tensor, rows: list[int]) -> None:
         """Set the current frames and state. Copies first: callers hold the old arrays."""
-        pixels = checked(images, state, (len(rows), *self.images.shape[1:]), self.state)
-        self.images, self.state, self.doubt = self.images.clone(), self.state.clone(), self.doubt.clone()
-        self.images[rows], self.state[rows], self.doubt[rows] = pixels, state.to(self.state), 0.0
+        pixels = self._checked(images, state, rows)
+        self.images, self.state, self.own = self.images.clone(), self.state.clone(), self.own.clone()
+        self.images[rows], self.state[rows], self.own[rows] = pixels, state.to(self.state), 0
 
-    def _moment(self, patches: Tensor, state: Tensor, actions: Tensor, doubt: Tensor, ago: int) -> RolloutHistory:
+    def _checked(self, images: Tensor, state: Tensor, rows: list[int]) -> Tensor:
+        expected = (len(rows), *self.images.shape[1:])
+        if images.shape != expected or images.dtype != torch.uint8:
+            found = f"{images.dtype} {tuple(images.shape)}"
+            raise ValueError(f"this model streams uint8 frames {expected} (rollouts, cameras, H, W, 3), got {found}")
+        if state.shape != (len(rows), self.state.shape[1]) or not state.isfinite().all():
+            raise ValueError(f"expected finite states {(len(rows), self.state.shape[1])}, got {tuple(state.shape)}")
+        return images.to(self.device)
+
+    def _step_of(self, images: Tensor, state: Tensor, actions: Tensor, own: Tensor, ago: int) -> RolloutHistory:
         """One step of some rollouts, ``ago`` control steps before now."""
-        return RolloutHistory(patches[:, None], state.to(self.state)[:, None], actions[:, None], self._when(ago), doubt)
+        frames = self.model.frames
+        patches = frames.patches(frames.encode(images)[:, None])
+        level = doubt(own) if self.model.config.memory else (own > 0) * SELF_NOISE_LEVEL
+        return RolloutHistory(patches[:, None], state[:, None], actions[:, None], self._when(ago), level[:, None])
 
     def _when(self, ago: int) -> Float[Tensor, "1"]:
-        """Seconds on a clock whose 0 is now."""
-        return torch.tensor([-ago / self.model.config.control_hz], device=self.device)
+        """Seconds since the clock's start; float64, so that step 10,000 is computed like step 10."""
+        seconds = (self.clock - ago) / self.model.config.control_hz
+        return torch.tensor([seconds], dtype=torch.float64, device=self.device)
 
     def _there(self) -> Tensor | None:
-        """Which cached tokens each rollout may read, (B, M): none from before it began. None where all."""
-        window = self.model.config.window
-        if (self.age == window).all():
-            return None
-        ago = torch.arange(window, 0, -1, device=self.device)
-        return (ago <= self.age[:, None]).repeat_interleave(per_moment(self.model), 1)
+        """Which remembered tokens each rollout may read, (B, N): none from before it began. None where all."""
+        there = self.ages <= self.age[:, None]
+        return None if bool(there.all()) else there.repeat_interleave(tokens_per_step(self.model), 1)
 
     def _noise(self, frames: torch.Size) -> dict[str, Tensor]:
         """Initial noise of every rollout's next frames and states."""
@@ -155,13 +169,3 @@ class ImaginedRollout:
             return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
 
         return {"body": draw((1, self.state.shape[1])), "frames": draw(frames)}
-
-
-def checked(images: Tensor, state: Tensor, expected: tuple[int, ...], like: Tensor) -> Tensor:
-    """The observed frames on the device of ``like``, the present states. Raises ValueError if shapes do not fit."""
-    if images.shape != expected or images.dtype != torch.uint8:
-        found = f"{images.dtype} {tuple(images.shape)}"
-        raise ValueError(f"this model imagines uint8 frames {expected} (rollouts, cameras, H, W, 3), got {found}")
-    if state.shape != (expected[0], like.shape[1]) or not state.isfinite().all():
-        raise ValueError(f"expected finite states {(expected[0], like.shape[1])}, got {tuple(state.shape)}")
-    return images.to(like.device)

@@ -36,7 +36,7 @@ class WorldModel(nn.Module):
         super().__init__()
         self.config = config
         width = config.backbone.width
-        self.frames = Frames(config.cameras, config.size, config.patch, width, config.warp)
+        self.frames = Frames(config.cameras, config.size, config.patch, width)
         self.actions = Actions(config.chunk_size, config.action_dim, config.relative, width, config.control_hz)
         self.proprioception = Proprioception(config.state_dim, width)
         self.instruction = _instruction(config)

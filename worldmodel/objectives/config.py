@@ -68,7 +68,6 @@ class ObjectiveConfig:
     rollout: float = option("weight of all that a model with a memory learns from its imagined rollouts", 10.0)
     moving: float = option("further weight of pixels that change, in them", 4.0)
     l1: float = option("weight of the mean absolute error of a stream's frames beside the squared one", 0.0)
-    warp_l1: float = option("weight of the mean absolute error of the warped last frame alone", 0.0)
 
     def __post_init__(self) -> None:
         if self.name not in OBJECTIVES:

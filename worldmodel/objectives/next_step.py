@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from worldmodel.model import WorldModel
-from worldmodel.model.remembered import TimeSteps, in_a_row, predict, read, tokens_per_step
+from worldmodel.model.history import RolloutHistory, read, regress_next, tokens_per_step
 from worldmodel.objectives.config import ObjectiveConfig
 
 CHANGED = 8 / 127.5
@@ -18,19 +18,21 @@ CHANGED = 8 / 127.5
 
 
 LEARNED = 2
-"""TimeSteps through which a gradient flows: the present one and another, drawn at random. It halves a step's work."""
+"""Steps through which a gradient flows: the present one and another, drawn at random. It halves the work."""
 
 
 @dataclass(frozen=True)
 class NextStep:
     """One step of B rollouts: what each remembers, which of it exists, and what really came next.
 
-    time steps: the remembered ones, the present one first; beyond the first `LEARNED` they are read without gradient.
-    there: bool (B, T). frames (B, C, H, W, 3) in model units, state (B, S) in physical units: the recorded next ones.
+    history: the remembered steps, the present one first; beyond the first `LEARNED` they are read without gradient.
+    there: bool (B, T). last, frames: the present frames and the recorded next ones, (B, C, H, W, 3) in model units.
+    state: the recorded next one, (B, S) in physical units.
     """
 
-    history: TimeSteps
+    history: RolloutHistory
     there: Bool[Tensor, "B T"]
+    last: Float[Tensor, "B C H W 3"]
     frames: Float[Tensor, "B C H W 3"]
     state: Float[Tensor, "B S"]
 
@@ -38,24 +40,15 @@ class NextStep:
 def next_step(model: WorldModel, batch: NextStep) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
     """The next frames and the change of the state as the model predicts them, model units."""
     history, times = batch.history, batch.there.shape[1]
-    learned = min(LEARNED, times)
-    memory, embedded = read(model, _part(history, 0, learned))
-    memory = in_a_row(memory, learned)
-    if times > learned:
+    memory, embedded = read(model, history.part(0, LEARNED))
+    if times > LEARNED:
         with torch.no_grad():
-            rest = in_a_row(read(model, _part(history, learned, times))[0], times - learned)
+            rest, _ = read(model, history.part(LEARNED, times))
         pairs = zip(memory, rest, strict=True)
         memory = [(torch.cat([k, ks], dim=2), torch.cat([v, vs], dim=2)) for (k, v), (ks, vs) in pairs]
-    present, last = embedded.unflatten(0, (-1, learned))[:, 0], history.frames[:, 0]
-    allowed = batch.there.repeat_interleave(tokens_per_step(model), 1)
-    return predict(model, memory, present, last, 1 / model.config.control_hz, allowed)
-
-
-def _part(history: TimeSteps, first: int, end: int) -> TimeSteps:
-    frames, state, actions, own = (
-        each[:, first:end] for each in (history.frames, history.state, history.actions, history.own)
-    )
-    return TimeSteps(frames, state, actions, history.when[first:end], own)
+    there = batch.there.repeat_interleave(tokens_per_step(model), 1)
+    when = history.when[:1] + 1 / model.config.control_hz
+    return regress_next(model, memory, embedded[:, 0], batch.last, when, there)
 
 
 def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfig) -> dict[str, Tensor]:
@@ -66,7 +59,7 @@ def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfi
     """
     assert model.body is not None
     frames, body = next_step(model, batch)
-    last, before = batch.history.frames[:, 0], batch.history.state[:, 0]
+    last, before = batch.last, batch.history.state[:, 0]
     error = frames - batch.frames
     weight = 1 + objective.moving * moving(last, batch.frames)
     losses = {

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from worldmodel.backbone import KVCache
 from worldmodel.flow import NoiseSample, mix, sample
 from worldmodel.model import WorldModel
-from worldmodel.model.history import NoisyNext, RolloutHistory, denoise_next, per_moment, read, sliding_window
+from worldmodel.model.history import NoisyNext, RolloutHistory, denoise_next, read, sliding_window, tokens_per_step
 from worldmodel.objectives.config import ObjectiveConfig
 from worldmodel.objectives.losses import absolute_loss, flow_loss
 from worldmodel.schema import STATE, Clip
@@ -36,7 +36,7 @@ def rollout_loss(
     with ``drift`` the history is corrupted (`corrupt_history`). Targets stay the recorded ones.
 
     ``l1`` (where ``objective.l1`` > 0) is the mean absolute error of the frames, model units: the squared error alone
-    leaves mottled surfaces and seams. ``warp_l1`` is that of the warped frames before anything is painted over them.
+    leaves mottled surfaces and seams.
     """
     if model.body is None:
         raise ValueError("mode stream needs a model built with a window")
@@ -47,7 +47,7 @@ def rollout_loss(
         own = noise[OWN + "frames"]
         moments = self_force(model, moments, own.eps, noise[OWN + "body"].eps, own.levels[0])
     window, times = noise["frames"].levels.shape[1], len(moments.when)
-    moments, frames, state = _part(moments, times - window, times), frames[:, -window:], state[:, -window:]
+    moments, frames, state = moments.part(times - window, times), frames[:, -window:], state[:, -window:]
     there = clip.future_valid[:, -window:]
     seen = replace(moments, frames=_doubted(moments, noise["observed"]), levels=_told(moments, noise["observed"]))
     noisy, truth = {}, {"body": model.body.encode(state, moments.state), "frames": frames.flatten(1, 2)}
@@ -61,27 +61,24 @@ def rollout_loss(
     }
     if objective.l1:
         losses["l1"] = absolute_loss(found["frames"], truth["frames"], valid["frames"])
-    if objective.warp_l1:
-        losses["warp_l1"] = absolute_loss(found["warped"], truth["frames"], valid["frames"])
     return {"loss": sum((getattr(objective, n) * v for n, v in losses.items()), torch.zeros(()).to(state)), **losses}
 
 
 def denoise_each(
     model: WorldModel, seen: RolloutHistory, last: Tensor, noisy: dict[str, Tensor], levels: Tensor
 ) -> dict[str, Tensor]:
-    """Clean ``body`` (B, T, S), ``frames`` and ``warped`` (B, T * M, P) after each of T steps, in one pass.
+    """Clean ``body`` (B, T, S) and ``frames`` (B, T * M, P) after each of T steps, in one pass.
 
     ``last`` (B, T, M, P): frames that are painted over. ``noisy``: same shapes as the result, at ``levels`` (B, T).
     Causal: no step reads later ones.
     """
     batch, times = levels.shape
-    memory, there = sliding_window(model, read(model, seen), times)
+    memory, there = sliding_window(model, read(model, seen)[0], times)
     when = (seen.when + 1 / model.config.control_hz).repeat(batch)
     frames, body = noisy["frames"].unflatten(1, (times, -1)).flatten(0, 1), noisy["body"].flatten(0, 1)[:, None]
     sought = NoisyNext(frames, body, last.flatten(0, 1), when, levels.reshape(-1, 1))
     found = denoise_next(model, memory, sought, there.repeat(batch, 1))
-    whole = {name: found[name].reshape(noisy["frames"].shape) for name in ("frames", "warped")}
-    return {"body": found["body"].reshape(batch, times, -1), **whole}
+    return {"body": found["body"].reshape(batch, times, -1), "frames": found["frames"].reshape(noisy["frames"].shape)}
 
 
 def lay_out(model: WorldModel, clip: Clip) -> tuple[RolloutHistory, Tensor, Tensor]:
@@ -111,10 +108,10 @@ def self_force(
     assert model.body is not None
     own, times = body.shape[1], len(moments.when)
     per, first, window = model.frames.per_time, times - own, model.config.window
-    kept = window * per_moment(model)
+    kept = window * tokens_per_step(model)
     patches, state, told = moments.frames.clone(), moments.state.clone(), moments.levels.clone()
     told[:, first:] = SELF_NOISE_LEVEL
-    memory = read(model, _part(moments, max(0, first - window), first))
+    memory, _ = read(model, moments.part(max(0, first - window), first))
     for n, t in enumerate(range(first, times)):
         last, when = patches[:, t - 1], moments.when[t : t + 1]
         denoise = partial(_denoise, model, memory, last, when)
@@ -124,7 +121,7 @@ def self_force(
         state[:, t] = model.body.decode(found["body"][:, 0], state[:, t - 1])
         moments = replace(moments, frames=patches, state=state, levels=told)
         if t + 1 < times:
-            pairs = zip(memory, read(model, _part(moments, t, t + 1)), strict=True)
+            pairs = zip(memory, read(model, moments.part(t, t + 1))[0], strict=True)
             memory = [(_latest(k, ks, kept), _latest(v, vs, kept)) for (k, v), (ks, vs) in pairs]
     return moments
 
@@ -157,11 +154,6 @@ def _denoise(
 def _latest(values: Tensor, fresh: Tensor, kept: int) -> Tensor:
     """The cache with the new step appended, (B, heads, M, d), cut to the window."""
     return torch.cat([values, fresh], dim=2)[:, :, -kept:]
-
-
-def _part(history: RolloutHistory, first: int, end: int) -> RolloutHistory:
-    frames, state, actions = (v[:, first:end] for v in (history.frames, history.state, history.actions))
-    return RolloutHistory(frames, state, actions, history.when[first:end], history.levels[:, first:end])
 
 
 def _told(moments: RolloutHistory, draw: NoiseSample) -> Tensor:

@@ -17,8 +17,7 @@ class Frames(nn.Module):
     """Square patches of camera frames, embedded by a small convolutional stem in which neighbouring patches overlap.
 
     The stem (space-to-depth and two strided convolutions) is learned, the same for clean and noisy frames. Values are
-    pixels in [-1, 1]. Each token paints its patch over the last observed one, ``x = keep * last + (1 - keep) * paint``;
-    with ``warp`` the last frame is warped first (see `Warp`).
+    pixels in [-1, 1]. Each token paints its patch over the last observed one, ``x = keep * last + (1 - keep) * paint``.
     """
 
     role: Literal["actions", "frames"] = "frames"
@@ -26,7 +25,7 @@ class Frames(nn.Module):
     weight, floor = 1.0, 0.05
     optional, with_observation = False, True
 
-    def __init__(self, cameras: tuple[str, ...], size: int, patch: int, width: int, warp: bool = False) -> None:
+    def __init__(self, cameras: tuple[str, ...], size: int, patch: int, width: int) -> None:
         super().__init__()
         if size % patch or patch % 4:
             raise ValueError(f"frame size {size} must be a multiple of the patch size {patch}, itself a multiple of 4")
@@ -42,11 +41,6 @@ class Frames(nn.Module):
         self.head = nn.Linear(width, patch * patch * 4)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.warp: Warp | None = None
-        if warp:
-            from worldmodel.tokens.warp import Warp  # here: experimental, and few models have it
-
-            self.warp = Warp(width, patch)
 
     @property
     def per_time(self) -> int:
@@ -124,18 +118,7 @@ class Frames(nn.Module):
 
     def read(self, features: Float[Tensor, "B N D"], last: Float[Tensor, "B M P"]) -> Float[Tensor, "B N P"]:
         """The clean patches that the features predict, in model units; ``last`` are the observed frames' patches."""
-        return self.paint(features, self.carry(features, last))
-
-    def carry(self, features: Float[Tensor, "B N D"], last: Float[Tensor, "B M P"]) -> Float[Tensor, "B N P"]:
-        """What is painted over: the last observed patches, for every moment that the features are of; warped, if so."""
-        times = features.shape[1] // last.shape[1]
-        last = last.repeat(1, times, 1)
-        if self.warp is None:
-            return last
-        sizes = {"f": times, "c": len(self.cameras), "r": self.grid}
-        each = rearrange(features, "b (f c r k) d -> (b f c) (r k) d", **sizes)
-        warped = self.warp(each, self.assemble(last, times).flatten(0, 2))
-        return rearrange(warped, "(b m) n d -> b (m n) d", b=len(last))
+        return self.paint(features, last.repeat(1, features.shape[1] // last.shape[1], 1))
 
     def paint(self, features: Float[Tensor, "B N D"], over: Float[Tensor, "B N P"]) -> Float[Tensor, "B N P"]:
         """Each token's own patch, painted over another as far as it says, in model units."""

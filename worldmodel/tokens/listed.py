@@ -1,4 +1,4 @@
-"""The modalities beside frames and actions that a model may have, by name. A new one is one line here."""
+"""The options of the modalities beside frames and actions that `worldmodel.modalities` lists."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from worldmodel.modalities import LISTED
+
 if TYPE_CHECKING:
     from worldmodel.tokens.signal import SignalConfig
-
-LISTED: dict[str, str] = {
-    "audio": "worldmodel.tokens.audio:AudioConfig",
-}
-"""Module and config class of each; imported only where a model has the modality."""
-
 
 def config_of(name: str, values: Mapping[str, Any]) -> SignalConfig:
     """The options of a listed modality. Raises ValueError for an unknown modality or option."""

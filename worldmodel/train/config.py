@@ -97,7 +97,6 @@ class TrainConfig:
     size: int = option("side of the frames; others are cropped to their middle square and resized; 0 as recorded", 0)
     modalities: dict[str, Any] = field(default_factory=dict, hash=False, metadata={"help": MODALITIES})
     language: bool = option("read the instruction as a sentence (envs/instructions.yaml), not as a number", False)
-    warp: bool = option("imagine frames by warping the last one to where things move, and painting over that", False)
     future: int = option("future frames per clip in the modes that have them", 2)
     holdout: float = option("share of each store's episodes kept for the held-out loss", 0.02)
     demonstrations: int = option("learn from the first so many episodes of each store only; 0 for all", 0)
@@ -132,8 +131,6 @@ class TrainConfig:
         if self.inputs not in ("pixels", "state"):
             raise ValueError(f"inputs={self.inputs!r}: expected pixels or state")
         self._check_sightless()
-        if self.objective.warp_l1 and not self.warp:
-            raise ValueError(f"objective.warp_l1={self.objective.warp_l1} teaches a warp: set warp=true, or carried=0")
         if self.objective.spec.external and not self.features:
             make = f"worldmodel encode data={self.data} out=FOLDER"
             raise ValueError(f"objective.name={self.objective.name} needs features=FOLDER; make them with `{make}`")
@@ -150,5 +147,3 @@ class TrainConfig:
         frames = modes.joint + modes.forward + modes.inverse + modes.video + modes.rollout
         if self.inputs == "state" and frames > 0:
             raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse, video and stream to 0")
-        if self.inputs == "state" and self.warp:
-            raise ValueError("inputs=state has no frames: set warp=false")

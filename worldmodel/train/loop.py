@@ -11,7 +11,7 @@ from worldmodel.flow import ROLLOUT
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import average
 from worldmodel.train.prefetch import ahead_of, upcoming
-from worldmodel.train.step import PooledRollouts, losses
+from worldmodel.train.step import losses
 
 
 def train(config: TrainConfig) -> None:
@@ -22,7 +22,10 @@ def train(config: TrainConfig) -> None:
     run = prepare(config)
     learner, batches = run.learner, run.batches
     fast, plain = losses(learner.model, learner.ema, config)
-    rollouts = PooledRollouts(fast if batches.device.type == "cuda" else plain, batches)
+    if learner.model.config.memory:
+        from worldmodel.train.pool import PooledRollouts
+
+        rollouts = PooledRollouts(fast if batches.device.type == "cuda" else plain, batches)
     draws = upcoming(
         batches.draw, learner.step, config.steps, 0 if config.cache_on_device else ahead_of(batches.device)
     )

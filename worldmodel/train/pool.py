@@ -10,9 +10,11 @@ from torch import Tensor
 from worldmodel.data.clips import Clips
 from worldmodel.data.on_device import ClipsOnDevice
 from worldmodel.model import WorldModel
-from worldmodel.model.remembered import TimeSteps
+from worldmodel.model.history import RolloutHistory, doubt
 from worldmodel.objectives.config import RolloutConfig
+from worldmodel.flow import ROLLOUT
 from worldmodel.objectives.next_step import NextStep
+from worldmodel.train.step import Batches, Loss
 
 ALONE = 0.5
 """Share of rollouts that begin with one observation, remembering nothing before it."""
@@ -47,12 +49,14 @@ class RolloutPool:
         ages = torch.cat([self.ages[:1], self.ages[order]])  # a random one is learned from beside the present
         slots = (self.clock - ages) % self.keep
         ids = (self.now[:, None] - ages).clamp(min=0)
-        frames = self.model.frames.encode(self.frames[:, slots])
+        codec, times = self.model.frames, len(ages)
+        frames = codec.encode(self.frames[:, slots])
+        patches = codec.patches(frames).unflatten(1, (times, -1))
         _, _, actions = self.clips.rows(ids, frames=False)
-        when = -ages / self.model.config.control_hz
         truth, state, _ = self.clips.rows(self.now + 1)
-        history = TimeSteps(frames, self.state[:, slots], actions, when, self.own[:, slots])
-        return NextStep(history, ages <= self.known[:, None], self.model.frames.encode(truth), state)
+        when = -ages / self.model.config.control_hz
+        history = RolloutHistory(patches, self.state[:, slots], actions, when, doubt(self.own[:, slots]))
+        return NextStep(history, ages <= self.known[:, None], frames[:, 0], codec.encode(truth), state)
 
     def go_on(self, frames: Tensor, state: Tensor) -> None:
         """What was imagined, (R, C, H, W, 3) in model units and (R, S), is the present from now on."""
@@ -83,3 +87,24 @@ class RolloutPool:
         self.own[rows] = 0
         self.now[rows] = now
         self.known[rows] = torch.where(share[1] < ALONE, 0, (now - first).clamp(max=self.keep - 1))
+
+
+class PooledRollouts:
+    """The loss of rollout steps for models with a memory: a pool of rollouts, begun at the first such step."""
+
+    def __init__(self, loss: Loss, batches: Batches) -> None:
+        self.loss, self.batches = loss, batches
+        self.pool: RolloutPool | None = None
+
+    def __call__(self, clip: Clip, step: int) -> dict[str, Tensor]:
+        """The losses of one step of every rollout; those that have ended begin at the clip's windows."""
+        batches = self.batches
+        if self.pool is None:
+            config, rows = batches.config.rollout, len(clip.windows)
+            self.pool = RolloutPool(batches.clips, batches.model, config, rows, batches.device)
+        with torch.no_grad():
+            present = self.pool.next(clip.windows, batches.generator(step, 0))
+        found = self.loss(present, ROLLOUT, {})
+        with torch.no_grad():
+            self.pool.go_on(found.pop("next_frames"), found.pop("next_state"))
+        return found

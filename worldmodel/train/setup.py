@@ -67,7 +67,7 @@ def prepare(config: TrainConfig) -> Run:
     torch.set_float32_matmul_precision("high")
     stores = open_sources(config.data, config.size)
     device = torch.device(choose_device(config.device))
-    base = ModelConfig(backbone=config.backbone, patch=config.patch, warp=config.warp)
+    base = ModelConfig(backbone=config.backbone, patch=config.patch)
     shape = shape_of_data(base, config, stores)
     validation = fitting(config.validation, shape.tasks)
     spec = ClipSpec(shape.cameras, shape.chunk_size, shape.tasks, shape.states, shape.recorded)

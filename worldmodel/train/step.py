@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,16 +11,17 @@ from torch import Tensor, nn
 
 from worldmodel.backbone import fast_dtype
 from worldmodel.data.clips import Clips
-from worldmodel.data.on_device import ClipsOnDevice
-from worldmodel.flow import ROLLOUT, NoiseSample
+from worldmodel.flow import NoiseSample
 from worldmodel.model import WorldModel
 from worldmodel.objectives import ObjectiveConfig
-from worldmodel.objectives.next_step import NextStep, next_step_loss
 from worldmodel.objectives.training import loss as loss_of
 from worldmodel.schema import Clip
 from worldmodel.train.config import TrainConfig
-from worldmodel.train.pool import RolloutPool
 from worldmodel.train.step_rng import IMITATES, BatchPlan, StepRng
+
+if TYPE_CHECKING:
+    from worldmodel.data.on_device import ClipsOnDevice
+    from worldmodel.objectives.next_step import NextStep
 
 type Loss = Callable[[Clip | NextStep, str, dict[str, NoiseSample]], dict[str, Tensor]]
 
@@ -61,30 +63,10 @@ class _Loss(nn.Module):
         self.model, self.teacher, self.objective = model, teacher, objective
 
     def forward(self, clip: Clip | NextStep, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
-        if isinstance(clip, NextStep):
+        if not isinstance(clip, Clip):
+            
             return next_step_loss(self.model, clip, self.objective)
         return loss_of(self.model, clip, mode, noise, self.objective, self.teacher)
-
-
-class PooledRollouts:
-    """The loss of rollout steps for models with a memory: a pool of rollouts, begun at the first such step."""
-
-    def __init__(self, loss: Loss, batches: Batches) -> None:
-        self.loss, self.batches = loss, batches
-        self.pool: RolloutPool | None = None
-
-    def __call__(self, clip: Clip, step: int) -> dict[str, Tensor]:
-        """The losses of one step of every rollout; those that have ended begin at the clip's windows."""
-        batches = self.batches
-        if self.pool is None:
-            config, rows = batches.config.rollout, len(clip.windows)
-            self.pool = RolloutPool(batches.clips, batches.model, config, rows, batches.device)
-        with torch.no_grad():
-            present = self.pool.next(clip.windows, batches.generator(step, 0))
-        found = self.loss(present, ROLLOUT, {})
-        with torch.no_grad():
-            self.pool.go_on(found.pop("next_frames"), found.pop("next_state"))
-        return found
 
 
 def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple[Loss, Loss]:

@@ -115,5 +115,5 @@ class WorldModelConfig(PreTrainedConfig):
     def training(self) -> TrainConfig:
         """The same as a config of ``worldmodel train``, for the code that both share."""
         shared = ("seed", "compile", "modes", "rollout", "objective", "noise", "augment", "optimiser")
-        model = {name: getattr(self.model, name) for name in ("tasks", "patch", "warp")}
+        model = {name: getattr(self.model, name) for name in ("tasks", "patch")}
         return TrainConfig(data="", out="", **model, **{name: getattr(self, name) for name in shared})
