@@ -59,7 +59,11 @@ class WorldModel(nn.Module):
         self.projector = (
             nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) if projector else None
         )
-        self.external = _mlp(width, 4 * width, external) if external else None
+        self.external: nn.Module | None = None
+        if external:  # three layers, as in REPA (arXiv 2410.06940)
+            wide = 4 * width
+            layers = (nn.Linear(width, wide), nn.SiLU(), nn.Linear(wide, wide), nn.SiLU(), nn.Linear(wide, external))
+            self.external = nn.Sequential(*layers)
 
     @property
     def modalities(self) -> dict[str, Modality]:
@@ -273,9 +277,3 @@ def _instruction(config: ModelConfig) -> Any:
     from worldmodel.tokens.language import Language
 
     return Language(config.words, len(config.tasks), config.backbone.width)
-
-
-def _mlp(width: int, hidden: int, out: int) -> nn.Module:
-    """REPA's head: three layers (arXiv 2410.06940)."""
-    layers = (nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, out))
-    return nn.Sequential(*layers)

@@ -12,6 +12,7 @@ from worldmodel.modalities import LISTED
 if TYPE_CHECKING:
     from worldmodel.tokens.signal import SignalConfig
 
+
 def config_of(name: str, values: Mapping[str, Any]) -> SignalConfig:
     """The options of a listed modality. Raises ValueError for an unknown modality or option."""
     if name not in LISTED:

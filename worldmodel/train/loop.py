@@ -23,9 +23,11 @@ def train(config: TrainConfig) -> None:
     learner, batches = run.learner, run.batches
     fast, plain = losses(learner.model, learner.ema, config)
     if learner.model.config.memory:
-        from worldmodel.train.pool import PooledRollouts
+        from worldmodel.train.pool import RolloutPool
 
-        rollouts = PooledRollouts(fast if batches.device.type == "cuda" else plain, batches)
+        rollouts = RolloutPool(fast if batches.device.type == "cuda" else plain, batches)
+        if learner.rollouts:
+            rollouts.restore(learner.rollouts)
     draws = upcoming(
         batches.draw, learner.step, config.steps, 0 if config.cache_on_device else ahead_of(batches.device)
     )
@@ -36,6 +38,7 @@ def train(config: TrainConfig) -> None:
 
             if mode == ROLLOUT and learner.model.config.memory:
                 found = rollouts(clip, learner.step)
+                learner.rollouts = rollouts.tensors()
             else:
                 found = (fast if mode == "policy" else plain)(clip, mode, noise)
             found["loss"].backward()

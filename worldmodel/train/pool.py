@@ -7,13 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from worldmodel.data.clips import Clips
-from worldmodel.data.on_device import ClipsOnDevice
-from worldmodel.model import WorldModel
-from worldmodel.model.history import RolloutHistory, doubt
-from worldmodel.objectives.config import RolloutConfig
 from worldmodel.flow import ROLLOUT
+from worldmodel.model.history import RolloutHistory, doubt
 from worldmodel.objectives.next_step import NextStep
+from worldmodel.schema import Clip
 from worldmodel.train.step import Batches, Loss
 
 ALONE = 0.5
@@ -28,11 +25,10 @@ class RolloutPool:
     kept as bytes, as in use.
     """
 
-    def __init__(
-        self, clips: Clips | ClipsOnDevice, model: WorldModel, config: RolloutConfig, rows: int, device: torch.device
-    ) -> None:
-        shape = model.config
-        self.clips, self.model, self.config, self.device = clips, model, config, device
+    def __init__(self, loss: Loss, batches: Batches) -> None:
+        self.loss, self.clips, self.model, self.device = loss, batches.clips, batches.model, batches.device
+        self.config, self.generator, shape = batches.config.rollout, batches.generator, batches.model.config
+        rows, device = batches.plan(ROLLOUT, batches.config.batch, batches.rng(0)).rows, self.device
         self.ages = torch.tensor(shape.memory, device=device)
         self.keep = int(self.ages.max()) + 1
         self.clock, self.rows = 0, rows
@@ -41,6 +37,28 @@ class RolloutPool:
         self.state = torch.zeros(rows, self.keep, shape.state_dim, device=device)
         self.own = torch.zeros(rows, self.keep, dtype=torch.int64, device=device)
         self.now, self.left, self.known = (torch.zeros(rows, dtype=torch.int64, device=device) for _ in range(3))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the next step depends on, by name."""
+        names = ("frames", "state", "own", "now", "left", "known")
+        return {name: getattr(self, name) for name in names} | {"clock": torch.tensor(self.clock)}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on where ``tensors`` were taken. Raises ValueError where they are of another size."""
+        for name, value in self.tensors().items():
+            if tensors[name].shape != value.shape:
+                raise ValueError(f"rollouts of shape {tuple(tensors[name].shape)}, expected {tuple(value.shape)}")
+            setattr(self, name, tensors[name].to(self.device))
+        self.clock = int(self.clock)
+
+    def __call__(self, clip: Clip, step: int) -> dict[str, Tensor]:
+        """The losses of one step of every rollout; those that have ended begin at the clip's windows."""
+        with torch.no_grad():
+            present = self.next(clip.windows, self.generator(step, 0))
+        found = self.loss(present, ROLLOUT, {})
+        with torch.no_grad():
+            self.go_on(found.pop("next_frames"), found.pop("next_state"))
+        return found
 
     def next(self, windows: Tensor, generator: torch.Generator) -> NextStep:
         """The present step of every rollout; those that have ended begin at these windows of the data, int64 (R,)."""
@@ -87,24 +105,3 @@ class RolloutPool:
         self.own[rows] = 0
         self.now[rows] = now
         self.known[rows] = torch.where(share[1] < ALONE, 0, (now - first).clamp(max=self.keep - 1))
-
-
-class PooledRollouts:
-    """The loss of rollout steps for models with a memory: a pool of rollouts, begun at the first such step."""
-
-    def __init__(self, loss: Loss, batches: Batches) -> None:
-        self.loss, self.batches = loss, batches
-        self.pool: RolloutPool | None = None
-
-    def __call__(self, clip: Clip, step: int) -> dict[str, Tensor]:
-        """The losses of one step of every rollout; those that have ended begin at the clip's windows."""
-        batches = self.batches
-        if self.pool is None:
-            config, rows = batches.config.rollout, len(clip.windows)
-            self.pool = RolloutPool(batches.clips, batches.model, config, rows, batches.device)
-        with torch.no_grad():
-            present = self.pool.next(clip.windows, batches.generator(step, 0))
-        found = self.loss(present, ROLLOUT, {})
-        with torch.no_grad():
-            self.pool.go_on(found.pop("next_frames"), found.pop("next_state"))
-        return found

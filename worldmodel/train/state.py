@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from worldmodel import checkpoint
 from worldmodel.data.clips import Clips
@@ -25,11 +26,13 @@ SAMPLES = 20_000
 class TrainState:
     """A model, its moving average and its optimiser, with the number of steps taken.
 
-    All randomness of a step is drawn from (seed, step), so these and the step number are the whole state.
+    All randomness of a step is drawn from (seed, step), so these and the step number are the whole state, but for
+    imagined rollouts that go on from step to step: ``rollouts`` holds theirs (`RolloutPool.tensors`).
     """
 
     def __init__(self, model: WorldModel, optimiser: Optimiser) -> None:
         self.model, self.optimiser, self.step = model, optimiser, 0
+        self.rollouts: dict[str, Tensor] = {}
         self.ema = copy.deepcopy(model).requires_grad_(False)
 
     def fit(self, clips: Clips, seed: int) -> None:
@@ -61,6 +64,7 @@ class TrainState:
         tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
         tensors |= {f"ema.{n}": t for n, t in self.ema.state_dict().items()}
         tensors |= {f"optimiser.{n}": t for n, t in self.optimiser.state()}
+        tensors |= {f"rollouts.{n}": t for n, t in self.rollouts.items()}
         plain = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
         card = card | {"step": self.step, "config": asdict(self.model.config)}
         path = checkpoint.write_folder(folder / f"{self.step:08d}", plain, card, TENSORS, CARD)
@@ -82,6 +86,7 @@ class TrainState:
             message = f"{folder}: saved by a model of another shape ({str(error)[:120]}); use another out="
             raise checkpoint.CheckpointError(message) from None
         self.optimiser.restore(part("optimiser."))
+        self.rollouts = part("rollouts.")
         self.step = int(card["step"])
         return card
 

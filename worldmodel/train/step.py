@@ -64,7 +64,8 @@ class _Loss(nn.Module):
 
     def forward(self, clip: Clip | NextStep, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Tensor]:
         if not isinstance(clip, Clip):
-            
+            from worldmodel.objectives.next_step import next_step_loss  # here: few runs roll out
+
             return next_step_loss(self.model, clip, self.objective)
         return loss_of(self.model, clip, mode, noise, self.objective, self.teacher)
 

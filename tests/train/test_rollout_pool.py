@@ -1,0 +1,126 @@
+"""Rollouts that go on while their model learns: what they remember is true, and resuming is exact."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from small import small_store
+
+from worldmodel import checkpoint
+from worldmodel.backbone import BackboneConfig
+from worldmodel.data.clips import Clips
+from worldmodel.data.on_device import ClipsOnDevice
+from worldmodel.model.rollout import ImaginedRollout
+from worldmodel.train import TrainConfig, train
+from worldmodel.train.config import LogConfig, ModesConfig, RolloutConfig, ValidationConfig
+from worldmodel.train.pool import RolloutPool
+from worldmodel.train.setup import Run, prepare
+from worldmodel.train.state import saved
+from worldmodel.train.step import losses
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    small_store(tmp_path / "data")
+    return TrainConfig(
+        data=str(tmp_path / "data"),
+        out=str(tmp_path / "run"),
+        steps=4,
+        batch=8,
+        holdout=0.5,
+        compile=False,
+        save_every=2,
+        backbone=BackboneConfig(width=32, depth=1, heads=2, deep=1),
+        modes=ModesConfig(0.3, 0, 0, 0, 0, 0.7),
+        rollout=RolloutConfig(memory=(0, 1, 3), longest=6, grow=1),
+        log=LogConfig(every=1),
+        validation=ValidationConfig(every=0),
+    )
+
+
+def pool_of(run: Run) -> RolloutPool:
+    """A run's pool, with the loss as it is."""
+    return RolloutPool(losses(run.learner.model, run.learner.ema, run.config)[1], run.batches)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path, on_device: bool) -> None:
+    config = replace(config, cache_on_device=on_device)
+    assert {mode for mode, _, _ in map(prepare(config).batches.draw, range(4))} == {"policy", "rollout"}
+    train(config)
+    whole = load_file(saved(Path(config.out) / "states")[-1] / "state.safetensors")
+    assert whole["rollouts.own"].any(), "some rollout has gone on from its own frames"
+    rest = replace(config, out=str(tmp_path / "killed"))
+    (tmp_path / "killed" / "states").mkdir(parents=True)
+    first = saved(Path(config.out) / "states")[0]
+    first.rename(tmp_path / "killed" / "states" / first.name)
+    train(rest)
+    resumed = load_file(saved(Path(rest.out) / "states")[-1] / "state.safetensors")
+    assert whole.keys() == resumed.keys() and all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    model = checkpoint.load(config.out)
+    assert model.config.memory == (0, 1, 3) and ImaginedRollout(model).keep == 4
+
+
+@torch.no_grad()
+def test_a_rollout_remembers_what_was_recorded_and_then_what_it_imagined(config: TrainConfig) -> None:
+    run = prepare(replace(config, rollout=RolloutConfig(memory=(0, 1, 3), p_real=0.0, longest=6, grow=1)))
+    pool, clips, generator = pool_of(run), run.batches.clips, torch.Generator().manual_seed(0)
+    windows = torch.as_tensor(clips.order(0, pool.rows, 0))
+    step = pool.next(windows, generator)
+    codec, ages = run.learner.model.frames, torch.tensor([0, 1, 3])
+    assert torch.equal(codec.decode(step.last), clips.rows(pool.now)[0])
+    assert torch.equal(codec.decode(step.frames), clips.rows(pool.now + 1)[0])
+    assert torch.equal(step.state, clips.rows(pool.now + 1)[1])
+    when = (-step.history.when * 20).round().long()
+    assert sorted(when.tolist()) == ages.tolist() and when[0] == 0
+    for column, age in enumerate(when.tolist()):
+        rows = step.there[:, column].nonzero()[:, 0]
+        frames, state, actions = clips.rows(pool.now[rows] - age)
+        found = codec.assemble(step.history.frames[rows, column], 1)[:, 0]
+        assert torch.equal(codec.decode(found), frames) and torch.equal(step.history.state[rows, column], state)
+        assert torch.equal(step.history.actions[rows, column], actions)
+    imagined, now, left = torch.rand_like(step.last), pool.now.clone(), pool.left.clone()
+    pool.go_on(imagined, step.state + 1)
+    after = pool.next(windows, generator)
+    on = left > 1
+    assert on.any() and torch.equal(pool.now[on], now[on] + 1)
+    assert torch.equal(codec.decode(after.last[on]), codec.decode(imagined[on]))
+    torch.testing.assert_close(after.history.levels[on, 0], torch.full((int(on.sum()),), 0.1))
+    assert torch.equal(after.history.state[on, 0], step.state[on] + 1) and (after.history.levels[~on] == 0).all()
+
+
+def test_windows_on_the_device_are_gathered_as_from_the_store(config: TrainConfig) -> None:
+    run = prepare(config)
+    clips = run.batches.clips
+    assert isinstance(clips, Clips)
+    there, windows = ClipsOnDevice(clips, torch.device("cpu")), np.arange(len(clips))[::-1].copy()
+    at = np.tile([1, 3], (len(windows), 1))
+    for done in (False, True):
+        ours = there.gather(windows, at, states=True, done=done)
+        theirs = clips.gather(windows, at, states=True, done=done).map(torch.as_tensor)
+        for name in (
+            "images",
+            "state",
+            "task",
+            "action",
+            "executed",
+            "valid",
+            "future",
+            "at",
+            "future_valid",
+            "windows",
+        ):
+            assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+        assert all(torch.equal(ours.more_future[key], value) for key, value in theirs.more_future.items())
+    some = torch.as_tensor(windows)
+    for mine, other in zip(there.bounds(some) + there.rows(some), clips.bounds(some) + clips.rows(some), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_a_memory_that_does_not_ascend_from_now_is_refused() -> None:
+    for memory in ((1, 2), (0, 3, 2)):
+        with pytest.raises(ValueError, match="ascending order, from 0"):
+            RolloutConfig(memory=memory)
