@@ -1,6 +1,7 @@
 # Every target sets up what it needs. `make test ARGS="-k cli"` and `make demo ARGS="episodes=3"` pass arguments on.
 VENV_PYTHON := .venv/bin/python
 export OMP_NUM_THREADS ?= 2
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format tiny wheel docs clean
@@ -14,8 +15,8 @@ setup: ## find or fetch Python 3.12 or 3.13 and install everything into .venv
 demo: setup   ## watch the robot pick up the can: outputs/demo/index.html
 	@$(VENV_PYTHON) -m worldmodel.cli demo $(ARGS)
 
-test: setup   ## run the tests
-	@$(VENV_PYTHON) -m pytest $(ARGS)
+test: setup   ## run the tests, file by file in WORKERS processes (2)
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup   ## lint, formatting and types
 	@$(VENV_PYTHON) -m ruff check .
