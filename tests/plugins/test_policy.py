@@ -122,6 +122,8 @@ def test_it_teaches_what_our_own_training_teaches(tmp_path: Path, mode: str, noi
     one, other = native_batches.draw(step), theirs.draw(batch_of(data, rows, before), step)
     assert one[0] == other[0] == mode and one[2].keys() == other[2].keys()
     for field in fields(one[1]):
+        if field.name == "windows":
+            continue  # numbers in a store's order, which LeRobot does not know
         assert_alike(getattr(one[1], field.name), getattr(other[1], field.name), field.name)
     for name, draw in one[2].items():
         for field in fields(draw):

@@ -108,6 +108,13 @@ class RolloutConfig:
     rollouts can show; ``history_mixup`` teaches it to repaint what has become faint from state and actions.
     """
 
+    window: int = option("moments that the model looks back on, the present one included", 4)
+    noise: float = option("frames looked back on take noise from U[0, noise], which the model is told", 0.2)
+    p_self: float = option("share of rollout steps whose last history frames are imagined, without gradient", 0.5)
+    burn_in: int = option("moments before those looked back on that may be imagined too", 0)
+    history_bias: float = option("every other clip's history is off by a smooth error of at most this size", 0.0)
+    history_mixup: float = option("likewise, they are mixed with another clip's by this share at most", 0.0)
+    shift: float = option("of noise levels in sampling; below 1 they are finer where noise is low: sharper frames", 1.0)
     memory: tuple[int, ...] = option(
         "how many steps ago the remembered time steps lie, from 0, as [0,1,3,8,24,64]: the next frame is then "
         "regressed in one pass; empty: the last `window` ones, and a flow (experimental)",
@@ -116,13 +123,6 @@ class RolloutConfig:
     p_real: float = option("share of a memory's rollouts that go one step only, after observed frames", 0.35)
     longest: int = option("steps that the others go at most; half of them less than a tenth of it", 160)
     grow: int = option("rollout steps of training over which `longest` is reached", 2000)
-    window: int = option("moments that the model looks back on, the present one included", 4)
-    noise: float = option("frames looked back on take noise from U[0, noise], which the model is told", 0.2)
-    p_self: float = option("share of rollout steps whose last history frames are imagined, without gradient", 0.5)
-    burn_in: int = option("moments before those looked back on that may be imagined too", 0)
-    history_bias: float = option("every other clip's history is off by a smooth error of at most this size", 0.0)
-    history_mixup: float = option("likewise, they are mixed with another clip's by this share at most", 0.0)
-    shift: float = option("of noise levels in sampling; below 1 they are finer where noise is low: sharper frames", 1.0)
 
     def __post_init__(self) -> None:
         ascending = all(a < b for a, b in zip(self.memory, self.memory[1:], strict=False))

@@ -65,6 +65,8 @@ class WorldModelConfig(PreTrainedConfig):
             )
         if self.objective.spec.external:
             raise ValueError(f"policy.objective.name={self.objective.name}: train it with `worldmodel train`")
+        if self.rollout.memory:
+            raise ValueError(f"policy.rollout.memory={self.rollout.memory}: train it with `worldmodel train`")
         if any(mode is not NormalizationMode.IDENTITY for mode in self.normalization_mapping.values()):
             raise ValueError("policy.normalization_mapping: expected IDENTITY for all; the model scales by itself")
 
