@@ -66,7 +66,7 @@ def test_the_loss_is_the_hand_made_one() -> None:
     seen = model.observe(clip)
     clean = model.actions.encode(clip.action, clip.state)
     noisy = {"actions": mix(clean, draw["actions"].eps, draw["actions"].noise())}
-    features, _ = model.backbone(model.stream(noisy, draw, None), seen.memory)
+    features, _ = model.backbone(model.sequence(noisy, draw, None), seen.kv)
     guess = model.read(features, noisy, seen.last)["actions"]
     expected = flow_loss(guess, clean, draw["actions"].noise(), clip.valid, Actions.floor)
     found = loss(model, clip, "policy", draw, ObjectiveConfig())

@@ -26,7 +26,7 @@ def features(model: WorldModel, clip: Clip, noise: dict[str, NoiseSample], block
     """Tokens after a block, by way of the model's parts."""
     clean = {"actions": model.actions.encode(clip.action, clip.state), "frames": model.frames.truth(clip, True)}
     noisy = {name: mix(clean[name], noise[name].eps, noise[name].noise()) for name in clean}
-    return model.backbone(model.stream(noisy, noise, clip.at), model.observe(clip).memory)[1][block]
+    return model.backbone(model.sequence(noisy, noise, clip.at), model.observe(clip).kv)[1][block]
 
 
 def gap(model: WorldModel, found: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -111,7 +111,7 @@ def test_arms_share_noise_sample_and_first_level() -> None:
 
 def test_frames_have_levels_of_their_own() -> None:
     draw = draw_noise(
-        TimestepDistribution(), (4, 6, 2), torch.Generator().manual_seed(0), OBJECTIVES["frame"], moments=3
+        TimestepDistribution(), (4, 6, 2), torch.Generator().manual_seed(0), OBJECTIVES["frame"], frames=3
     )
     assert draw.level_index.tolist() == [[0, 0, 1, 1, 2, 2]] and draw.levels.shape == (4, 3)
     assert len(set(draw.levels[0].tolist())) == 3

@@ -90,7 +90,7 @@ def layers_of(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseSa
     seen = model.observe(clip, noise.get("observed"), later(model, clip, noise))
     signals = present(model, clip, mode, noise)
     noisy = {name: signal.noisy for name, signal in signals.items()}
-    _, after = model.backbone(model.stream(noisy, noise, clip.at), seen.memory)
+    _, after = model.backbone(model.sequence(noisy, noise, clip.at), seen.kv)
     first = noisy["actions"].shape[1] if "actions" in noisy else 0
     frames = slice(first, first + noisy["frames"].shape[1]) if "frames" in noisy else slice(0, 0)
     return Layers(seen.after[1:], after[1:], seen.frames, frames)

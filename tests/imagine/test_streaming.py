@@ -89,7 +89,7 @@ def test_a_checkpoint_that_does_not_rollout_is_refused(ground: tuple[str, Path],
     checkpoint.save(small_model(), root / "unknown", {})
     with pytest.raises(UserError, match=r"was not trained for it \(modes.rollout=0\)"):
         imagine(ImagineConfig("rollout", data, str(root / "plain"), str(tmp_path / "none")))
-    with pytest.raises(ValueError, match="does not stream"):
+    with pytest.raises(ValueError, match="has no imagined rollouts"):
         imagine(ImagineConfig("rollout", data, str(root / "unknown"), str(tmp_path / "none")))
     assert not (tmp_path / "none").exists()
 

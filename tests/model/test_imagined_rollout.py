@@ -15,7 +15,7 @@ from worldmodel.model import WorldModel
 from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.objectives import ObjectiveConfig, loss
 from worldmodel.objectives.rollout_noise import rollout_noise
-from worldmodel.objectives.self_forcing import denoise_each, lay_out, self_force
+from worldmodel.objectives.self_forcing import denoise_steps, history_and_targets, self_force
 from worldmodel.schema import STATE, Clip
 from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
 from worldmodel.train import TrainConfig
@@ -23,7 +23,7 @@ from worldmodel.train.config import RolloutConfig
 
 
 def long_clip(times: int = 9, batch: int = 2) -> Clip:
-    """A clip of ``times`` moments after the first, one step apart, of things that never repeat."""
+    """A clip of ``times`` time steps after the first, one step apart, of things that never repeat."""
     generator = torch.Generator().manual_seed(times)
     pixels = torch.randint(0, 256, (batch, times + 1, 2, 32, 32, 3), dtype=torch.uint8, generator=generator)
     state = torch.rand(batch, times + 1, 4, generator=generator)
@@ -56,13 +56,13 @@ def start_noise(seeds: list[int], steps: int) -> tuple[torch.Tensor, torch.Tenso
 
 
 def uncached(model: WorldModel, clip: Clip, seeds: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is foreseen after every moment of a clip in one sampling step, the whole history read at once."""
-    moments, _, _ = lay_out(model, clip)
-    times = len(moments.when)
+    """What is predicted after every time step of a clip in one sampling step, the whole history read at once."""
+    history, _, _ = history_and_targets(model, clip)
+    times = len(history.when)
     body, frames = start_noise(seeds, times)
     levels = torch.ones(len(body), times)
-    found = denoise_each(model, moments, moments.frames, {"body": body, "frames": frames}, levels)
-    states = model.body.decode(found["body"], moments.state)
+    found = denoise_steps(model, history, history.frames, {"body": body, "frames": frames}, levels)
+    states = model.body.decode(found["body"], history.state)
     return model.frames.decode(model.frames.assemble(found["frames"], times)), states
 
 
@@ -97,7 +97,7 @@ def test_what_lies_outside_the_window_is_forgotten() -> None:
     model, clip = dreaming_model(3), long_clip()
     images, _ = uncached(model, clip, [0, 1])
     future = clip.future.clone()
-    future[:, 1] = 255 - future[:, 1]  # moment 2 is read by those foreseen after moments 2, 3 and 4
+    future[:, 1] = 255 - future[:, 1]  # step 2 is attended to by those predicted after steps 2, 3 and 4
     other, _ = uncached(model, replace(clip, future=future), [0, 1])
     differ = [not torch.equal(images[:, t], other[:, t]) for t in range(9)]
     assert differ == [2 <= t <= 4 for t in range(9)]
@@ -118,13 +118,13 @@ def test_what_is_seen_takes_the_place_of_what_was_imagined() -> None:
     late.observe(clip.future[:, 1], clip.more_future[STATE][:, 1], ago=3)
     late.observe(told.images, told.state)
     told.observe(told.images, told.state)
-    for ago in (1, 2):  # imagined after other moments in the two: make them the same
+    for ago in (1, 2):  # imagined after other steps in the two: make them the same
         for stream in (told, late):
             stream.observe(clip.future[:, 4 - ago], clip.more_future[STATE][:, 4 - ago], ago=ago)
     ours, theirs = told.step(clip.executed[:, 5]), late.step(clip.executed[:, 5])
     assert (ours[0].int() - theirs[0].int()).abs().max() <= 1
     torch.testing.assert_close(ours[1], theirs[1], atol=2e-5, rtol=1e-4)
-    with pytest.raises(ValueError, match="ago=4: expected a moment that is remembered, 0 to 3"):
+    with pytest.raises(ValueError, match="ago=4: expected a time step that is remembered, 0 to 3"):
         late.observe(clip.images, clip.state, ago=4)
 
 
@@ -182,7 +182,7 @@ def test_a_thousand_frames_take_no_more_memory_and_the_last_is_as_exact_as_the_f
 
 def test_what_does_not_fit_is_refused_and_nothing_moves() -> None:
     model, clip = dreaming_model(), long_clip()
-    with pytest.raises(ValueError, match=r"does not stream .*modes\.rollout=0"):
+    with pytest.raises(ValueError, match=r"has no imagined rollouts .*modes\.rollout=0"):
         ImaginedRollout(small_model())
     stream = ImaginedRollout(model, 2)
     with pytest.raises(RuntimeError, match="begin"):
@@ -229,15 +229,15 @@ def test_a_model_is_streamed_in_the_levels_that_it_learned() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_own_moments_are_what_a_stream_would_imagine(steps: int) -> None:
+def test_self_generated_steps_are_what_a_rollout_would_imagine(steps: int) -> None:
     model, clip = dreaming_model(), long_clip(3)
     draws = (noise_of(model, 1.0, seed) for seed in range(20))
     noise = next(draw for draw in draws if draw["own.body"].eps.shape[1] == 2)
     (body, frames), own = (noise[name].eps for name in ("own.body", "own.frames")), 2
     assert frames.shape == (2, own * 8, 768)
-    moments, _, _ = lay_out(model, clip)
-    found = self_force(model, moments, frames, body, grid(steps))
-    assert torch.equal(found.frames[:, :1], moments.frames[:, :1]) and not found.state.requires_grad
+    history, _, _ = history_and_targets(model, clip)
+    found = self_force(model, history, frames, body, grid(steps))
+    assert torch.equal(found.frames[:, :1], history.frames[:, :1]) and not found.state.requires_grad
     assert found.levels.tolist() == [[0.0, pytest.approx(SELF_NOISE_LEVEL), pytest.approx(SELF_NOISE_LEVEL)]] * 2
     stream = ImaginedRollout(model, 2, steps)
     stream.begin(clip.images, clip.state)

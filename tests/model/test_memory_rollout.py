@@ -5,7 +5,7 @@ import torch
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.model.history import RolloutHistory, doubt, read, regress_next, tokens_per_step
+from worldmodel.model.history import RolloutHistory, encode_history, regress_next, self_noise_level, tokens_per_step
 from worldmodel.model.rollout import ImaginedRollout
 
 AGES = (0, 1, 3)
@@ -41,10 +41,10 @@ def test_the_ring_gives_what_reading_everything_anew_gives() -> None:
         ages = [a for a in AGES if a <= t]
         frames = torch.stack([model.frames.encode(history[t - a][0]) for a in ages], 1)
         states = torch.stack([history[t - a][1] for a in ages], 1)
-        levels = doubt(torch.tensor([history[t - a][2] for a in ages])).repeat(2, 1)
+        levels = self_noise_level(torch.tensor([history[t - a][2] for a in ages])).repeat(2, 1)
         patches = model.frames.patches(frames).unflatten(1, (len(ages), -1))
         executed, when = torch.stack([actions[t - a] for a in ages], 1), -torch.tensor(ages) / 20
-        memory, embedded = read(model, RolloutHistory(patches, states, executed, when, levels))
+        memory, embedded = encode_history(model, RolloutHistory(patches, states, executed, when, levels))
         pixels, change = regress_next(model, memory, embedded[:, 0], frames[:, 0], torch.tensor([1 / 20]))
         assert (found.int() - model.frames.decode(pixels).int()).abs().max() <= 1
         torch.testing.assert_close(after, model.body.decode(change, states[:, 0]), rtol=1e-3, atol=1e-3)
@@ -67,7 +67,7 @@ def test_rollouts_do_not_depend_on_their_neighbours_and_rows_begin_alone() -> No
 
 
 @torch.no_grad()
-def test_an_observation_that_comes_late_takes_its_moments_place() -> None:
+def test_an_observation_that_comes_late_takes_its_steps_place() -> None:
     late, early = ImaginedRollout(remembering(), 1), ImaginedRollout(remembering(), 1)
     images, state = seen(1, 3)
     truth, body = seen(1, 4)
@@ -88,7 +88,7 @@ def test_an_observation_that_comes_late_takes_its_moments_place() -> None:
 
 
 def test_what_cannot_roll_out_says_so() -> None:
-    with pytest.raises(ValueError, match="does not stream"):
+    with pytest.raises(ValueError, match="has no imagined rollouts"):
         ImaginedRollout(remembering(memory=()))
     rollout = ImaginedRollout(remembering())
     with pytest.raises(RuntimeError, match="before begin"):
@@ -100,5 +100,5 @@ def test_what_cannot_roll_out_says_so() -> None:
 
 
 def test_doubt_grows_with_every_imagined_step_and_is_none_after_an_observation() -> None:
-    levels = doubt(torch.tensor([0, 1, 2, 16, 10_000]))
+    levels = self_noise_level(torch.tensor([0, 1, 2, 16, 10_000]))
     torch.testing.assert_close(levels, torch.tensor([0, 0.1, 0.2, 0.5, 0.9]))

@@ -77,7 +77,7 @@ def test_a_rollout_remembers_what_was_recorded_and_then_what_it_imagined(config:
     when = (-step.history.when * 20).round().long()
     assert sorted(when.tolist()) == ages.tolist() and when[0] == 0
     for column, age in enumerate(when.tolist()):
-        rows = step.there[:, column].nonzero()[:, 0]
+        rows = step.valid[:, column].nonzero()[:, 0]
         frames, state, actions = clips.rows(pool.now[rows] - age)
         found = codec.assemble(step.history.frames[rows, column], 1)[:, 0]
         assert torch.equal(codec.decode(found), frames) and torch.equal(step.history.state[rows, column], state)

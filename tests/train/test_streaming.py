@@ -16,7 +16,7 @@ from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
 from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.objectives import loss
-from worldmodel.objectives.self_forcing import DRIFT, corrupt_history, lay_out
+from worldmodel.objectives.self_forcing import DRIFT, corrupt_history, history_and_targets
 from worldmodel.schema import STATE
 from worldmodel.settings import load
 from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
@@ -83,7 +83,7 @@ def test_moments_that_lead_there_are_not_asked_for(config: TrainConfig) -> None:
     run = prepare(replace(config, rollout=RolloutConfig(window=3, p_self=0.0, burn_in=4)))
     clip, noise = next((clip, noise) for mode, clip, noise in map(run.batches.draw, range(30)) if mode == "rollout")
     states = clip.more_future[STATE]
-    states[:, :3] = 1e6  # of moments before those looked back on: nothing is read of them
+    states[:, :3] = 1e6  # of time steps before those looked back on: nothing is read of them
     first = loss(run.learner.model, clip, "rollout", noise, run.config.objective)["loss"]
     states[:, :3] = 0
     assert torch.equal(first, loss(run.learner.model, clip, "rollout", noise, run.config.objective)["loss"])
@@ -152,13 +152,13 @@ def test_smooth_errors_are_looked_back_on_and_not_asked_for(config: TrainConfig)
     assert 0.25 < share < 0.75 and max(draw.levels.max() for _, draw in streams) <= 0.4, "every other clip"
     clip, draw = next(each for each in streams if (each[1].levels > 0.1).sum() == (each[1].levels > 0).sum() == 1)
     off = draw.levels[:, 0] > 0
-    moments, truth, _ = lay_out(model, clip)
-    astray = corrupt_history(model, moments, draw)
-    assert torch.equal(astray.frames[~off], moments.frames[~off]) and torch.equal(
-        astray.levels[~off], moments.levels[~off]
+    history, truth, _ = history_and_targets(model, clip)
+    astray = corrupt_history(model, history, draw)
+    assert torch.equal(astray.frames[~off], history.frames[~off]) and torch.equal(
+        astray.levels[~off], history.levels[~off]
     )
-    assert (astray.levels[off] == SELF_NOISE_LEVEL).all() and torch.equal(lay_out(model, clip)[1], truth)
-    error = model.frames.assemble((astray.frames - moments.frames)[:, :1].flatten(1, 2), 1)[off]
+    assert (astray.levels[off] == SELF_NOISE_LEVEL).all() and torch.equal(history_and_targets(model, clip)[1], truth)
+    error = model.frames.assemble((astray.frames - history.frames)[:, :1].flatten(1, 2), 1)[off]
     inside = model.frames.assemble(astray.frames[:, :1].flatten(1, 2), 1)[off].abs() < 1
     assert error[inside].std() > 0.01
     rough = (error.diff(dim=-2).abs() * (inside[..., 1:, :] & inside[..., :-1, :])).mean()
@@ -173,10 +173,10 @@ def test_faded_frames_are_looked_back_on_and_not_asked_for(config: TrainConfig) 
     assert not levels[:, 0].any() and 0.25 < (levels[:, 1] > 0).float().mean() < 0.75 and 0.4 < levels.max() <= 0.8
     clip, draw = next(each for each in streams if (each[1].levels > 0).sum() == 1)
     faint = draw.levels[:, 1] > 0
-    moments, truth, _ = lay_out(model, clip)
-    faded, share = corrupt_history(model, moments, draw), draw.levels[faint, 1]
-    mixed = (1 - share) * moments.frames[faint] + share * moments.frames[~faint]  # a batch of two
+    history, truth, _ = history_and_targets(model, clip)
+    faded, share = corrupt_history(model, history, draw), draw.levels[faint, 1]
+    mixed = (1 - share) * history.frames[faint] + share * history.frames[~faint]  # a batch of two
     torch.testing.assert_close(faded.frames[faint], mixed)
-    assert torch.equal(faded.frames[~faint], moments.frames[~faint])
+    assert torch.equal(faded.frames[~faint], history.frames[~faint])
     assert (faded.levels[faint] == SELF_NOISE_LEVEL).all() and (faded.levels[~faint] == 0).all()
-    assert torch.equal(lay_out(model, clip)[1], truth)
+    assert torch.equal(history_and_targets(model, clip)[1], truth)

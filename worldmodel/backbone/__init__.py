@@ -1,4 +1,4 @@
-"""The network: from a stream of tokens to features. Knows not what is being predicted."""
+"""The network: from a sequence of tokens to features. Knows not what is being predicted."""
 
 from typing import TYPE_CHECKING
 

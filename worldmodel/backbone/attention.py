@@ -1,4 +1,4 @@
-"""Attention over physical places: rotary embedding in time, row and column."""
+"""Attention over physical positions: rotary embedding in time, row and column."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEW = 96
 
 
 class Rotary(nn.Module):
-    """Turns places into rotations (RoPE, arXiv 2104.09864) on three axes that share the head's dimensions.
+    """Turns positions into rotations (RoPE, arXiv 2104.09864) on three axes that share the head's dimensions.
 
     Half of the rotated pairs follow time, a quarter row and a quarter column. Frequencies are physical (radians per
     second, radians per image), so control rates and frame rates may differ.
@@ -51,7 +51,7 @@ class Rotary(nn.Module):
 def rotate(
     x: Float[Tensor, "*lead N d"], turn: tuple[Float[Tensor, "*b N P"], Float[Tensor, "*b N P"]]
 ) -> Float[Tensor, "*lead N d"]:
-    """Rotate the two halves of every head by the places' angles."""
+    """Rotate the two halves of every head by the positions' angles."""
     cos, sin = (t.unsqueeze(-3).to(x.dtype) for t in turn)
     left, right = x.chunk(2, dim=-1)
     return torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
@@ -63,7 +63,7 @@ def unit(x: Float[Tensor, "*lead d"]) -> Float[Tensor, "*lead d"]:
 
 
 class Attention(nn.Module):
-    """Multi-head attention with normalised queries and keys; reads a memory of keys and values beside its own."""
+    """Multi-head attention with normalised queries and keys, over a cache of keys and values beside its own."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Attention(nn.Module):
         self.scale_k = nn.Parameter(torch.ones(width // heads))
 
     def project(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, (B, heads, N, head_dim) each, rotated to their places."""
+        """Queries, keys and values, (B, heads, N, head_dim) each, rotated to their positions."""
         qkv = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
         scales = torch.stack([self.scale_q, self.scale_k]).to(qkv.dtype)[:, None, None, None]
         q, k = rotate(unit(qkv[:2]) * scales, turn)  # both at once: fewer, larger operations
@@ -85,16 +85,15 @@ class Attention(nn.Module):
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        memory: tuple[Tensor, Tensor] | None = None,
+        cache: tuple[Tensor, Tensor] | None = None,
         allowed: Bool[Tensor, "#B #N M"] | None = None,
     ) -> Tensor:
-        """Read the memory's keys and values, where given, and own ones; (B, N, width).
+        """Attend to the cache's keys and values, where given, and to the own ones; (B, N, width).
 
-        ``allowed`` says which: of the own ones alone (M = N; all of the memory is open), or of the memory's and then
-        the own ones.
+        ``allowed``: of the own ones alone (M = N; all of the cache is open), or of the cache's and then the own ones.
         """
-        if memory is not None:
-            k, v = torch.cat([memory[0], k], dim=2), torch.cat([memory[1], v], dim=2)
+        if cache is not None:
+            k, v = torch.cat([cache[0], k], dim=2), torch.cat([cache[1], v], dim=2)
         bias = None
         if allowed is not None:
             bias = torch.zeros(allowed.shape, dtype=q.dtype, device=q.device).masked_fill(~allowed, -torch.inf)[:, None]

@@ -1,4 +1,4 @@
-"""One transformer block whose tokens each know their own noise (adaLN-Zero)."""
+"""One transformer block, modulated by each token's noise (adaLN-Zero)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Block(nn.Module):
     def keys(
         self, x: Tensor, modulation: tuple[Tensor, ...], turn: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of the tokens as this block's attention sees them."""
+        """Queries, keys and values of the tokens as this block's attention takes them."""
         shift, scale = modulation[:2]
         return self.attention.project(modulate(self.norm_attention(x), shift, scale), turn)
 
@@ -47,12 +47,12 @@ class Block(nn.Module):
         x: Float[Tensor, "B N D"],
         modulation: tuple[Tensor, ...],
         turn: tuple[Tensor, Tensor],
-        memory: tuple[Tensor, Tensor] | None = None,
+        cache: tuple[Tensor, Tensor] | None = None,
         allowed: Tensor | None = None,
     ) -> tuple[Float[Tensor, "B N D"], tuple[Tensor, Tensor]]:
-        """Tokens after the block, and the keys and values that later readers may attend to."""
+        """Tokens after the block, and the keys and values that later tokens may attend to."""
         q, k, v = self.keys(x, modulation, turn)
         _, _, gate, shift, scale, gate_mlp = modulation
-        x = x + gate * self.attention.attend(q, k, v, memory, allowed)
+        x = x + gate * self.attention.attend(q, k, v, cache, allowed)
         x = x + gate_mlp * self.mlp(modulate(self.norm_mlp(x), shift, scale))
         return x, (k, v)

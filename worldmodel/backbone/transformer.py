@@ -1,4 +1,4 @@
-"""The backbone: reads what is given once, then as often as needed what is wanted."""
+"""The backbone: encodes the given tokens once, then processes the wanted ones as often as needed."""
 
 from __future__ import annotations
 
@@ -56,12 +56,6 @@ class Backbone(nn.Module):
         self.final = nn.Parameter(torch.zeros(2 * config.width))
         self.final_deep = nn.Parameter(torch.zeros(2 * config.width)) if config.deep else None
 
-    def _layers(self) -> list[Block]:
-        return [block for block in self.blocks if isinstance(block, Block)]
-
-    def _depth(self, deep: bool) -> int:
-        return self.config.depth + (self.config.deep if deep else 0)
-
     def _modulation(self, sequence: TokenSequence) -> Tensor:
         """The shared modulation of every token, (B or 1, N or 1, 6 D), from its few distinct noise levels."""
         table = self.noise(sequence.levels).to(sequence.values.dtype)
@@ -71,44 +65,46 @@ class Backbone(nn.Module):
         return torch.gather(table, 1, level_index[..., None].expand(-1, -1, table.shape[2]))
 
     def _run(
-        self, sequence: TokenSequence, memory: KVCache | None, until: int, allowed: Tensor | None = None
+        self, sequence: TokenSequence, cache: KVCache | None, until: int, allowed: Tensor | None, given: bool = False
     ) -> tuple[list[Tensor], KVCache]:
-        """Tokens after each of the first ``until`` blocks, and their keys and values for later readers."""
+        """Tokens before the first and after each of ``until`` blocks, and their keys and values.
+
+        ``given``: only keys and values of the last block.
+        """
         x, turn, shared = sequence.values, self.rotary(sequence.positions), self._modulation(sequence)
         after, kept = [x], []
-        for number, block in enumerate(self._layers()[:until]):
+        for number, block in enumerate(self.blocks[:until]):
+            assert isinstance(block, Block)
             modulation = (shared + block.modulation.to(shared.dtype)).chunk(6, -1)
-            x, own = block(x, modulation, turn, None if memory is None else memory[number], allowed)
-            after.append(x)
-            kept.append(own)
+            if given and number == until - 1:
+                kept.append(block.keys(x, modulation, turn)[1:])
+            else:
+                x, own = block(x, modulation, turn, None if cache is None else cache[number], allowed)
+                after.append(x)
+                kept.append(own)
         return after, kept
 
     def observe(self, sequence: TokenSequence, deep: bool = False) -> tuple[KVCache, list[Float[Tensor, "B N D"]]]:
-        """Keys and values of the given tokens in every block, and the tokens before the first and after each other.
+        """Keys and values of the given tokens in every block, and the tokens before the first and after all but the last.
 
-        The last block computes no more than its keys and values. ``deep``: in the blocks of imagined rollouts too.
+        ``deep``: in the blocks of imagined rollouts too.
         """
-        until = self._depth(deep)
-        after, memory = self._run(sequence, None, until - 1)
-        last, shared = self._layers()[until - 1], self._modulation(sequence)
-        modulation = (shared + last.modulation.to(shared.dtype)).chunk(6, -1)
-        _, k, v = last.keys(after[-1], modulation, self.rotary(sequence.positions))
-        return [*memory, (k, v)], after
+        after, kept = self._run(sequence, None, self.config.depth + deep * self.config.deep, None, given=True)
+        return kept, after
 
     def forward(
         self,
         sequence: TokenSequence,
-        memory: KVCache | None,
+        cache: KVCache | None,
         allowed: Bool[Tensor, "#B #N M"] | None = None,
         deep: bool = False,
     ) -> tuple[Float[Tensor, "B N D"], list[Float[Tensor, "B N D"]]]:
         """Features of the sequence's tokens, and the tokens before the first and after every block.
 
-        ``allowed``: which of the sequence's own tokens may read which others, where not all may; memory is open to all
-        unless M counts it too, before the own tokens (see `Attention.attend`). ``deep``: through all blocks, as
-        imagined rollouts do.
+        ``allowed``: which tokens may attend to which, where not all may (see `Attention.attend`). ``deep``: through all
+        blocks, as in imagined rollouts.
         """
-        after, _ = self._run(sequence, memory, self._depth(deep), allowed)
+        after, _ = self._run(sequence, cache, self.config.depth + deep * self.config.deep, allowed)
         shared, final = self._modulation(sequence), self.final
         if deep and self.final_deep is not None:
             final = self.final_deep
@@ -116,11 +112,7 @@ class Backbone(nn.Module):
         return modulate(self.norm(after[-1]), shift, scale), after
 
     def features(
-        self,
-        sequence: TokenSequence,
-        memory: KVCache | None,
-        until: int,
-        allowed: Bool[Tensor, "#B #N M"] | None = None,
+        self, sequence: TokenSequence, cache: KVCache, until: int, allowed: Tensor | None = None
     ) -> Float[Tensor, "B N D"]:
         """Tokens after block number ``until``, stopping there: what a Self-Flow teacher computes."""
-        return self._run(sequence, memory, until, allowed)[0][-1]
+        return self._run(sequence, cache, until, allowed)[0][-1]

@@ -28,7 +28,7 @@ MODES = {
 }
 
 ROLLOUT = "rollout"
-"""A sixth way to train, for models with a window: moment after moment instead of one observation and what follows it.
+"""A sixth way to train, for models with a window or a memory; it has no roles.
 
-It has no roles: what was seen and done in the last moments is given, the next moment is wanted.
+Frames, state and actions of the last time steps are given, the next frame and state are wanted.
 """

@@ -11,12 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NoiseSample:
-    """Noise of one modality in one batch.
+    """Noise of one modality in one batch; given tokens have level 0.
 
-    eps: noise sample, (B, N, d). levels: the few levels of each sample, (B, L); (t, s) where a share of the tokens
-    takes the second. which: index of every token's level, (B, N). nearer: the teacher's level where it is not the
-    smallest of ``levels``, (B, 1). given: the last of ``levels`` is 0 and belongs to tokens that are given, to the
-    teacher as well. Given tokens have level 0.
+    eps: noise sample. levels: the few levels of each sample, (t, s) where a share of the tokens takes the second.
+    level_index: of every token. nearer: the teacher's level where it is not the smallest of ``levels``. given: the last
+    of ``levels`` is 0 and belongs to tokens that are given, to the teacher as well.
     """
 
     eps: Float[Tensor, "B N d"]
@@ -30,7 +29,7 @@ class NoiseSample:
         return torch.gather(self.levels, 1, self.level_index.expand(len(self.levels), -1))[..., None]
 
     def teacher(self) -> NoiseSample:
-        """What the teacher sees: the same noise sample, every token at the smaller of the two levels."""
+        """The teacher's: the same noise sample, every token at the smaller of the two levels."""
         drawn = self.levels[:, :-1] if self.given else self.levels
         level = drawn.amin(1, keepdim=True) if self.nearer is None else self.nearer
         if not self.given:
@@ -39,24 +38,24 @@ class NoiseSample:
         return NoiseSample(self.eps, levels, (self.level_index == drawn.shape[1]).long(), given=True)
 
     def to(self, device: torch.device) -> NoiseSample:
-        """The same draw on a device."""
+        """The same on a device."""
         nearer = None if self.nearer is None else self.nearer.to(device)
         return NoiseSample(self.eps.to(device), self.levels.to(device), self.level_index.to(device), nearer, self.given)
 
 
 def no_noise(shape: tuple[int, int, int]) -> NoiseSample:
-    """The draw of given tokens: level 0."""
+    """Level 0, of given tokens of a shape (B, N, d)."""
     batch, tokens, _ = shape
     return NoiseSample(torch.zeros(shape), torch.zeros(batch, 1), torch.zeros(1, tokens, dtype=torch.int64))
 
 
 def clean_draw(value: Tensor, level: float = 0.0) -> NoiseSample:
-    """The draw of a whole batch at one level: 0 for what is given; what is being sampled passes its own."""
+    """A whole batch of values (B, N, d) at one level: 0 where they are given."""
     levels = torch.full((1, 1), level, device=value.device)
     return NoiseSample(value, levels, torch.zeros(1, value.shape[1], dtype=torch.int64, device=value.device))
 
 
 def committed_draw(known: Tensor, level: float) -> NoiseSample:
-    """The draw of a chunk at one level whose ``known`` steps, bool (B, H, 1), are given."""
+    """A chunk at one level whose ``known`` steps, bool (B, H, 1), are given."""
     levels = torch.tensor([[level, 0.0]], device=known.device).repeat(len(known), 1)
     return NoiseSample(known.float(), levels, known[..., 0].long(), given=True)

@@ -1,4 +1,4 @@
-"""Samplers carry noise to data. They know when, not how velocity is computed."""
+"""The sampler: from noise to data over falling noise levels."""
 
 from __future__ import annotations
 
@@ -26,20 +26,17 @@ def grid(steps: int, shift: float = 1.0) -> Tensor:
 
 
 def regression_grid(sampler: str) -> Tensor:
-    """Noise levels of a regression's passes: one from 1, or MIP's two (1, then `REFINE`). They start from zeros."""
+    """Noise levels of a regression's passes, from zeros: 1, and for ``mip`` also `REFINE`."""
     return torch.tensor([1.0, 0.0] if sampler == "regression" else [1.0, REFINE, 0.0])
 
 
 def sample(
-    denoise: Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]],
-    start: dict[str, Tensor],
-    levels: Tensor,
+    denoise: Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]], start: dict[str, Tensor], levels: Tensor
 ) -> dict[str, Tensor]:
     """Carry every array in ``start`` from noise 1 to noise 0 over the falling ``levels`` (see `grid`).
 
     ``denoise(values, noise)`` returns the predicted clean values of all arrays at one common noise level (a float32
-    scalar tensor). Solver state stays in float32. Euler's method: first order, and exact where the prediction does not
-    depend on the noise.
+    scalar tensor). The state stays in float32. Euler's method.
     """
     values = {name: value.float() for name, value in start.items()}
     for now, then in pairwise(levels):

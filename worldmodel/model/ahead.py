@@ -26,8 +26,8 @@ def frames_ahead(
     wanted = torch.as_tensor(at, device=given.state.device)
     if wanted.ndim == 1:
         wanted = wanted.repeat(len(given.state), 1)
-    batch, count = wanted.shape
+    count = wanted.shape[1]
     if count % 2:
         wanted = torch.cat([wanted, wanted[:, -1:]], dim=1)
     frames = model.imagine(given, wanted.reshape(-1, 2), steps, generator=generator)
-    return frames.reshape(batch, wanted.shape[1], *frames.shape[2:])[:, :count]
+    return frames.reshape(*wanted.shape, *frames.shape[2:])[:, :count]

@@ -16,19 +16,18 @@ from worldmodel.tokens.listed import complete, config_of
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a model sees and does. ``backbone`` holds the only numbers in which sizes differ.
+    """What a model is given and predicts. ``backbone`` holds the only numbers in which sizes differ.
 
-    states: keys of the state vectors, read one after another; ``relative`` counts the dimensions of the first that
-    actions are relative to. A model without cameras is a control: it reads the simulator's own state.
+    states: keys of the state vectors, concatenated; ``relative`` counts the dimensions of the first that actions are
+    relative to. Without cameras a model is a control: it gets the simulator's own state.
     sampler: how actions are drawn: ``flow``, or the passes of a ``regression`` or of ``mip``.
     prefix: how many committed actions it has learned to continue (0: none).
     modalities: further ones beside frames and actions, with their options (see `worldmodel.tokens.listed`).
-    words: vocabulary of a model that reads its instruction as a sentence (``more["instruction"]``, the task's usual one
-    where absent, see `Language`); empty for one that is given the task's number.
-    window: moments that a model which streams looks back on, the present one included (0: it does not stream).
-    memory: how many steps ago the time steps lie that an imagined rollout remembers, ascending from 0 (empty: the last
-    ``window`` ones).
-    shift: of the noise levels in which streams are sampled (`flow.sampler.grid`).
+    words: vocabulary of a model whose instruction is a sentence (``more["instruction"]``, by default the task's usual
+    one, see `Language`); empty where it is the task's number.
+    window: time steps that an imagined rollout conditions on, the present one included (0: no rollouts).
+    memory: how many steps ago these lie, ascending from 0 (empty: the last ``window`` ones).
+    shift: of the noise levels in which rollouts are sampled (`flow.sampler.grid`).
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -63,9 +62,9 @@ class ModelConfig:
 class Given:
     """What is known: one observation per row and, where the mode has them, the action chunk or future frames.
 
-    images uint8 (B, C, H, W, 3); state float32 (B, S); task int64 (B,); actions float32 (B, chunk_size, A) in physical
-    units; frames uint8 (B, F, C, H, W, 3) seen ``at`` control steps after the observation, int64 (B, F).
-    more: observed arrays of further modalities, by key; what followed, where it is known, under ``<key>.future``.
+    actions: physical units. frames: observed ``at`` control steps after the observation. more: observed arrays of
+    further modalities, by key; what followed, where it is known, under ``<key>.future``. prefix: actions already
+    committed, of which the first ``committed`` count (all where absent).
     """
 
     images: UInt8[Tensor, "B C H W 3"]
@@ -81,9 +80,9 @@ class Given:
 
 @dataclass(frozen=True)
 class Want:
-    """What is asked for: the action chunk, frames ``at`` these steps after the observation (int64 (B, F)), and more.
+    """What to predict: the action chunk, frames ``at`` these control steps after the observation, and more.
 
-    Modalities that go with the frames, such as sound, are wanted whenever frames are; ``more`` names others.
+    Modalities with the frames' role, such as sound, are wanted whenever frames are; ``more`` names others.
     """
 
     actions: bool = False
@@ -93,7 +92,7 @@ class Want:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What came out: actions float32 (B, chunk_size, A) in physical units, frames uint8 (B, F, C, H, W, 3), or None.
+    """Actions float32 (B, chunk_size, A) in physical units, frames uint8 (B, F, C, H, W, 3); None where not wanted.
 
     more: further modalities' values in model units, (B, N, d), by name.
     """
@@ -105,20 +104,20 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ObservationCache:
-    """An observation that has been read: what later tokens need of it.
+    """An encoded observation: what later tokens need of it.
 
-    memory: keys and values of every block. last: the observed frames' patches, clean, in model units.
+    kv: keys and values of every block. last: the observed frames' patches, clean, in model units.
     after: its tokens before the first and after every block but the last. frames: which of them are frames'.
     """
 
-    memory: KVCache
+    kv: KVCache
     last: Float[Tensor, "B M P"]
     after: list[Tensor]
     frames: slice
 
     def repeat(self, times: int) -> ObservationCache:
-        """Every observation ``times`` over, one after another, for several questions about each."""
+        """Every row ``times`` over, one after another, for several predictions from each observation."""
         if times == 1:
             return self
-        memory = [(k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)) for k, v in self.memory]
-        return ObservationCache(memory, self.last.repeat_interleave(times, 0), self.after, self.frames)
+        kv = [(k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)) for k, v in self.kv]
+        return ObservationCache(kv, self.last.repeat_interleave(times, 0), self.after, self.frames)

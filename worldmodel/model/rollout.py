@@ -1,4 +1,4 @@
-"""Imagined rollouts: frame by frame, one new action at a time, of any length."""
+"""Imagined rollouts of any length, one action and one frame at a time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from worldmodel.backbone import KVCache
-from worldmodel.flow.sampler import grid, sample
-from worldmodel.model.history import NoisyNext, RolloutHistory, denoise_next, doubt, read, regress_next, tokens_per_step
+from worldmodel.flow.sampler import grid
+from worldmodel.model.history import (
+    RolloutHistory, encode_history, regress_next, sample_next, self_noise_level, tokens_per_step,
+)  # fmt: skip
 from worldmodel.model.world import WorldModel
 from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
 
@@ -19,20 +21,18 @@ class ImaginedRollout:
     """B imagined rollouts side by side, one forward pass for all.
 
     ``begin`` each from an observation, then ``step`` with one action each; ``observe`` replaces imagined frames by
-    observed ones at any time. Keys and values of the last steps are kept in a ring as long as the model remembers, so
-    memory does not grow. Every rollout has its own noise generator and does not depend on its neighbours.
+    observed ones at any time. Keys and values of the last steps are kept in a ring of fixed size. Every rollout has its
+    own noise generator and does not depend on its neighbours.
 
     model: in evaluation mode, on its device and in its dtype; not changed. steps: sampling steps per frame; a model
-    with ``memory`` regresses each frame in one pass and draws no noise. Raises ValueError for a model without rollouts.
+    with ``memory`` regresses each frame in one pass, without noise. Raises ValueError for a model without rollouts.
     """
 
     def __init__(self, model: WorldModel, batch: int = 1, steps: int = 2) -> None:
         config = model.config
         if model.body is None:
-            raise ValueError(
-                "this checkpoint does not stream (it was trained with modes.rollout=0); "
-                "train one with `worldmodel train experiment=everything`"
-            )
+            advice = "train one with `worldmodel train experiment=everything`"
+            raise ValueError(f"this checkpoint has no imagined rollouts (trained with modes.rollout=0); {advice}")
         if batch < 1 or steps < 1:
             raise ValueError(f"batch={batch}, steps={steps}: expected at least 1")
         self.model, self.batch, self.levels = model, batch, grid(steps, config.shift)
@@ -44,10 +44,10 @@ class ImaginedRollout:
         ring = (2 * blocks, batch, backbone.heads, self.keep, tokens_per_step(model), width)
         self.ring = torch.zeros(ring, dtype=some.dtype, device=self.device)
         self.actions = torch.zeros(batch, self.keep, config.action_dim, device=self.device)
-        self.images = torch.zeros(batch, len(config.cameras), config.size, config.size, 3, dtype=torch.uint8)
-        self.images = self.images.to(self.device)
+        frames = (batch, len(config.cameras), config.size, config.size, 3)
+        self.images = torch.zeros(frames, dtype=torch.uint8, device=self.device)
         self.state = torch.zeros(batch, config.state_dim, device=self.device)
-        self.own, self.age = (torch.full((batch,), n, device=self.device) for n in (0, -1))
+        self.imagined, self.age = (torch.full((batch,), n, device=self.device) for n in (0, -1))
         self.clock = 0
         self.generators = [torch.Generator() for _ in range(batch)]
 
@@ -63,7 +63,7 @@ class ImaginedRollout:
         seeds: of each one's sampling noise; its row's number where absent. Raises ValueError if shapes do not fit.
         """
         rows = list(range(self.batch)) if rows is None else list(rows)
-        self._see(images, state, rows)
+        self._set_present(images, state, rows)
         self.age[rows] = 0
         if len(rows) == self.batch:
             self.clock = 0
@@ -85,27 +85,22 @@ class ImaginedRollout:
         assert model.body is not None
         slot = self.clock % self.keep
         self.actions[:, slot] = actions.to(self.actions)
-        present = self._step_of(self.images, self.state, self.actions[:, slot], self.own, ago=0)
-        fresh, embedded = read(model, present)
-        self.ring[:, :, :, slot] = torch.stack([part for pair in fresh for part in pair])
-        remembered = self.ring[:, :, :, (self.clock - self.ages) % self.keep].flatten(3, 4)
-        memory = list(zip(remembered[0::2], remembered[1::2], strict=True))
-        frames, change = self._next(memory, present.frames[:, 0], embedded[:, 0])
+        present = self._step_of(self.images, self.state, self.actions[:, slot], self.imagined, ago=0)
+        kv, embedded = encode_history(model, present)
+        self.ring[:, :, :, slot] = torch.stack([part for pair in kv for part in pair])
+        kept = self.ring[:, :, :, (self.clock - self.ages) % self.keep].flatten(3, 4)
+        cache = list(zip(kept[0::2], kept[1::2], strict=True))
+        frames, change = self._next(cache, present.frames[:, 0], embedded[:, 0])
         self.images, self.state = model.frames.decode(frames), model.body.decode(change, self.state)
-        self.own, self.age, self.clock = self.own + 1, (self.age + 1).clamp(max=self.keep), self.clock + 1
+        self.imagined, self.age, self.clock = self.imagined + 1, (self.age + 1).clamp(max=self.keep), self.clock + 1
         return self.images, self.state
 
-    def _next(self, memory: KVCache, last: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor]:
+    def _next(self, cache: KVCache, last: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """The next frames (B, C, H, W, 3) and changes of the state (B, S), model units: regressed or sampled."""
-        model, there, when = self.model, self._there(), self._when(-1)
+        model, valid, when = self.model, self._valid(), self._when(-1)
         if model.config.memory:
-            return regress_next(model, memory, embedded, model.frames.encode(self.images), when, there)
-
-        def denoise(values: dict[str, Tensor], level: Tensor) -> dict[str, Tensor]:
-            at = level.to(self.device).view(1, 1)
-            return denoise_next(model, memory, NoisyNext(values["frames"], values["body"], last, when, at), there)
-
-        found = sample(denoise, self._noise(last.shape[1:]), self.levels)
+            return regress_next(model, cache, embedded, model.frames.encode(self.images), when, valid)
+        found = sample_next(model, cache, last, when, self._noise(last.shape[1:]), self.levels, valid)
         return model.frames.assemble(found["frames"], 1)[:, 0], found["body"][:, 0]
 
     @torch.no_grad()
@@ -122,34 +117,35 @@ class ImaginedRollout:
         """
         rows = list(range(self.batch)) if rows is None else list(rows)
         if not 0 <= ago <= int(self.age[rows].min()):
-            raise ValueError(f"ago={ago}: expected a moment that is remembered, 0 to {int(self.age[rows].min())}")
+            raise ValueError(f"ago={ago}: expected a time step that is remembered, 0 to {int(self.age[rows].min())}")
         if ago == 0:
-            self._see(images, state, rows)
+            self._set_present(images, state, rows)
             return
         pixels, slot = self._checked(images, state, rows), (self.clock - ago) % self.keep
-        then = self._step_of(pixels, state.to(self.state), self.actions[rows, slot], 0 * self.own[rows], ago)
-        self.ring[:, rows, :, slot] = torch.stack([part for pair in read(self.model, then)[0] for part in pair])
+        then = self._step_of(pixels, state.to(self.state), self.actions[rows, slot], 0 * self.imagined[rows], ago)
+        kv, _ = encode_history(self.model, then)
+        self.ring[:, rows, :, slot] = torch.stack([part for pair in kv for part in pair])
 
-    def _see(self, images: Tensor, state: Tensor, rows: list[int]) -> None:
+    def _set_present(self, images: Tensor, state: Tensor, rows: list[int]) -> None:
         """Set the current frames and state. Copies first: callers hold the old arrays."""
         pixels = self._checked(images, state, rows)
-        self.images, self.state, self.own = self.images.clone(), self.state.clone(), self.own.clone()
-        self.images[rows], self.state[rows], self.own[rows] = pixels, state.to(self.state), 0
+        self.images, self.state, self.imagined = self.images.clone(), self.state.clone(), self.imagined.clone()
+        self.images[rows], self.state[rows], self.imagined[rows] = pixels, state.to(self.state), 0
 
     def _checked(self, images: Tensor, state: Tensor, rows: list[int]) -> Tensor:
         expected = (len(rows), *self.images.shape[1:])
         if images.shape != expected or images.dtype != torch.uint8:
             found = f"{images.dtype} {tuple(images.shape)}"
-            raise ValueError(f"this model streams uint8 frames {expected} (rollouts, cameras, H, W, 3), got {found}")
+            raise ValueError(f"this model takes uint8 frames {expected} (rollouts, cameras, H, W, 3), got {found}")
         if state.shape != (len(rows), self.state.shape[1]) or not state.isfinite().all():
             raise ValueError(f"expected finite states {(len(rows), self.state.shape[1])}, got {tuple(state.shape)}")
         return images.to(self.device)
 
-    def _step_of(self, images: Tensor, state: Tensor, actions: Tensor, own: Tensor, ago: int) -> RolloutHistory:
+    def _step_of(self, images: Tensor, state: Tensor, actions: Tensor, imagined: Tensor, ago: int) -> RolloutHistory:
         """One step of some rollouts, ``ago`` control steps before now."""
         frames = self.model.frames
         patches = frames.patches(frames.encode(images)[:, None])
-        level = doubt(own) if self.model.config.memory else (own > 0) * SELF_NOISE_LEVEL
+        level = self_noise_level(imagined) if self.model.config.memory else (imagined > 0) * SELF_NOISE_LEVEL
         return RolloutHistory(patches[:, None], state[:, None], actions[:, None], self._when(ago), level[:, None])
 
     def _when(self, ago: int) -> Float[Tensor, "1"]:
@@ -157,10 +153,10 @@ class ImaginedRollout:
         seconds = (self.clock - ago) / self.model.config.control_hz
         return torch.tensor([seconds], dtype=torch.float64, device=self.device)
 
-    def _there(self) -> Tensor | None:
-        """Which remembered tokens each rollout may read, (B, N): none from before it began. None where all."""
-        there = self.ages <= self.age[:, None]
-        return None if bool(there.all()) else there.repeat_interleave(tokens_per_step(self.model), 1)
+    def _valid(self) -> Tensor | None:
+        """Cached tokens of each rollout since it began, (B, N); None for all."""
+        valid = self.ages <= self.age[:, None]
+        return None if bool(valid.all()) else valid.repeat_interleave(tokens_per_step(self.model), 1)
 
     def _noise(self, frames: torch.Size) -> dict[str, Tensor]:
         """Initial noise of every rollout's next frames and states."""

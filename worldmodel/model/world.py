@@ -29,7 +29,7 @@ class WorldModel(nn.Module):
     """One set of weights for policy, joint imagination, forward and inverse dynamics and video prediction.
 
     ``projector`` and ``external`` (channels of a frozen encoder, 0 for none) add the heads that representation losses
-    need in training; they are not saved with a checkpoint.
+    need in training; they are not saved in a checkpoint.
     """
 
     def __init__(self, config: ModelConfig, projector: bool = False, external: int = 0) -> None:
@@ -59,15 +59,14 @@ class WorldModel(nn.Module):
         self.projector = (
             nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) if projector else None
         )
-        self.external: nn.Module | None = None
+        wide, self.external = 4 * width, None
         if external:  # three layers, as in REPA (arXiv 2410.06940)
-            wide = 4 * width
             layers = (nn.Linear(width, wide), nn.SiLU(), nn.Linear(wide, wide), nn.SiLU(), nn.Linear(wide, external))
             self.external = nn.Sequential(*layers)
 
     @property
     def modalities(self) -> dict[str, Modality]:
-        """What can be wanted, in the order of its tokens in a stream."""
+        """What can be wanted, in the order of its tokens in a sequence."""
         return {"actions": self.actions, "frames": self.frames, **self.further}
 
     @property
@@ -94,46 +93,41 @@ class WorldModel(nn.Module):
     def observe(
         self, given: Given | Clip, noise: NoiseSample | None = None, later: Float[Tensor, "B N P"] | None = None
     ) -> ObservationCache:
-        """Read an observation once. ``noise`` (training only) is put on its frames.
+        """Encode an observation once. ``noise`` (training only) is put on its frames.
 
-        ``later``: patches of the frames ``given.at``, which are read with it where they are given (inverse dynamics).
+        ``later``: patches of the frames ``given.at``, which are given with it (inverse dynamics).
         """
-        last = self.frames.patches(self.frames.seen(given)[:, None])
-        device = last.device
-        draw = clean_draw(last) if noise is None else noise
-        sequences = []
+        last = self.frames.patches(self.frames.observed(given)[:, None])
+        parts = []  # tokens, positions and noise
         if self.config.cameras:
             values = last if noise is None else mix(last, noise.eps, noise.noise())
-            positions = self.frames.positions(torch.zeros(1, device=device))
-            sequences.append(TokenSequence(self.frames.tokens(values), positions, draw.levels, draw.level_index))
-        for tokens, positions in self._told(given, device):
-            clean = clean_draw(tokens)
-            sequences.append(TokenSequence(tokens, positions, clean.levels, clean.level_index))
+            positions = self.frames.positions(torch.zeros(1, device=last.device))
+            parts.append((self.frames.tokens(values), positions, noise or clean_draw(last)))
+        clean = self._context(given, last.device)
         if later is not None:
-            clean, positions = clean_draw(later), self.frames.when(given.at, self.config.control_hz, device)
-            sequences.append(TokenSequence(self.frames.tokens(later), positions, clean.levels, clean.level_index))
-        sequence = concat(sequences)
+            positions = self.frames.when(given.at, self.config.control_hz, last.device)
+            clean.append((self.frames.tokens(later), positions))
+        parts += [(tokens, positions, clean_draw(tokens)) for tokens, positions in clean]
+        sequence = concat([TokenSequence(t, where, draw.levels, draw.level_index) for t, where, draw in parts])
         if noise is None:  # one level for all: its modulation is computed once
-            sequence = replace(
-                sequence, levels=sequence.levels[:, :1], level_index=torch.zeros_like(sequence.level_index)
-            )
-        memory, after = self.backbone.observe(sequence)
-        return ObservationCache(memory, last, after, slice(0, last.shape[1]))
+            level_index = torch.zeros_like(sequence.level_index)
+            sequence = replace(sequence, levels=sequence.levels[:, :1], level_index=level_index)
+        kv, after = self.backbone.observe(sequence)
+        return ObservationCache(kv, last, after, slice(0, last.shape[1]))
 
-    def _told(self, given: Given | Clip, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-        """What is always given and never noisy beside the frames: tokens and their places."""
-        body, instruction = self.proprioception, self.instruction
-        asked = given.task
+    def _context(self, given: Given | Clip, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+        """Tokens and positions of what is always given and never noisy beside the frames."""
+        task, state, instruction = given.task, self.proprioception, self.instruction
         if self.config.words:
-            asked = given.more.get(SENTENCE, instruction.usual[given.task])
-        told = [
-            (body.tokens(given.state), body.positions(device)),
-            (instruction.tokens(asked), instruction.positions(device)),
+            task = given.more.get(SENTENCE, instruction.usual[given.task])
+        context = [
+            (state.tokens(given.state), state.positions(device)),
+            (instruction.tokens(task), instruction.positions(device)),
         ]
         further = [signal for signal in self.further.values() if signal.config.steps]
-        return told + [(s.observed(_of(given, s.config.key)), s.before(device)) for s in further]
+        return context + [(s.observed(_of(given, s.config.key)), s.before(device)) for s in further]
 
-    def stream(
+    def sequence(
         self, values: dict[str, Tensor], noise: dict[str, NoiseSample], at: Int[Tensor, "B F"] | None
     ) -> TokenSequence:
         """The tokens beside the observation, (noisy) modality after modality."""
@@ -163,23 +157,24 @@ class WorldModel(nn.Module):
         start: dict[str, Tensor] | None = None,
         generator: torch.Generator | None = None,
     ) -> Prediction:
-        """Fill in what is wanted from what is given: every mode is this one operation.
+        """Predict what is wanted from what is given: every mode is this one operation.
 
-        ``want.at`` may have several rows per observation, one after another, each answered on its own; actions can then
-        not be wanted beside them. steps: sampling steps (a regression has its own number where actions are wanted).
-        start: noise to begin from (model units), drawn from ``generator`` where absent.
+        ``want.at`` may have several rows per observation, one after another, each predicted on its own; actions cannot
+        be wanted beside them. steps: sampling steps (a regression has its own number where actions are wanted).
+        start: initial noise (model units), drawn from ``generator`` where absent.
         Raises ValueError if nothing is wanted or something is both given and wanted.
         """
         fixed, at = self._fixed(given, want)
         frames = given.frames
-        seen = self.observe(given, later=None if frames is None else self.frames.patches(self.frames.encode(frames)))
+        observed = self.observe(
+            given, later=None if frames is None else self.frames.patches(self.frames.encode(frames))
+        )
         if want.at is not None and (rows := len(want.at) // len(given.state)) > 1:
-            # Several questions about one observation: it is read once, and its memory shared.
-            seen = seen.repeat(rows)
+            observed = observed.repeat(rows)
             fixed = {name: value.repeat_interleave(rows, 0) for name, value in fixed.items()}
-        batch, device = len(seen.last), given.state.device
-        asked = {"actions": want.actions, "frames": want.at is not None}
-        names = [n for n, m in self.modalities.items() if (asked[m.role] and n not in fixed) or n in want.more]
+        batch, device = len(observed.last), given.state.device
+        wanted = {"actions": want.actions, "frames": want.at is not None}
+        names = [n for n, m in self.modalities.items() if (wanted[m.role] and n not in fixed) or n in want.more]
         shapes = {n: self.modalities[n].shape(batch, 0 if want.at is None else want.at.shape[1]) for n in names}
         if start is None:
             start = {n: torch.randn(s, generator=generator).to(device) for n, s in shapes.items()}
@@ -187,41 +182,40 @@ class WorldModel(nn.Module):
         if want.actions and self.config.sampler != "flow":
             start = start | {"actions": torch.zeros(shapes["actions"], device=device)}
             levels = regression_grid(self.config.sampler)
+        committed = self._committed(given) if want.actions and given.prefix is not None else None
 
-        known = self._committed(given) if want.actions and given.prefix is not None else None
+        def commit(values: dict[str, Tensor]) -> dict[str, Tensor]:
+            if committed is None:
+                return values
+            return values | {"actions": torch.where(committed[1], committed[0], values["actions"])}
 
         def denoise(values: dict[str, Tensor], now: Tensor) -> dict[str, Tensor]:
-            if known is not None:
-                values = values | {"actions": torch.where(known[1], known[0], values["actions"])}
-            both = fixed | values
+            both = fixed | commit(values)
             noise = {n: clean_draw(v, float(now) if n in values else 0.0) for n, v in both.items()}
-            if known is not None:
-                noise["actions"] = committed_draw(known[1], float(now))
-            features, _ = self.backbone(self.stream(both, noise, at), seen.memory)
-            predicted = self.read(features, both, seen.last)
-            if known is not None:
-                predicted["actions"] = torch.where(known[1], known[0], predicted["actions"])
+            if committed is not None:
+                noise["actions"] = committed_draw(committed[1], float(now))
+            features, _ = self.backbone(self.sequence(both, noise, at), observed.kv)
+            predicted = commit(self.read(features, both, observed.last))
             return {n: predicted[n] for n in values}
 
         out = sample(denoise, start, levels)
-        actions = self.actions.decode(out["actions"], given.state) if want.actions else None
+        actions = self.actions.decode(out.pop("actions"), given.state) if want.actions else None
         frames = None
         if want.at is not None:
-            frames = self.frames.decode(self.frames.assemble(out["frames"], want.at.shape[1]))
-        return Prediction(actions, frames, {n: v for n, v in out.items() if n not in ("actions", "frames")})
+            frames = self.frames.decode(self.frames.assemble(out.pop("frames"), want.at.shape[1]))
+        return Prediction(actions, frames, out)
 
     def _fixed(self, given: Given, want: Want) -> tuple[dict[str, Tensor], Tensor | None]:
         """Given tokens beside the observation in model units, and the times of the frames involved."""
         if not want.actions and want.at is None:
-            raise ValueError("nothing is wanted: ask for actions, for frames at some steps, or for both")
+            raise ValueError("nothing is wanted: want actions, frames at some steps, or both")
         if want.actions and given.actions is not None:
             raise ValueError("actions are both given and wanted; leave one out")
-        if want.at is not None and (
-            len(want.at) % len(given.state) or (want.actions and len(want.at) != len(given.state))
-        ):
-            raise ValueError(f"at has {len(want.at)} rows for {len(given.state)} observations; actions want one each")
         if want.at is not None and given.frames is not None:
             raise ValueError("frames are both given and wanted; leave one out")
+        rows, observations = 0 if want.at is None else len(want.at), len(given.state)
+        if want.at is not None and (rows % observations or (want.actions and rows != observations)):
+            raise ValueError(f"at has {rows} rows for {observations} observations; actions want one each")
         fixed = {}
         if given.actions is not None:
             fixed["actions"] = self.actions.encode(given.actions, given.state)
@@ -247,7 +241,7 @@ class WorldModel(nn.Module):
     def act(
         self, given: Given, steps: int = 2, start: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Float[Tensor, "B T A"]:
-        """The next action chunk, physical units: the fast path, without future frames in the sequence."""
+        """The next action chunk, physical units; the fast path, without future frames in the sequence."""
         noise = None if start is None else {"actions": start}
         actions = self.predict(given, Want(actions=True), steps, noise, generator).actions
         assert actions is not None
@@ -271,7 +265,7 @@ def _of(given: Given | Clip, key: str) -> Tensor:
 
 
 def _instruction(config: ModelConfig) -> Any:
-    """What says what is to be done: the words of a sentence, or the number of a task."""
+    """The task as the words of a sentence, or as its number."""
     if not config.words:
         return Instruction(config.tasks, config.backbone.width)
     from worldmodel.tokens.language import Language

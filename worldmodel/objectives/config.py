@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from worldmodel.config import option
+from worldmodel.config import known, option
 from worldmodel.objectives.objective import OBJECTIVES, Objective
 from worldmodel.tokens.timesteps import ACTIONS, FRAMES, SELF_NOISE_LEVEL, TimestepDistribution
 
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ObservationNoise:
-    """Noise put on observed frames while training; the model is told how much. Acting always sees them clean.
+    """Noise put on observed frames while training, of which the model is given the level; acting has none.
 
-    With a teacher, which sees all tokens at the smaller level, what the student makes of them is aligned as well.
+    With a teacher, whose tokens are all at the smaller level, the student's features of them are aligned as well.
     """
 
     high: float = option("each sample's level is drawn from U[0, high]; 0.2 in the Self-Flow paper's experiment", 0.0)
@@ -31,9 +30,9 @@ class ObservationNoise:
 
 @dataclass(frozen=True)
 class NoiseConfig:
-    """Noise laws of the modalities: frames are drawn noisy, actions broadly, so that few action steps suffice.
+    """Noise distributions of the modalities: frames are drawn noisy, actions broadly, so that few action steps suffice.
 
-    rollout: of the next moment's frames and state alike; often pure, since streams are sampled in one or two steps.
+    rollout: of the next step's frames and state alike; often pure, since rollouts take one or two sampling steps.
     """
 
     frames: TimestepDistribution = FRAMES
@@ -42,7 +41,7 @@ class NoiseConfig:
     rollout: TimestepDistribution = field(default_factory=lambda: TimestepDistribution(mean=1.08, p_max=0.25))
 
     def law(self, name: str, modality: Modality) -> TimestepDistribution:
-        """That of one modality: its own, where this says nothing of it."""
+        """Of one modality: its own, where it is not configured here."""
         return {"frames": self.frames, "actions": self.actions}.get(name, modality.noise)
 
 
@@ -63,21 +62,17 @@ class ObjectiveConfig:
     centre: bool = option("subtract the batch mean of the teacher's features", False)
     external: float = option("weight of REPA's loss", 0.5)
     disperse: float = option("weight of the dispersive loss", 0.5)
-    draws: int = option("noise samples per observation in policy mode, where it is read once", 2)
-    body: float = option("weight of the next state's mean loss, in stream mode", 0.1)
-    rollout: float = option("weight of all that a model with a memory learns from its imagined rollouts", 10.0)
-    moving: float = option("further weight of pixels that change, in them", 4.0)
-    l1: float = option("weight of the mean absolute error of a stream's frames beside the squared one", 0.0)
+    draws: int = option("noise samples per observation in policy mode, where it is encoded once", 2)
+    body: float = option("weight of the next state's mean loss, in rollout mode", 0.1)
+    rollout: float = option("weight of all losses of a model with a memory, in rollout mode", 10.0)
+    moving: float = option("further weight of pixels that change, in these", 4.0)
+    l1: float = option("weight of the frames' mean absolute error beside the squared one, in rollout mode", 0.0)
 
     def __post_init__(self) -> None:
-        if self.name not in OBJECTIVES:
-            near = get_close_matches(self.name, OBJECTIVES, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"objective.name={self.name!r}: expected one of {', '.join(OBJECTIVES)}{hint}")
+        known("objective.name", self.name, OBJECTIVES)
         if not 0 < self.student < self.teacher <= 1:
-            raise ValueError(
-                f"objective.student={self.student}, teacher={self.teacher}: expected 0 < student < teacher"
-            )
+            found = f"objective.student={self.student}, teacher={self.teacher}"
+            raise ValueError(f"{found}: expected 0 < student < teacher <= 1")
         if self.draws < 1:
             raise ValueError(f"objective.draws={self.draws}: expected at least 1")
 
@@ -87,7 +82,7 @@ class ObjectiveConfig:
         return OBJECTIVES[self.name]
 
     def weight(self, name: str, modality: Modality) -> float:
-        """That of one modality's loss: its own, where this says nothing of it."""
+        """Of one modality's loss: its own, where it is not configured here."""
         return {"frames": self.frames, "actions": self.actions}.get(name, modality.weight)
 
     def repeats(self) -> int:
@@ -108,10 +103,10 @@ class RolloutConfig:
     rollouts can show; ``history_mixup`` teaches it to repaint what has become faint from state and actions.
     """
 
-    window: int = option("moments that the model looks back on, the present one included", 4)
-    noise: float = option("frames looked back on take noise from U[0, noise], which the model is told", 0.2)
+    window: int = option("time steps of history that the model is given, the present one included", 4)
+    noise: float = option("frames of the history take noise from U[0, noise]; the model is given its level", 0.2)
     p_self: float = option("share of rollout steps whose last history frames are imagined, without gradient", 0.5)
-    burn_in: int = option("moments before those looked back on that may be imagined too", 0)
+    burn_in: int = option("time steps before the window that may be imagined too", 0)
     history_bias: float = option("every other clip's history is off by a smooth error of at most this size", 0.0)
     history_mixup: float = option("likewise, they are mixed with another clip's by this share at most", 0.0)
     shift: float = option("of noise levels in sampling; below 1 they are finer where noise is low: sharper frames", 1.0)
@@ -130,20 +125,16 @@ class RolloutConfig:
             raise ValueError(f"rollout.memory={self.memory}: expected steps ago in ascending order, from 0")
         if self.longest < 2:
             raise ValueError(f"rollout.longest={self.longest}: expected at least 2 steps")
-        if not 1 <= self.window <= 16:
-            raise ValueError(f"rollout.window={self.window}: expected 1 to 16 moments")
-        if not 0 <= self.burn_in <= 16 - self.window:
-            raise ValueError(
-                f"rollout.burn_in={self.burn_in}: expected 0 to {16 - self.window}, the chunk's 16 less window"
-            )
-        if not SELF_NOISE_LEVEL <= self.noise <= 1:
-            least = f"expected {SELF_NOISE_LEVEL} to 1; imagined frames are told to the model as {SELF_NOISE_LEVEL}"
-            raise ValueError(f"rollout.noise={self.noise}: {least}")
-        if not 0 <= self.p_self <= 1:
-            raise ValueError(f"rollout.p_self={self.p_self}: expected a share in [0, 1]")
-        if not 0 <= self.history_bias <= 1:
-            raise ValueError(f"rollout.history_bias={self.history_bias}: expected a standard deviation in [0, 1]")
-        if not 0 <= self.history_mixup <= 1:
-            raise ValueError(f"rollout.history_mixup={self.history_mixup}: expected a share in [0, 1]")
-        if not 0.1 <= self.shift <= 10:
-            raise ValueError(f"rollout.shift={self.shift}: expected 0.1 to 10; 1 is even steps")
+        before, share = 16 - self.window, "a share in [0, 1]"
+        bounds = {
+            "window": (1, 16, "1 to 16 time steps"),
+            "burn_in": (0, before, f"0 to {before}, the chunk's 16 less window"),
+            "noise": (SELF_NOISE_LEVEL, 1, f"{SELF_NOISE_LEVEL} to 1; the first is the level of imagined frames"),
+            "p_self": (0, 1, share),
+            "history_bias": (0, 1, "a standard deviation in [0, 1]"),
+            "history_mixup": (0, 1, share),
+            "shift": (0.1, 10, "0.1 to 10; 1 is even steps"),
+        }
+        for name, (low, high, expected) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"rollout.{name}={getattr(self, name)}: expected {expected}")

@@ -25,17 +25,14 @@ def flow_loss(
 def absolute_loss(
     predicted: Float[Tensor, "B N d"], clean: Float[Tensor, "B N d"], valid: Bool[Tensor, "B N"]
 ) -> Float[Tensor, ""]:
-    """Mean absolute error over the valid tokens, model units: beside what is unsure it sees what is nearly right."""
+    """Mean absolute error over the valid tokens, model units: unlike the squared one it does not neglect small errors."""
     return _mean((predicted.float() - clean).abs(), valid)
 
 
 def regression_loss(
     predicted: Float[Tensor, "B N d"], clean: Float[Tensor, "B N d"], noise: Float[Tensor, "B N 1"], valid: Tensor
 ) -> Float[Tensor, ""]:
-    """Squared error of a regression's passes: the first divided by t* = 1 - REFINE, the second by 1 - t* (MIP's loss).
-
-    A single regression has only the first, and is thereby scaled alone.
-    """
+    """Squared error of a regression's passes (MIP's loss): the first divided by t* = 1 - REFINE, the second by 1 - t*."""
     scale = torch.where(noise >= 1, 1 - REFINE, noise)
     return _mean(((predicted.float() - clean) / scale).square(), valid)
 
@@ -50,8 +47,7 @@ def alignment(
 ) -> Float[Tensor, ""]:
     """Negative cosine over channels, mean over every token (Self-Flow equation 6). The teacher gets no gradient.
 
-    ``centre`` subtracts each token's mean over the batch from the target: what all samples share cannot be predicted
-    cheaply any more.
+    ``centre`` subtracts each token's mean over the batch from the target, so that what all samples share earns nothing.
     """
     target = teacher.detach().float()
     if centre:
@@ -60,7 +56,7 @@ def alignment(
 
 
 def mean_direction(features: Float[Tensor, "B N D"]) -> Float[Tensor, ""]:
-    """Cosine between features of different samples: what an uninformative student would reach. Read alignment by it."""
+    """Cosine between features of different samples: the alignment of an uninformative student."""
     with torch.no_grad():
         return F.cosine_similarity(features.float(), features.float().roll(1, 0), dim=-1).mean()
 

@@ -1,4 +1,4 @@
-"""What a model with a memory learns from imagined rollouts: the next step, after observed and imagined ones."""
+"""Losses of models with a memory: the next step after observed and imagined ones."""
 
 from __future__ import annotations
 
@@ -10,52 +10,50 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from worldmodel.model import WorldModel
-from worldmodel.model.history import RolloutHistory, read, regress_next, tokens_per_step
+from worldmodel.model.history import RolloutHistory, encode_history, regress_next, tokens_per_step
 from worldmodel.objectives.config import ObjectiveConfig
 
 CHANGED = 8 / 127.5
 """A pixel moves where a channel changes by more than this (8 grey levels), or one within two pixels does."""
-
-
-LEARNED = 2
+GRADIENT_STEPS = 2
 """Steps through which a gradient flows: the present one and another, drawn at random. It halves the work."""
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """One step of B rollouts: what each remembers, which of it exists, and what really came next.
+    """One step of B rollouts.
 
-    history: the remembered steps, the present one first; beyond the first `LEARNED` they are read without gradient.
-    there: bool (B, T). last, frames: the present frames and the recorded next ones, (B, C, H, W, 3) in model units.
-    state: the recorded next one, (B, S) in physical units.
+    history: the remembered steps, the present one first; beyond the first `GRADIENT_STEPS` without gradient.
+    valid: which of them exist. last, frames: the present frames and the recorded next ones, in model units.
+    state: the recorded next one, in physical units.
     """
 
     history: RolloutHistory
-    there: Bool[Tensor, "B T"]
+    valid: Bool[Tensor, "B T"]
     last: Float[Tensor, "B C H W 3"]
     frames: Float[Tensor, "B C H W 3"]
     state: Float[Tensor, "B S"]
 
 
 def next_step(model: WorldModel, batch: NextStep) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
-    """The next frames and the change of the state as the model predicts them, model units."""
-    history, times = batch.history, batch.there.shape[1]
-    memory, embedded = read(model, history.part(0, LEARNED))
-    if times > LEARNED:
+    """The predicted next frames and change of the state, model units."""
+    history, times = batch.history, batch.valid.shape[1]
+    cache, embedded = encode_history(model, history.part(0, GRADIENT_STEPS))
+    if times > GRADIENT_STEPS:
         with torch.no_grad():
-            rest, _ = read(model, history.part(LEARNED, times))
-        pairs = zip(memory, rest, strict=True)
-        memory = [(torch.cat([k, ks], dim=2), torch.cat([v, vs], dim=2)) for (k, v), (ks, vs) in pairs]
-    there = batch.there.repeat_interleave(tokens_per_step(model), 1)
+            rest, _ = encode_history(model, history.part(GRADIENT_STEPS, times))
+        pairs = zip(cache, rest, strict=True)
+        cache = [(torch.cat([k, ks], dim=2), torch.cat([v, vs], dim=2)) for (k, v), (ks, vs) in pairs]
+    valid = batch.valid.repeat_interleave(tokens_per_step(model), 1)
     when = history.when[:1] + 1 / model.config.control_hz
-    return regress_next(model, memory, embedded[:, 0], batch.last, when, there)
+    return regress_next(model, cache, embedded[:, 0], batch.last, when, valid)
 
 
 def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfig) -> dict[str, Tensor]:
     """Losses ``frames``, ``l1`` and ``body``, and their weighted sum ``loss``.
 
     Pixels that move between the last frame, observed or imagined, and the recorded next one weigh 1 + ``moving``.
-    ``next_frames`` and ``next_state``, without gradient: what the rollouts go on from.
+    ``next_frames`` and ``next_state``, without gradient: from which the rollouts continue.
     """
     assert model.body is not None
     frames, body = next_step(model, batch)
@@ -68,8 +66,8 @@ def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfi
         "body": (body - model.body.encode(batch.state, before)).square().mean(),
     }
     total = objective.rollout * (losses["frames"] + objective.l1 * losses["l1"] + objective.body * losses["body"])
-    gone_on = {"next_frames": frames.detach(), "next_state": model.body.decode(body.detach(), before)}
-    return {"loss": total, **losses, **gone_on}
+    present = {"next_frames": frames.detach(), "next_state": model.body.decode(body.detach(), before)}
+    return {"loss": total, **losses, **present}
 
 
 def moving(last: Float[Tensor, "*b H W 3"], then: Float[Tensor, "*b H W 3"]) -> Float[Tensor, "*b H W 1"]:

@@ -39,7 +39,7 @@ OBJECTIVES: dict[str, Objective] = {
     "sra": Objective(teacher="nearer"),
     # Self-Flow (arXiv 2603.06507): two levels, teacher at the smaller one.
     "self_flow": Objective(levels="dual", teacher="cleaner"),
-    # The same with attention blocked between the noise groups (arXiv 2607.02508): is it more than augmentation?
+    # The same with attention blocked between the noise groups (arXiv 2607.02508)
     "separated": Objective(levels="dual", teacher="cleaner", separated=True),
     # Dispersive loss (arXiv 2506.09027).
     "dispersive": Objective(disperse=True),

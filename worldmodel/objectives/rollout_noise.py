@@ -10,12 +10,12 @@ from worldmodel.flow import NoiseSample
 from worldmodel.flow.sampler import grid
 from worldmodel.model import WorldModel
 from worldmodel.objectives.config import RolloutConfig
-from worldmodel.objectives.noise import noise_for_each
+from worldmodel.objectives.noise import noise_per_step, normal, uniform
 from worldmodel.objectives.self_forcing import COARSE, DRIFT, OWN
 from worldmodel.tokens.timesteps import TimestepDistribution
 
 STEPS = 4
-"""Sampling steps in which the model imagines what it then looks back on, at most."""
+"""Most sampling steps of a self-generated step of the history."""
 
 
 def rollout_noise(
@@ -33,32 +33,33 @@ def rollout_noise(
     drawn at random.
     """
     times, dim = model.config.window, model.config.state_dim
-    rows, patches, pixels = model.frames.shape(batch, times)
-    frames = noise_for_each(law, (rows, patches, pixels), generator(0), times)
-    body = NoiseSample(torch.randn(batch, times, dim, generator=generator(1)), frames.levels, torch.arange(times)[None])
-    looking = generator(2)
-    eps, levels = torch.randn(frames.eps.shape, generator=looking), torch.rand(batch, times, generator=looking)
-    draws = {"frames": frames, "body": body, "observed": NoiseSample(eps, config.noise * levels, frames.level_index)}
-    chance = generator(3)
+    _, patches, pixels = shape = model.frames.shape(batch, times)
+    frames = noise_per_step(law, shape, generator(0), times)
+    device, history, chance = frames.eps.device, generator(2), generator(3)
+    first_level = torch.zeros(1, 1, dtype=torch.int64, device=device)
+    body = NoiseSample(normal(generator(1), batch, times, dim), frames.levels, torch.arange(times, device=device)[None])
+    eps, levels = normal(history, *shape), config.noise * uniform(history, batch, times)
+    draws = {"frames": frames, "body": body, "observed": NoiseSample(eps, levels, frames.level_index)}
     before = times - 1 + config.burn_in
-    if before and torch.rand((), generator=chance) < config.p_self:
-        own = int(torch.randint(1, before + 1, (), generator=chance))
-        level_index = torch.zeros(1, 1, dtype=torch.int64)
-        levels = grid(1 + int(torch.randint(STEPS, (), generator=chance)), config.shift)[None]
-        for name, shape in (("frames", (batch, own * patches // times, pixels)), ("body", (batch, own, dim))):
-            draws[OWN + name] = NoiseSample(
-                torch.randn(shape, generator=chance), levels, level_index.expand(1, shape[1])
-            )
+    if before and uniform(chance) < config.p_self:
+        own = 1 + _integer(chance, before)
+        levels = grid(1 + _integer(chance, STEPS), config.shift)[None].to(device)
+        for name, tokens, width in (("frames", own * patches // times, pixels), ("body", own, dim)):
+            draws[OWN + name] = NoiseSample(normal(chance, batch, tokens, width), levels, first_level.expand(1, tokens))
     if config.history_bias or config.history_mixup:
-        astray = generator(4)
-        eps = torch.randn(batch, len(model.config.cameras), 3 * (1 + COARSE**2), generator=astray)
-        most = ((config.history_bias, astray), (config.history_mixup, generator(5)))
-        levels = torch.cat([_every_other(size, batch, source) for size, source in most], dim=1)
-        draws[DRIFT] = NoiseSample(eps, levels, torch.zeros(1, eps.shape[1], dtype=torch.int64))
+        bias, mixup = generator(4), generator(5)
+        eps = normal(bias, batch, len(model.config.cameras), 3 * (1 + COARSE**2))
+        sizes = [_every_other(config.history_bias, batch, bias), _every_other(config.history_mixup, batch, mixup)]
+        draws[DRIFT] = NoiseSample(eps, torch.cat(sizes, dim=1), first_level.expand(1, eps.shape[1]))
     return draws
+
+
+def _integer(source: torch.Generator, count: int) -> int:
+    """A random integer from 0 to ``count`` - 1."""
+    return int(torch.randint(count, (), generator=source, device=source.device))
 
 
 def _every_other(most: float, batch: int, source: torch.Generator) -> torch.Tensor:
     """Sizes from U[0, most] for about half of the clips, 0 for the others, (B, 1)."""
-    size, off = torch.rand(2, batch, 1, generator=source)
+    size, off = uniform(source, 2, batch, 1)
     return most * size * (off < 0.5)

@@ -1,28 +1,28 @@
-"""Training for imagined rollouts: every next step of a clip at once, after real history and after the model's own."""
+"""Training for imagined rollouts: every next step of a clip at once, after recorded and self-generated history."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from worldmodel.backbone import KVCache
-from worldmodel.flow import NoiseSample, mix, sample
+from worldmodel.flow import NoiseSample, mix
 from worldmodel.model import WorldModel
-from worldmodel.model.history import NoisyNext, RolloutHistory, denoise_next, read, sliding_window, tokens_per_step
+from worldmodel.model.history import (
+    NoisyNext, RolloutHistory, denoise_next, encode_history, sample_next, sliding_window, tokens_per_step,
+)  # fmt: skip
 from worldmodel.objectives.config import ObjectiveConfig
 from worldmodel.objectives.losses import absolute_loss, flow_loss
 from worldmodel.schema import STATE, Clip
 from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
 
 OWN = "own."
-"""Before "frames" and "body": noise from which the model imagines the moments that then take real ones' places."""
+"""Before "frames" and "body": noise from which the model imagines steps of its own history."""
 
 DRIFT, COARSE = "drift", 4
-"""What is wrong with frames looked back on: errors of all pixels alike, at a grid's COARSE^2 points, fading."""
+"""Noise of corrupted history: errors of all pixels alike and at a grid's COARSE^2 points, and the share of mixup."""
 
 
 def rollout_loss(
@@ -39,22 +39,21 @@ def rollout_loss(
     leaves mottled surfaces and seams.
     """
     if model.body is None:
-        raise ValueError("mode stream needs a model built with a window")
-    moments, frames, state = lay_out(model, clip)
+        raise ValueError("mode rollout needs a model built with a window")
+    history, frames, state = history_and_targets(model, clip)
     if DRIFT in noise:
-        moments = corrupt_history(model, moments, noise[DRIFT])
+        history = corrupt_history(model, history, noise[DRIFT])
     if OWN + "body" in noise:
         own = noise[OWN + "frames"]
-        moments = self_force(model, moments, own.eps, noise[OWN + "body"].eps, own.levels[0])
-    window, times = noise["frames"].levels.shape[1], len(moments.when)
-    moments, frames, state = moments.part(times - window, times), frames[:, -window:], state[:, -window:]
-    there = clip.future_valid[:, -window:]
-    seen = replace(moments, frames=_doubted(moments, noise["observed"]), levels=_told(moments, noise["observed"]))
-    noisy, truth = {}, {"body": model.body.encode(state, moments.state), "frames": frames.flatten(1, 2)}
-    for name, clean in truth.items():
-        noisy[name] = mix(clean, noise[name].eps, noise[name].noise())
-    found = denoise_each(model, seen, moments.frames, noisy, noise["frames"].levels)
-    valid = {"body": there, "frames": there.repeat_interleave(model.frames.per_time, 1)}
+        history = self_force(model, history, own.eps, noise[OWN + "body"].eps, own.levels[0])
+    window, times = noise["frames"].levels.shape[1], len(history.when)
+    history, frames, state = history.part(times - window, times), frames[:, -window:], state[:, -window:]
+    truth = {"body": model.body.encode(state, history.state), "frames": frames.flatten(1, 2)}
+    noisy = {name: mix(clean, noise[name].eps, noise[name].noise()) for name, clean in truth.items()}
+    noisy_history = with_noise(history, noise["observed"])
+    found = denoise_steps(model, noisy_history, history.frames, noisy, noise["frames"].levels)
+    valid = {"body": clip.future_valid[:, -window:]}
+    valid["frames"] = valid["body"].repeat_interleave(model.frames.per_time, 1)
     losses = {
         name: flow_loss(found[name], clean, noise[name].noise(), valid[name], getattr(model, name).floor)
         for name, clean in truth.items()
@@ -64,41 +63,37 @@ def rollout_loss(
     return {"loss": sum((getattr(objective, n) * v for n, v in losses.items()), torch.zeros(()).to(state)), **losses}
 
 
-def denoise_each(
-    model: WorldModel, seen: RolloutHistory, last: Tensor, noisy: dict[str, Tensor], levels: Tensor
+def denoise_steps(
+    model: WorldModel, history: RolloutHistory, last: Tensor, noisy: dict[str, Tensor], levels: Tensor
 ) -> dict[str, Tensor]:
-    """Clean ``body`` (B, T, S) and ``frames`` (B, T * M, P) after each of T steps, in one pass.
+    """Clean ``body`` (B, T, S) and ``frames`` (B, T * M, P) after each of T steps, in one causal pass.
 
     ``last`` (B, T, M, P): frames that are painted over. ``noisy``: same shapes as the result, at ``levels`` (B, T).
-    Causal: no step reads later ones.
     """
     batch, times = levels.shape
-    memory, there = sliding_window(model, read(model, seen)[0], times)
-    when = (seen.when + 1 / model.config.control_hz).repeat(batch)
+    cache, valid = sliding_window(model, encode_history(model, history)[0], times)
+    when = (history.when + 1 / model.config.control_hz).repeat(batch)
     frames, body = noisy["frames"].unflatten(1, (times, -1)).flatten(0, 1), noisy["body"].flatten(0, 1)[:, None]
-    sought = NoisyNext(frames, body, last.flatten(0, 1), when, levels.reshape(-1, 1))
-    found = denoise_next(model, memory, sought, there.repeat(batch, 1))
+    each = NoisyNext(frames, body, last.flatten(0, 1), when, levels.reshape(-1, 1))
+    found = denoise_next(model, cache, each, valid.repeat(batch, 1))
     return {"body": found["body"].reshape(batch, times, -1), "frames": found["frames"].reshape(noisy["frames"].shape)}
 
 
-def lay_out(model: WorldModel, clip: Clip) -> tuple[RolloutHistory, Tensor, Tensor]:
+def history_and_targets(model: WorldModel, clip: Clip) -> tuple[RolloutHistory, Tensor, Tensor]:
     """A clip's steps but the last as history, then patches (B, T, M, P) and states (B, T, S) of the step after each."""
-    pixels = torch.cat([model.frames.seen(clip)[:, None], model.frames.later(clip)], dim=1)
+    pixels = torch.cat([model.frames.observed(clip)[:, None], model.frames.later(clip)], dim=1)
     times = pixels.shape[1] - 1
     patches = model.frames.patches(pixels).unflatten(1, (times + 1, -1))
     state = torch.cat([clip.state[:, None], clip.more_future[STATE]], dim=1)
     when = torch.arange(times, device=state.device) / model.config.control_hz
     levels = torch.zeros(len(state), times, device=state.device)
-    return (
-        RolloutHistory(patches[:, :-1], state[:, :-1], clip.executed[:, :times], when, levels),
-        patches[:, 1:],
-        state[:, 1:],
-    )
+    history = RolloutHistory(patches[:, :-1], state[:, :-1], clip.executed[:, :times], when, levels)
+    return history, patches[:, 1:], state[:, 1:]
 
 
 @torch.no_grad()
 def self_force(
-    model: WorldModel, moments: RolloutHistory, frames: Tensor, body: Tensor, levels: Tensor
+    model: WorldModel, history: RolloutHistory, frames: Tensor, body: Tensor, levels: Tensor
 ) -> RolloutHistory:
     """The same history, its last R < T steps imagined in order from the noise ``frames`` and ``body``, (B, R, .).
 
@@ -106,28 +101,29 @@ def self_force(
     sampler's (steps + 1,), from 1 to 0; few steps leave the noise that rollouts of so many steps leave.
     """
     assert model.body is not None
-    own, times = body.shape[1], len(moments.when)
+    own, times = body.shape[1], len(history.when)
     per, first, window = model.frames.per_time, times - own, model.config.window
     kept = window * tokens_per_step(model)
-    patches, state, told = moments.frames.clone(), moments.state.clone(), moments.levels.clone()
-    told[:, first:] = SELF_NOISE_LEVEL
-    memory, _ = read(model, moments.part(max(0, first - window), first))
+    patches, state, history_levels = history.frames.clone(), history.state.clone(), history.levels.clone()
+    history_levels[:, first:] = SELF_NOISE_LEVEL
+    cache, _ = encode_history(model, history.part(max(0, first - window), first))
     for n, t in enumerate(range(first, times)):
-        last, when = patches[:, t - 1], moments.when[t : t + 1]
-        denoise = partial(_denoise, model, memory, last, when)
         start = {"frames": frames[:, n * per : (n + 1) * per], "body": body[:, n : n + 1]}
-        found = sample(denoise, start, levels)
+        found = sample_next(model, cache, patches[:, t - 1], history.when[t : t + 1], start, levels)
         patches[:, t] = found["frames"].clamp(-1, 1)
         state[:, t] = model.body.decode(found["body"][:, 0], state[:, t - 1])
-        moments = replace(moments, frames=patches, state=state, levels=told)
+        history = replace(history, frames=patches, state=state, levels=history_levels)
         if t + 1 < times:
-            pairs = zip(memory, read(model, moments.part(t, t + 1))[0], strict=True)
-            memory = [(_latest(k, ks, kept), _latest(v, vs, kept)) for (k, v), (ks, vs) in pairs]
-    return moments
+            pairs = zip(cache, encode_history(model, history.part(t, t + 1))[0], strict=True)
+            cache = [
+                (torch.cat([k, new_k], dim=2)[:, :, -kept:], torch.cat([v, new_v], dim=2)[:, :, -kept:])
+                for (k, v), (new_k, new_v) in pairs
+            ]
+    return history
 
 
-def corrupt_history(model: WorldModel, moments: RolloutHistory, draw: NoiseSample) -> RolloutHistory:
-    """The same history with the errors of a long rollout: each clip's frames off by one smooth error, or faded.
+def corrupt_history(model: WorldModel, history: RolloutHistory, draw: NoiseSample) -> RolloutHistory:
+    """The same history with the errors of a long rollout: each clip's frames off by one smooth error, or mixed.
 
     ``draw.eps`` (B, C, 3 * (1 + `COARSE`^2)): per camera and channel one value for all pixels, then a coarse grid's,
     which is interpolated. ``draw.levels`` (B, 2): the error's standard deviation in model units, and the weight of the
@@ -135,33 +131,18 @@ def corrupt_history(model: WorldModel, moments: RolloutHistory, draw: NoiseSampl
     """
     sizes, shares = draw.levels[:, :1], draw.levels[:, 1:, None, None]
     values = (draw.eps * sizes[..., None]).unflatten(2, (3, -1))
-    size, grid = model.frames.size, values[..., 1:].flatten(0, 1).unflatten(2, (COARSE, COARSE))
-    smooth = interpolate(grid, size=(size, size), mode="bicubic", align_corners=False)
+    size, coarse = model.frames.size, values[..., 1:].flatten(0, 1).unflatten(2, (COARSE, COARSE))
+    smooth = interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
     error = smooth.unflatten(0, values.shape[:2]) + values[..., :1, None]
     patches = model.frames.patches(error.permute(0, 1, 3, 4, 2)[:, None])
-    told = torch.where((draw.levels > 0).any(1, keepdim=True), SELF_NOISE_LEVEL, moments.levels)
-    faded = torch.lerp(moments.frames, moments.frames.roll(1, 0), shares)
-    return replace(moments, frames=(faded + patches[:, None]).clamp(-1, 1), levels=told)
+    levels = torch.where((draw.levels > 0).any(1, keepdim=True), SELF_NOISE_LEVEL, history.levels)
+    mixed = torch.lerp(history.frames, history.frames.roll(1, 0), shares)
+    return replace(history, frames=(mixed + patches[:, None]).clamp(-1, 1), levels=levels)
 
 
-def _denoise(
-    model: WorldModel, memory: KVCache, last: Tensor, when: Tensor, values: dict[str, Tensor], level: Tensor
-) -> dict[str, Tensor]:
-    """One step's clean values at one noise level, for a sampler."""
-    return denoise_next(model, memory, NoisyNext(values["frames"], values["body"], last, when, level.view(1, 1)))
-
-
-def _latest(values: Tensor, fresh: Tensor, kept: int) -> Tensor:
-    """The cache with the new step appended, (B, heads, M, d), cut to the window."""
-    return torch.cat([values, fresh], dim=2)[:, :, -kept:]
-
-
-def _told(moments: RolloutHistory, draw: NoiseSample) -> Tensor:
-    """Noise levels of the history: the sampled ones for recorded steps; imagined ones keep theirs."""
-    return torch.where(moments.levels > 0, moments.levels, draw.levels)
-
-
-def _doubted(moments: RolloutHistory, draw: NoiseSample) -> Tensor:
-    """Recorded history at its sampled noise; imagined steps stay as they are."""
-    noisy = mix(moments.frames, draw.eps.unflatten(1, moments.frames.shape[1:3]), draw.levels[..., None, None])
-    return torch.where((moments.levels > 0)[..., None, None], moments.frames, noisy)
+def with_noise(history: RolloutHistory, draw: NoiseSample) -> RolloutHistory:
+    """Recorded steps at their sampled noise; imagined and corrupted ones (level above 0) as they are."""
+    kept = history.levels > 0
+    noisy = mix(history.frames, draw.eps.unflatten(1, history.frames.shape[1:3]), draw.levels[..., None, None])
+    frames = torch.where(kept[..., None, None], history.frames, noisy)
+    return replace(history, frames=frames, levels=torch.where(kept, history.levels, draw.levels))

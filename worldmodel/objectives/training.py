@@ -36,68 +36,24 @@ def loss(
     objective: ObjectiveConfig,
     teacher: WorldModel | None = None,
 ) -> Losses:
-    """Losses of one batch in one mode; entry ``loss`` is what training minimises.
+    """Losses of one batch in one mode; entry ``loss`` is what training minimises. Mode rollout: see `rollout_loss`.
 
-    See `training_loss` for the five modes and `rollout_loss` for the sixth way to train.
+    ``noise`` holds samples for every modality that takes part, and for the observed frames (``observed``) where they
+    are noised; in policy mode its batch may be a multiple of the clip's: several noise samples per observation.
+    ``teacher``: the moving average of the model, for objectives that have one.
     """
     if mode == ROLLOUT:
-        from worldmodel.objectives.self_forcing import rollout_loss  # here: few runs stream
+        from worldmodel.objectives.self_forcing import rollout_loss  # here: few runs have rollouts
 
         return rollout_loss(model, clip, noise, objective)
-    return training_loss(model, teacher, clip, mode, noise, objective)
-
-
-def without_absent(clip: Clip, mode: str) -> Clip:
-    """The clip without its later frames where the mode leaves frames out."""
-    return replace(clip, future=None, future_pixels=None, at=None) if MODES[mode].frames == "absent" else clip
-
-
-def later(model: WorldModel, clip: Clip, noise: dict[str, NoiseSample]) -> Tensor | None:
-    """Patches of a clip's later frames where they are given: without noise, read with the observation."""
-    return model.frames.truth(clip, False) if clip.future is not None and "frames" not in noise else None
-
-
-def present(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Present]:
-    """Every modality that ``noise`` has a draw for; a draw's batch may be a multiple of the clip's."""
-    roles, out = MODES[mode], {}
-    for name, modality in model.modalities.items():
-        if name in noise:
-            wanted = getattr(roles, modality.role) == "wanted"
-            clean, valid = modality.truth(clip, wanted), modality.valid(clip)
-            repeats = len(noise[name].eps) // len(clean)
-            clean, valid = clean.repeat_interleave(repeats, 0), valid.repeat_interleave(repeats, 0)
-            level = noise[name].noise()
-            trained_modes = (
-                valid & (level[..., 0] > 0) if noise[name].given else valid
-            )  # a given prefix teaches nothing
-            out[name] = Present(clean, mix(clean, noise[name].eps, level), trained_modes, wanted)
-    return out
-
-
-def training_loss(
-    model: WorldModel,
-    teacher: WorldModel | None,
-    clip: Clip,
-    mode: str,
-    noise: dict[str, NoiseSample],
-    objective: ObjectiveConfig,
-) -> Losses:
-    """Losses of one batch in one mode; entry ``loss`` is what training minimises.
-
-    ``noise`` holds a draw for every modality that takes part, and for the observed frames (``observed``) where they are
-    noised; in policy mode its batch may be a multiple of the clip's: several noise samples per observation.
-    ``teacher`` is the
-    moving average of the model; arms with one need it.
-    """
     clip = without_absent(clip, mode)
     spec, signals = objective.spec, present(model, clip, mode, noise)
-    seen = model.observe(clip, noise.get("observed"), later(model, clip, noise))
-    repeats = len(next(iter(signals.values())).clean) // len(clip.state)
     noisy = {name: signal.noisy for name, signal in signals.items()}
+    observed = model.observe(clip, noise.get("observed"), later(model, clip, noise))
+    cache = observed.repeat(_repeats(noisy, clip))
     allowed = groups_apart(noise, signals) if spec.separated else None
-    known = seen.repeat(repeats)
-    features, after = model.backbone(model.stream(noisy, noise, clip.at), known.memory, allowed)
-    predicted = model.read(features, noisy, known.last)
+    features, after = model.backbone(model.sequence(noisy, noise, clip.at), cache.kv, allowed)
+    predicted = model.read(features, noisy, cache.last)
 
     losses: Losses = {}
     for name, signal in signals.items():
@@ -109,21 +65,46 @@ def training_loss(
                 floor = model.modalities[name].floor
                 losses[name] = flow_loss(predicted[name], signal.clean, level, signal.valid, floor)
     weighted = (objective.weight(name, model.modalities[name]) * value for name, value in losses.items())
-    total = sum(weighted, torch.zeros(()).to(known.last))
+    total = sum(weighted, torch.zeros(()).to(cache.last))
 
-    student, _ = objective.taps(model.config.backbone.depth)
-    uneven = [n for n in noise if _uneven(noise[n]) and (n == "observed" or signals[n].wanted)]
+    uneven = [draw for n, draw in noise.items() if _uneven(draw) and (n == "observed" or signals[n].wanted)]
     if spec.teacher != "none" and uneven:
-        found = _align(model, teacher, clip, signals, noise, objective, (seen.after, after), allowed)
-        losses |= found | {"asymmetry": _mean_gap([noise[n] for n in uneven])}
+        found = _align(model, teacher, clip, signals, noise, objective, (observed.after, after), allowed)
+        losses |= found | {"asymmetry": _mean_gap(uneven)}
         total = total + objective.align * found["align"]
     if spec.disperse:
         losses["disperse"] = dispersion(after[max(1, round(len(after[1:]) / 4))])
         total = total + objective.disperse * losses["disperse"]
     if spec.external and "frames" in signals and signals["frames"].wanted:
-        losses["external"] = _imitate(model, clip, after[student], noisy)
+        student, _ = objective.taps(model.config.backbone.depth)
+        losses["external"] = _repa_loss(model, clip, after[student], noisy)
         total = total + objective.external * losses["external"]
     return {"loss": total, **losses}
+
+
+def without_absent(clip: Clip, mode: str) -> Clip:
+    """The clip without its later frames where the mode leaves frames out."""
+    return replace(clip, future=None, future_pixels=None, at=None) if MODES[mode].frames == "absent" else clip
+
+
+def later(model: WorldModel, clip: Clip, noise: dict[str, NoiseSample]) -> Tensor | None:
+    """Patches of a clip's later frames where they are given, clean, with the observation."""
+    return model.frames.truth(clip, False) if clip.future is not None and "frames" not in noise else None
+
+
+def present(model: WorldModel, clip: Clip, mode: str, noise: dict[str, NoiseSample]) -> dict[str, Present]:
+    """Every modality that ``noise`` has a sample for; its batch may be a multiple of the clip's."""
+    roles, out = MODES[mode], {}
+    for name, modality in model.modalities.items():
+        if name in noise:
+            wanted = getattr(roles, modality.role) == "wanted"
+            clean, valid = modality.truth(clip, wanted), modality.valid(clip)
+            repeats, level = len(noise[name].eps) // len(clean), noise[name].noise()
+            clean, valid = clean.repeat_interleave(repeats, 0), valid.repeat_interleave(repeats, 0)
+            if noise[name].given:  # a given prefix has no loss
+                valid = valid & (level[..., 0] > 0)
+            out[name] = Present(clean, mix(clean, noise[name].eps, level), valid, wanted)
+    return out
 
 
 def groups_apart(noise: dict[str, NoiseSample], signals: dict[str, Present]) -> Bool[Tensor, "B N N"] | None:
@@ -143,8 +124,13 @@ def groups_apart(noise: dict[str, NoiseSample], signals: dict[str, Present]) -> 
     return (group[:, :, None] == group[:, None, :]) | (kind[:, :, None] != kind[:, None, :]) | free
 
 
+def _repeats(noisy: dict[str, Tensor], clip: Clip) -> int:
+    """Noise samples per observation."""
+    return len(next(iter(noisy.values()))) // len(clip.state)
+
+
 def _uneven(draw: NoiseSample) -> bool:
-    """Whether a teacher would see this modality cleaner than the student does."""
+    """Whether a teacher's tokens of this modality are cleaner than the student's."""
     return draw.levels.shape[1] > 1 + draw.given or draw.nearer is not None
 
 
@@ -163,24 +149,24 @@ def _align(
     after: tuple[list[Tensor], list[Tensor]],
     allowed: Tensor | None,
 ) -> Losses:
-    """Agreement of the student's features with the teacher's, over all tokens that both read."""
+    """Agreement of the student's features with the teacher's, over all tokens."""
     if teacher is None or model.projector is None:
         raise ValueError(f"objective {objective.name} needs an EMA teacher and a model built with projector=True")
     student_tap, teacher_tap = objective.taps(model.config.backbone.depth)
     observed, wanted = after
-    target, seen_target = _teach(teacher, clip, signals, noise, teacher_tap, allowed)
+    target, observed_target = _teacher_features(teacher, clip, signals, noise, teacher_tap, allowed)
     found = {"align": alignment(model.projector(wanted[student_tap]), target, objective.centre)}
     if "observed" in noise:
-        deep = alignment(model.projector(observed[student_tap]), seen_target, objective.centre)
+        deep = alignment(model.projector(observed[student_tap]), observed_target, objective.centre)
         found["align"] = (found["align"] + deep) / 2
-    # What would cost nothing: to say what all samples share, or to copy one's own features
+    # Two baselines: a student that predicts what all samples share, and one that copies its own features
     apart = target - target.mean(0, keepdim=True) if objective.centre else target
     identity = -alignment(wanted[student_tap].detach(), target, objective.centre)
     return found | {"mean_direction": mean_direction(apart), "identity": identity}
 
 
 @torch.no_grad()
-def _teach(
+def _teacher_features(
     teacher: WorldModel,
     clip: Clip,
     signals: dict[str, Present],
@@ -188,24 +174,20 @@ def _teach(
     tap: int,
     allowed: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The teacher's features of the same tokens at the smaller noise, same noise sample, up to block ``tap``.
-
-    Second, those of the observation's tokens.
-    """
+    """Features after block ``tap`` of the same tokens at the smaller noise level, and of the observation's tokens."""
     cleaner = {name: draw.teacher() for name, draw in noise.items()}
-    seen = teacher.observe(clip, cleaner.get("observed"), later(teacher, clip, noise))
+    observed = teacher.observe(clip, cleaner.get("observed"), later(teacher, clip, noise))
     noisy = {name: mix(s.clean, cleaner[name].eps, cleaner[name].noise()) for name, s in signals.items()}
-    repeats = len(next(iter(noisy.values()))) // len(clip.state)
-    stream = teacher.stream(noisy, cleaner, clip.at)
-    depth = min(tap, len(seen.after) - 1)
-    return teacher.backbone.features(stream, seen.repeat(repeats).memory, tap, allowed), seen.after[depth]
+    kv = observed.repeat(_repeats(noisy, clip)).kv
+    features = teacher.backbone.features(teacher.sequence(noisy, cleaner, clip.at), kv, tap, allowed)
+    return features, observed.after[min(tap, len(observed.after) - 1)]
 
 
-def _imitate(model: WorldModel, clip: Clip, features: Tensor, noisy: dict[str, Tensor]) -> Tensor:
+def _repa_loss(model: WorldModel, clip: Clip, features: Tensor, noisy: dict[str, Tensor]) -> Tensor:
     """REPA: minus the cosine between projected frame features and a frozen encoder's features of the clean frames."""
     if model.external is None or clip.features is None:
         raise ValueError("objective repa needs features of a frozen encoder: run `worldmodel encode`, give features=")
     first = noisy["actions"].shape[1] if "actions" in noisy else 0
-    mine = model.external(features[:, first : first + noisy["frames"].shape[1]])
-    theirs = clip.features.flatten(1, 3).to(mine.device).float()
-    return -F.cosine_similarity(mine.float(), theirs, dim=-1).mean()
+    projected = model.external(features[:, first : first + noisy["frames"].shape[1]])
+    target = clip.features.flatten(1, 3).to(projected.device).float()
+    return -F.cosine_similarity(projected.float(), target, dim=-1).mean()

@@ -54,7 +54,7 @@ class Actions(nn.Module):
         """Model units to physical units; the inverse of ``encode``."""
         return self.scaling.decode(values) + self.origin(state)
 
-    def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
+    def shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """(B, chunk_size, A), whatever frames are asked for."""
         return batch, self.chunk_size, self.dim
 

@@ -58,7 +58,7 @@ class Frames(nn.Module):
         """Model units to bytes, rounded and clamped; the inverse of ``encode``."""
         return ((values.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
-    def seen(self, given: Any) -> Float[Tensor, "B C H W 3"]:
+    def observed(self, given: Any) -> Float[Tensor, "B C H W 3"]:
         """Observed frames in model units: as training changed them, or as they were recorded."""
         changed = getattr(given, "pixels", None)
         return self.encode(given.images) if changed is None else changed
@@ -78,9 +78,9 @@ class Frames(nn.Module):
         pattern = "b (f c r k) (p q d) -> b f c (r p) (k q) d"
         return rearrange(patches, pattern, f=times, c=c, r=r, k=r, p=p, q=p)
 
-    def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
-        """(B, N, P) of the patches of frames at ``moments`` times."""
-        return batch, moments * self.per_time, self.patch**2 * 3
+    def shape(self, batch: int, frames: int) -> tuple[int, int, int]:
+        """(B, N, P) of the patches of ``frames`` frames."""
+        return batch, frames * self.per_time, self.patch**2 * 3
 
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B N P"]:
         """Patches of the frames that were really seen."""

@@ -35,8 +35,8 @@ class Modality(Protocol):
     def fit(self, clip: Clip) -> None:
         """Set the ranges from a sample of recordings (see `worldmodel.data.clips.Clips.sample`)."""
 
-    def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
-        """(B, N, d) of the values for a batch that asks for frames at ``moments`` times."""
+    def shape(self, batch: int, frames: int) -> tuple[int, int, int]:
+        """(B, N, d) of the values for a batch that asks for ``frames`` later frames."""
 
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B N d"]:
         """What really followed the observation, as it is to be predicted (``wanted``) or as it is given."""

@@ -97,7 +97,7 @@ class Signal(nn.Module):
         """Model units to the numbers that `features` gives."""
         return self.scaling.decode(values)
 
-    def shape(self, batch: int, moments: int) -> tuple[int, int, int]:
+    def shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """(B, chunk_size, d), whatever frames are asked for."""
         return batch, self.chunk_size, self.dim
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.flow import ROLLOUT
-from worldmodel.model.history import RolloutHistory, doubt
+from worldmodel.model.history import RolloutHistory, self_noise_level
 from worldmodel.objectives.next_step import NextStep
 from worldmodel.schema import Clip
 from worldmodel.train.step import Batches, Loss
@@ -73,7 +73,7 @@ class RolloutPool:
         _, _, actions = self.clips.rows(ids, frames=False)
         truth, state, _ = self.clips.rows(self.now + 1)
         when = -ages / self.model.config.control_hz
-        history = RolloutHistory(patches, self.state[:, slots], actions, when, doubt(self.own[:, slots]))
+        history = RolloutHistory(patches, self.state[:, slots], actions, when, self_noise_level(self.own[:, slots]))
         return NextStep(history, ages <= self.known[:, None], frames[:, 0], codec.encode(truth), state)
 
     def go_on(self, frames: Tensor, state: Tensor) -> None:

@@ -163,8 +163,8 @@ class StepRng:
             elif role == "wanted" and name == "actions" and spec.passes:
                 out[name] = draw_regression(shape, generator, spec)
             elif role == "wanted":
-                moments = self.config.future if name == "frames" else 1
-                out[name] = draw_noise(laws.law(name, modality), shape, generator, spec, moments)
+                frames = self.config.future if name == "frames" else 1
+                out[name] = draw_noise(laws.law(name, modality), shape, generator, spec, frames)
         if model.config.cameras:
             seen = model.frames.shape(batch, 1)
             if observed := draw_observed(laws.observed, seen, self.generator(step, len(out) + 7), spec):

@@ -139,7 +139,7 @@ def test_bad_options(dream: DreamEnv) -> None:
         dream.reset(options={"observation": {k: v for k, v in seen().items() if "wrist" not in k}})
     with pytest.raises(ValueError, match=r"not for 'lift_cup'.*Did you mean 'lift_can'"):
         DreamEnv(model, "lift_cup")
-    with pytest.raises(ValueError, match=r"does not stream .*modes\.rollout=0"):
+    with pytest.raises(ValueError, match=r"has no imagined rollouts .*modes\.rollout=0"):
         DreamEnv(small_model(), "lift_can")
 
 
