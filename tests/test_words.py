@@ -60,10 +60,6 @@ WORDS_LEFT: dict[str, int] = {
     "envs": 9,
     "eval": 24,
     "plugins": 2,
-    "worldmodel/backbone": 1,
-    "worldmodel/flow": 5,
-    "worldmodel/model": 47,
-    "worldmodel/objectives": 36,
     "worldmodel/tokens": 15,
     "worldmodel/train": 18,
 }

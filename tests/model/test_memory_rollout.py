@@ -5,7 +5,7 @@ import torch
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.model.history import RolloutHistory, encode_history, regress_next, self_noise_level, tokens_per_step
+from worldmodel.model.history import RolloutHistory, encode_steps, regress_next, self_noise_level, tokens_per_step
 from worldmodel.model.rollout import ImaginedRollout
 
 AGES = (0, 1, 3)
@@ -44,7 +44,7 @@ def test_the_ring_gives_what_reading_everything_anew_gives() -> None:
         levels = self_noise_level(torch.tensor([history[t - a][2] for a in ages])).repeat(2, 1)
         patches = model.frames.patches(frames).unflatten(1, (len(ages), -1))
         executed, when = torch.stack([actions[t - a] for a in ages], 1), -torch.tensor(ages) / 20
-        memory, embedded = encode_history(model, RolloutHistory(patches, states, executed, when, levels))
+        memory, embedded = encode_steps(model, RolloutHistory(patches, states, executed, when, levels))
         pixels, change = regress_next(model, memory, embedded[:, 0], frames[:, 0], torch.tensor([1 / 20]))
         assert (found.int() - model.frames.decode(pixels).int()).abs().max() <= 1
         torch.testing.assert_close(after, model.body.decode(change, states[:, 0]), rtol=1e-3, atol=1e-3)

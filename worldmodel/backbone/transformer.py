@@ -85,7 +85,7 @@ class Backbone(nn.Module):
         return after, kept
 
     def observe(self, sequence: TokenSequence, deep: bool = False) -> tuple[KVCache, list[Float[Tensor, "B N D"]]]:
-        """Keys and values of the given tokens in every block, and the tokens before the first and after all but the last.
+        """Keys and values of the given tokens in every block, and the tokens before each block.
 
         ``deep``: in the blocks of imagined rollouts too.
         """

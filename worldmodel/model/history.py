@@ -40,21 +40,6 @@ class RolloutHistory:
         return RolloutHistory(frames, state, actions, self.when[first:end], self.levels[:, first:end])
 
 
-@dataclass(frozen=True)
-class NoisyNext:
-    """The noisy next step of each of R rollouts.
-
-    frames, body: model units, at ``levels``. last: patches of the step before, over which the new ones are painted.
-    when: seconds, on the cache's clock.
-    """
-
-    frames: Float[Tensor, "R M P"]
-    body: Float[Tensor, "R 1 S"]
-    last: Float[Tensor, "R M P"]
-    when: Float[Tensor, "#R"]
-    levels: Float[Tensor, "#R 1"]
-
-
 def self_noise_level(imagined: Int[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     """The noise level that stands for so many imagined steps since an observation: 0.1 after one, 0.9 at most."""
     return torch.where(imagined > 0, 0.1 + 0.1 * imagined.clamp(min=1).float().log2(), 0.0).clamp(max=0.9)
@@ -65,7 +50,7 @@ def tokens_per_step(model: WorldModel) -> int:
     return model.frames.per_time + 2
 
 
-def encode_history(model: WorldModel, history: RolloutHistory) -> tuple[KVCache, Float[Tensor, "B T M D"]]:
+def encode_steps(model: WorldModel, history: RolloutHistory) -> tuple[KVCache, Float[Tensor, "B T M D"]]:
     """Keys and values of every block, (B, heads, T * `tokens_per_step`, head_dim), and the embedded frames."""
     (batch, times), when = history.state.shape[:2], history.when
     state, actions = history.state.flatten(0, 1), history.actions.flatten(0, 1)
@@ -81,47 +66,39 @@ def encode_history(model: WorldModel, history: RolloutHistory) -> tuple[KVCache,
     return rows, frames.unflatten(0, (batch, times))
 
 
-def sliding_window(model: WorldModel, cache: KVCache, times: int) -> tuple[KVCache, Bool[Tensor, "T M"]]:
-    """The cache of each next step when those after all of ``times`` steps are predicted at once, as in training.
-
-    The step after t attends to t - window + 1 to t: cache (B * T, heads, window * `tokens_per_step`, head_dim), and
-    which of its tokens exist, since nothing precedes the first step.
-    """
-    device, window = cache[0][0].device, model.config.window
-    index = torch.arange(times, device=device)[:, None] + torch.arange(1 - window, 1, device=device)
-    inside = index.clamp(min=0)
-
-    def rows(values: Tensor) -> Tensor:
-        return rearrange(values.unflatten(2, (times, -1))[:, :, inside], "b h t w n d -> (b t) h (w n) d")
-
-    valid = (index >= 0).repeat_interleave(tokens_per_step(model), dim=1)
-    return [(rows(keys), rows(values)) for keys, values in cache], valid
-
-
 def denoise_next(
-    model: WorldModel, cache: KVCache, noisy: NoisyNext, valid: Bool[Tensor, "#R M"] | None = None
+    model: WorldModel,
+    cache: KVCache,
+    noisy: dict[str, Tensor],
+    last: Float[Tensor, "R M P"],
+    when: Float[Tensor, "#R"],
+    levels: Float[Tensor, "#R 1"],
+    valid: Bool[Tensor, "#R N"] | None = None,
 ) -> dict[str, Tensor]:
-    """Clean ``frames`` and ``body`` of a noisy next step in model units. ``valid``: of the cache's tokens, default all."""
+    """Clean ``frames`` (R, M, P) and ``body`` (R, 1, S) of the next step from noisy ones at ``levels``, in model units.
+
+    last: patches of the step before, over which the new ones are painted. when: of the next step, seconds on the
+    cache's clock. valid: which of the cache's tokens exist; all where absent.
+    """
     assert model.body is not None
-    tokens = torch.cat([model.body.tokens(noisy.body), model.frames.tokens(noisy.frames)], dim=1)
-    features = _next_features(model, cache, tokens, noisy.when, noisy.levels, valid)
-    return {"body": model.body.read(features[:, :1]), "frames": model.frames.paint(features[:, 1:], noisy.last)}
+    tokens = torch.cat([model.body.tokens(noisy["body"]), model.frames.tokens(noisy["frames"])], dim=1)
+    features = _next_features(model, cache, tokens, when, levels, valid)
+    return {"body": model.body.read(features[:, :1]), "frames": model.frames.paint(features[:, 1:], last)}
 
 
 def sample_next(
     model: WorldModel,
     cache: KVCache,
+    noise: dict[str, Tensor],
     last: Float[Tensor, "B M P"],
     when: Float[Tensor, "1"],
-    noise: dict[str, Tensor],
     levels: Float[Tensor, " L"],
     valid: Bool[Tensor, "#B N"] | None = None,
 ) -> dict[str, Tensor]:
-    """`denoise_next` from ``noise`` over the sampler's ``levels``, from 1 to 0."""
+    """`denoise_next` from pure noise over the sampler's ``levels``, from 1 to 0."""
 
     def denoise(values: dict[str, Tensor], level: Tensor) -> dict[str, Tensor]:
-        at = level.to(last.device).view(1, 1)
-        return denoise_next(model, cache, NoisyNext(values["frames"], values["body"], last, when, at), valid)
+        return denoise_next(model, cache, values, last, when, level.to(last.device).view(1, 1), valid)
 
     return sample(denoise, noise, levels)
 
@@ -136,8 +113,8 @@ def regress_next(
 ) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
     """The next frames, and how the state changes, both in model units, in one pass.
 
-    cache: the present step among them. embedded, last: the present frames, as `encode_history` embeds them and as
-    pixels in model units. when: of the next step, seconds on the cache's clock.
+    embedded, last: the present frames, as `encode_steps` embeds them and as pixels in model units. when, valid: see
+    `denoise_next`.
     """
     assert model.body is not None and model.ahead is not None and model.warps is not None
     batch, cameras = last.shape[:2]

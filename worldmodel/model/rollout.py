@@ -11,8 +11,13 @@ from torch import Tensor
 from worldmodel.backbone import KVCache
 from worldmodel.flow.sampler import grid
 from worldmodel.model.history import (
-    RolloutHistory, encode_history, regress_next, sample_next, self_noise_level, tokens_per_step,
-)  # fmt: skip
+    RolloutHistory,
+    encode_steps,
+    regress_next,
+    sample_next,
+    self_noise_level,
+    tokens_per_step,
+)
 from worldmodel.model.world import WorldModel
 from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
 
@@ -86,7 +91,7 @@ class ImaginedRollout:
         slot = self.clock % self.keep
         self.actions[:, slot] = actions.to(self.actions)
         present = self._step_of(self.images, self.state, self.actions[:, slot], self.imagined, ago=0)
-        kv, embedded = encode_history(model, present)
+        kv, embedded = encode_steps(model, present)
         self.ring[:, :, :, slot] = torch.stack([part for pair in kv for part in pair])
         kept = self.ring[:, :, :, (self.clock - self.ages) % self.keep].flatten(3, 4)
         cache = list(zip(kept[0::2], kept[1::2], strict=True))
@@ -100,7 +105,7 @@ class ImaginedRollout:
         model, valid, when = self.model, self._valid(), self._when(-1)
         if model.config.memory:
             return regress_next(model, cache, embedded, model.frames.encode(self.images), when, valid)
-        found = sample_next(model, cache, last, when, self._noise(last.shape[1:]), self.levels, valid)
+        found = sample_next(model, cache, self._noise(last.shape[1:]), last, when, self.levels, valid)
         return model.frames.assemble(found["frames"], 1)[:, 0], found["body"][:, 0]
 
     @torch.no_grad()
@@ -123,7 +128,7 @@ class ImaginedRollout:
             return
         pixels, slot = self._checked(images, state, rows), (self.clock - ago) % self.keep
         then = self._step_of(pixels, state.to(self.state), self.actions[rows, slot], 0 * self.imagined[rows], ago)
-        kv, _ = encode_history(self.model, then)
+        kv, _ = encode_steps(self.model, then)
         self.ring[:, rows, :, slot] = torch.stack([part for pair in kv for part in pair])
 
     def _set_present(self, images: Tensor, state: Tensor, rows: list[int]) -> None:

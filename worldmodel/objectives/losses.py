@@ -25,14 +25,14 @@ def flow_loss(
 def absolute_loss(
     predicted: Float[Tensor, "B N d"], clean: Float[Tensor, "B N d"], valid: Bool[Tensor, "B N"]
 ) -> Float[Tensor, ""]:
-    """Mean absolute error over the valid tokens, model units: unlike the squared one it does not neglect small errors."""
+    """Mean absolute error over the valid tokens, model units."""
     return _mean((predicted.float() - clean).abs(), valid)
 
 
 def regression_loss(
     predicted: Float[Tensor, "B N d"], clean: Float[Tensor, "B N d"], noise: Float[Tensor, "B N 1"], valid: Tensor
 ) -> Float[Tensor, ""]:
-    """Squared error of a regression's passes (MIP's loss): the first divided by t* = 1 - REFINE, the second by 1 - t*."""
+    """MIP's loss: squared error of the first pass divided by t* = 1 - REFINE, of the second by 1 - t*."""
     scale = torch.where(noise >= 1, 1 - REFINE, noise)
     return _mean(((predicted.float() - clean) / scale).square(), valid)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from worldmodel.model import WorldModel
-from worldmodel.model.history import RolloutHistory, encode_history, regress_next, tokens_per_step
+from worldmodel.model.history import RolloutHistory, encode_steps, regress_next, tokens_per_step
 from worldmodel.objectives.config import ObjectiveConfig
 
 CHANGED = 8 / 127.5
@@ -35,20 +35,6 @@ class NextStep:
     state: Float[Tensor, "B S"]
 
 
-def next_step(model: WorldModel, batch: NextStep) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
-    """The predicted next frames and change of the state, model units."""
-    history, times = batch.history, batch.valid.shape[1]
-    cache, embedded = encode_history(model, history.part(0, GRADIENT_STEPS))
-    if times > GRADIENT_STEPS:
-        with torch.no_grad():
-            rest, _ = encode_history(model, history.part(GRADIENT_STEPS, times))
-        pairs = zip(cache, rest, strict=True)
-        cache = [(torch.cat([k, ks], dim=2), torch.cat([v, vs], dim=2)) for (k, v), (ks, vs) in pairs]
-    valid = batch.valid.repeat_interleave(tokens_per_step(model), 1)
-    when = history.when[:1] + 1 / model.config.control_hz
-    return regress_next(model, cache, embedded[:, 0], batch.last, when, valid)
-
-
 def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfig) -> dict[str, Tensor]:
     """Losses ``frames``, ``l1`` and ``body``, and their weighted sum ``loss``.
 
@@ -56,8 +42,16 @@ def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfi
     ``next_frames`` and ``next_state``, without gradient: from which the rollouts continue.
     """
     assert model.body is not None
-    frames, body = next_step(model, batch)
-    last, before = batch.last, batch.history.state[:, 0]
+    history, last, before = batch.history, batch.last, batch.history.state[:, 0]
+    cache, embedded = encode_steps(model, history.part(0, GRADIENT_STEPS))
+    if (times := batch.valid.shape[1]) > GRADIENT_STEPS:
+        with torch.no_grad():
+            rest, _ = encode_steps(model, history.part(GRADIENT_STEPS, times))
+        pairs = zip(cache, rest, strict=True)
+        cache = [(torch.cat([k, ks], dim=2), torch.cat([v, vs], dim=2)) for (k, v), (ks, vs) in pairs]
+    valid = batch.valid.repeat_interleave(tokens_per_step(model), 1)
+    when = history.when[:1] + 1 / model.config.control_hz
+    frames, body = regress_next(model, cache, embedded[:, 0], last, when, valid)
     error = frames - batch.frames
     weight = 1 + objective.moving * moving(last, batch.frames)
     losses = {

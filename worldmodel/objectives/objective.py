@@ -31,23 +31,14 @@ class Objective:
 
 
 OBJECTIVES: dict[str, Objective] = {
-    # Flow matching; Self-Flow's equations 1 and 2.
-    "flow": Objective(),
-    # Dual-timestep noise alone: Self-Flow without its representation loss.
-    "dual": Objective(levels="dual"),
-    # Self-representation alignment (arXiv 2505.02831): teacher at t - 0.2 u, one level for all tokens.
-    "sra": Objective(teacher="nearer"),
-    # Self-Flow (arXiv 2603.06507): two levels, teacher at the smaller one.
-    "self_flow": Objective(levels="dual", teacher="cleaner"),
-    # The same with attention blocked between the noise groups (arXiv 2607.02508)
-    "separated": Objective(levels="dual", teacher="cleaner", separated=True),
-    # Dispersive loss (arXiv 2506.09027).
-    "dispersive": Objective(disperse=True),
-    # REPA (arXiv 2410.06940): a frozen encoder's features of the clean frames.
-    "repa": Objective(external=True),
-    # Diffusion forcing (arXiv 2407.01392): every frame has a level of its own.
-    "frame": Objective(levels="frame"),
-    # Controls that generate nothing: one regression, and MIP's two (arXiv 2512.01809).
-    "regression": Objective(passes=1),
-    "mip": Objective(passes=2),
+    "flow": Objective(),  # Self-Flow's equations 1 and 2
+    "dual": Objective(levels="dual"),  # Self-Flow without its representation loss
+    "sra": Objective(teacher="nearer"),  # self-representation alignment (arXiv 2505.02831): teacher at t - 0.2 u
+    "self_flow": Objective(levels="dual", teacher="cleaner"),  # arXiv 2603.06507
+    "separated": Objective(levels="dual", teacher="cleaner", separated=True),  # arXiv 2607.02508
+    "dispersive": Objective(disperse=True),  # arXiv 2506.09027
+    "repa": Objective(external=True),  # arXiv 2410.06940: a frozen encoder's features of the clean frames
+    "frame": Objective(levels="frame"),  # diffusion forcing (arXiv 2407.01392)
+    "regression": Objective(passes=1),  # a control that generates nothing
+    "mip": Objective(passes=2),  # likewise, with two passes (arXiv 2512.01809)
 }

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from einops import rearrange
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from worldmodel.backbone import KVCache
 from worldmodel.flow import NoiseSample, mix
 from worldmodel.model import WorldModel
-from worldmodel.model.history import (
-    NoisyNext, RolloutHistory, denoise_next, encode_history, sample_next, sliding_window, tokens_per_step,
-)  # fmt: skip
+from worldmodel.model.history import RolloutHistory, denoise_next, encode_steps, sample_next, tokens_per_step
 from worldmodel.objectives.config import ObjectiveConfig
 from worldmodel.objectives.losses import absolute_loss, flow_loss
 from worldmodel.schema import STATE, Clip
@@ -70,13 +71,29 @@ def denoise_steps(
 
     ``last`` (B, T, M, P): frames that are painted over. ``noisy``: same shapes as the result, at ``levels`` (B, T).
     """
-    batch, times = levels.shape
-    cache, valid = sliding_window(model, encode_history(model, history)[0], times)
-    when = (history.when + 1 / model.config.control_hz).repeat(batch)
-    frames, body = noisy["frames"].unflatten(1, (times, -1)).flatten(0, 1), noisy["body"].flatten(0, 1)[:, None]
-    each = NoisyNext(frames, body, last.flatten(0, 1), when, levels.reshape(-1, 1))
-    found = denoise_next(model, cache, each, valid.repeat(batch, 1))
-    return {"body": found["body"].reshape(batch, times, -1), "frames": found["frames"].reshape(noisy["frames"].shape)}
+    cache, valid = sliding_window(model, history)
+    when = (history.when + 1 / model.config.control_hz).repeat(len(levels))
+    frames, body = noisy["frames"].unflatten(1, last.shape[1:3]).flatten(0, 1), noisy["body"].flatten(0, 1)[:, None]
+    steps = {"frames": frames, "body": body}
+    found = denoise_next(model, cache, steps, last.flatten(0, 1), when, levels.reshape(-1, 1), valid)
+    return {name: found[name].reshape(value.shape) for name, value in noisy.items()}
+
+
+def sliding_window(model: WorldModel, history: RolloutHistory) -> tuple[KVCache, Bool[Tensor, "R M"]]:
+    """The cache of every next step, and which of its tokens exist, since nothing precedes the first step.
+
+    The step after t attends to t - window + 1 to t. R = B * T; cache (R, heads, window * `tokens_per_step`, head_dim).
+    """
+    (batch, times), device, window = history.levels.shape, history.levels.device, model.config.window
+    index = torch.arange(times, device=device)[:, None] + torch.arange(1 - window, 1, device=device)
+    inside = index.clamp(min=0)
+
+    def rows(values: Tensor) -> Tensor:
+        return rearrange(values.unflatten(2, (times, -1))[:, :, inside], "b h t w n d -> (b t) h (w n) d")
+
+    cache, _ = encode_steps(model, history)
+    valid = (index >= 0).repeat_interleave(tokens_per_step(model), dim=1)
+    return [(rows(keys), rows(values)) for keys, values in cache], valid.repeat(batch, 1)
 
 
 def history_and_targets(model: WorldModel, clip: Clip) -> tuple[RolloutHistory, Tensor, Tensor]:
@@ -106,15 +123,15 @@ def self_force(
     kept = window * tokens_per_step(model)
     patches, state, history_levels = history.frames.clone(), history.state.clone(), history.levels.clone()
     history_levels[:, first:] = SELF_NOISE_LEVEL
-    cache, _ = encode_history(model, history.part(max(0, first - window), first))
+    cache, _ = encode_steps(model, history.part(max(0, first - window), first))
     for n, t in enumerate(range(first, times)):
         start = {"frames": frames[:, n * per : (n + 1) * per], "body": body[:, n : n + 1]}
-        found = sample_next(model, cache, patches[:, t - 1], history.when[t : t + 1], start, levels)
+        found = sample_next(model, cache, start, patches[:, t - 1], history.when[t : t + 1], levels)
         patches[:, t] = found["frames"].clamp(-1, 1)
         state[:, t] = model.body.decode(found["body"][:, 0], state[:, t - 1])
         history = replace(history, frames=patches, state=state, levels=history_levels)
         if t + 1 < times:
-            pairs = zip(cache, encode_history(model, history.part(t, t + 1))[0], strict=True)
+            pairs = zip(cache, encode_steps(model, history.part(t, t + 1))[0], strict=True)
             cache = [
                 (torch.cat([k, new_k], dim=2)[:, :, -kept:], torch.cat([v, new_v], dim=2)[:, :, -kept:])
                 for (k, v), (new_k, new_v) in pairs

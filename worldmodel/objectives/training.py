@@ -149,38 +149,25 @@ def _align(
     after: tuple[list[Tensor], list[Tensor]],
     allowed: Tensor | None,
 ) -> Losses:
-    """Agreement of the student's features with the teacher's, over all tokens."""
+    """Agreement of the student's features with the teacher's, of the same tokens at the smaller noise level."""
     if teacher is None or model.projector is None:
         raise ValueError(f"objective {objective.name} needs an EMA teacher and a model built with projector=True")
     student_tap, teacher_tap = objective.taps(model.config.backbone.depth)
-    observed, wanted = after
-    target, observed_target = _teacher_features(teacher, clip, signals, noise, teacher_tap, allowed)
-    found = {"align": alignment(model.projector(wanted[student_tap]), target, objective.centre)}
+    (observed, wanted), centre = after, objective.centre
+    with torch.no_grad():
+        cleaner = {name: draw.teacher() for name, draw in noise.items()}
+        context = teacher.observe(clip, cleaner.get("observed"), later(teacher, clip, noise))
+        noisy = {name: mix(s.clean, cleaner[name].eps, cleaner[name].noise()) for name, s in signals.items()}
+        sequence, kv = teacher.sequence(noisy, cleaner, clip.at), context.repeat(_repeats(noisy, clip)).kv
+        target = teacher.backbone.features(sequence, kv, teacher_tap, allowed)
+    align = alignment(model.projector(wanted[student_tap]), target, centre)
     if "observed" in noise:
-        deep = alignment(model.projector(observed[student_tap]), observed_target, objective.centre)
-        found["align"] = (found["align"] + deep) / 2
+        deep = context.after[min(teacher_tap, len(context.after) - 1)]
+        align = (align + alignment(model.projector(observed[student_tap]), deep, centre)) / 2
     # Two baselines: a student that predicts what all samples share, and one that copies its own features
-    apart = target - target.mean(0, keepdim=True) if objective.centre else target
-    identity = -alignment(wanted[student_tap].detach(), target, objective.centre)
-    return found | {"mean_direction": mean_direction(apart), "identity": identity}
-
-
-@torch.no_grad()
-def _teacher_features(
-    teacher: WorldModel,
-    clip: Clip,
-    signals: dict[str, Present],
-    noise: dict[str, NoiseSample],
-    tap: int,
-    allowed: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Features after block ``tap`` of the same tokens at the smaller noise level, and of the observation's tokens."""
-    cleaner = {name: draw.teacher() for name, draw in noise.items()}
-    observed = teacher.observe(clip, cleaner.get("observed"), later(teacher, clip, noise))
-    noisy = {name: mix(s.clean, cleaner[name].eps, cleaner[name].noise()) for name, s in signals.items()}
-    kv = observed.repeat(_repeats(noisy, clip)).kv
-    features = teacher.backbone.features(teacher.sequence(noisy, cleaner, clip.at), kv, tap, allowed)
-    return features, observed.after[min(tap, len(observed.after) - 1)]
+    apart = target - target.mean(0, keepdim=True) if centre else target
+    identity = -alignment(wanted[student_tap].detach(), target, centre)
+    return {"align": align, "mean_direction": mean_direction(apart), "identity": identity}
 
 
 def _repa_loss(model: WorldModel, clip: Clip, features: Tensor, noisy: dict[str, Tensor]) -> Tensor:
