@@ -22,9 +22,9 @@ from research.bench.streaming import stream_speed, table
 from research.bench.training import train_speed
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.data import EpisodeStore
-from worldmodel.evaluate.timing import time_single
+from worldmodel.evaluate.run import time_single
 from worldmodel.files import write_json
-from worldmodel.imagine.windows import open_clips
+from worldmodel.imagine.modes import open_clips
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.rollout.policy import BatchedPolicy
 from worldmodel.schema import STATE, image_key

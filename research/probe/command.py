@@ -23,7 +23,7 @@ from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips
 from worldmodel.devices import use_threads
 from worldmodel.files import write_file
-from worldmodel.imagine.windows import open_clips
+from worldmodel.imagine.modes import open_clips
 from worldmodel.model import WorldModel
 
 ENOUGH = 12

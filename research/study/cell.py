@@ -153,7 +153,7 @@ def imagination(study: Study, weights: Path) -> rows.Row:
     """PSNR of frames imagined under the executed actions, by steps ahead, on held-out episodes."""
     from research.bench.imagining import psnr_by_step
     from worldmodel import checkpoint
-    from worldmodel.imagine.windows import open_clips
+    from worldmodel.imagine.modes import open_clips
     from worldmodel.policies import ModelPolicy
 
     plan = study.plan
@@ -174,7 +174,7 @@ def sound(study: Study, weights: Path, most: int = 512) -> rows.Row:
     import torch
 
     from worldmodel import checkpoint
-    from worldmodel.imagine.windows import open_clips
+    from worldmodel.imagine.modes import open_clips
     from worldmodel.model import Given, Want
     from worldmodel.schema import AUDIO
 

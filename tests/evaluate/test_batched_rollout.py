@@ -12,14 +12,12 @@ from arcade import EXECUTE, FINGERPRINT, CountingPolicy, counting, length_of, st
 
 from worldmodel.config import UserError
 from worldmodel.evaluate.config import EvaluateConfig
-from worldmodel.evaluate.initial_states import digest
-from worldmodel.evaluate.run import EvalRun, run
-from worldmodel.evaluate.timing import crowded, time_single
+from worldmodel.evaluate.run import EvalRun, crowded, run, time_single
 from worldmodel.policies.load import LoadedPolicy
 from worldmodel.processes import Pool
 from worldmodel.rollout import BatchedPolicy, BatchedRollout, EpisodeResult
 from worldmodel.rollout.policy import noise_seed, stack
-from worldmodel.sims.base import SimulatorSpec
+from worldmodel.sims.base import SimulatorSpec, state_hash
 from worldmodel.sims.make import slots_of
 
 BATCH = 4
@@ -42,7 +40,7 @@ def check(results: dict[int, EpisodeResult], episodes: int = 9) -> None:
         assert result.success == succeeds(index)
         assert result.decisions == -(-length_of(index) // EXECUTE)
         np.testing.assert_array_equal(result.actions[:, 1], range(length_of(index)))
-        assert result.line()["start"] == digest(np.array([index, 0.5]))
+        assert result.line()["start"] == state_hash(np.array([index, 0.5]))
 
 
 def test_every_episode_is_played_once_and_right() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from arcade import starts_of
 
-from worldmodel.evaluate.initial_states import SPLITS, Starts, StartsError, digest, find
+from worldmodel.evaluate.initial_states import SPLITS, Starts, StartsError, find
 from worldmodel.evaluate.starts import FIRST_SEED, SEEDS_PER_SET, StartsConfig, freeze, starts
-from worldmodel.sims.base import STATE, EnvInfo, InitialState, Simulator
+from worldmodel.sims.base import STATE, EnvInfo, InitialState, Simulator, state_hash
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ def test_save_and_load_are_exact(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.states, made.states)
     assert (read.task, read.seeds, read.hashes, read.sha256) == (made.task, made.seeds, made.hashes, made.sha256)
     start = read.first(2)[1]
-    assert (start.index, start.seed, start.sha256) == (1, 1, digest(made.states[1]))
+    assert (start.index, start.seed, start.sha256) == (1, 1, state_hash(made.states[1]))
     made.save(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes(), "the same starts, the same file"
 
@@ -160,6 +160,6 @@ def test_shipped_starts_fit_the_shipped_scene(task: str) -> None:
         for start in frozen.first(200)[::40]:
             env.reset(seed=start.seed, options={"state": start.state})
             assert not env.solved
-            assert digest(env.get_state()) == start.sha256
+            assert state_hash(env.get_state()) == start.sha256
         assert frozen.sha256 in (ROOT / "eval" / "README.md").read_text(), "the card states the hash of every file"
     assert len(set(hashes)) == len(hashes), "validation and test share no start"

@@ -17,8 +17,7 @@ from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
 from worldmodel.imagine.command import imagine
 from worldmodel.imagine.config import ImagineConfig
-from worldmodel.imagine.inverse import read_along
-from worldmodel.imagine.modes import compare, moments, predict
+from worldmodel.imagine.modes import compare, moments, predict, read_along
 from worldmodel.model import Prediction
 from worldmodel.train.config import ModesConfig
 

@@ -18,12 +18,11 @@ from worldmodel.data import EpisodeStore
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.imagine.command import imagine
 from worldmodel.imagine.config import ImagineConfig
-from worldmodel.imagine.rollout import choose, real_frames, recorded_actions, roll_out
+from worldmodel.imagine.rollout import choose, real_frames, recorded_actions, roll_out, simulate
 from worldmodel.imagine.rollout_quality import image_stats, object_persistence, within_range
-from worldmodel.imagine.simulated import simulate
 from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.schema import EXECUTED
-from worldmodel.sims.can.visible import shows_can
+from worldmodel.sims.can.tasks import shows_can
 from worldmodel.train.config import ModesConfig
 
 

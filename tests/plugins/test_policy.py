@@ -276,7 +276,7 @@ def test_what_an_older_version_saved_is_read(lesson: Any, tmp_path: Path, monkey
 def test_frames_of_another_size_are_fitted_as_our_own_training_does(lesson: Any) -> None:
     from lerobot_policy_worldmodel.batches import pixels
 
-    from worldmodel.data.computed import fit
+    from worldmodel.data.source import fit
 
     frames = np.random.default_rng(0).integers(0, 256, (3, 40, 64, 3), np.uint8)
     floats = torch.as_tensor(frames).movedim(-1, 1).float() / 255

@@ -15,11 +15,11 @@ from worldmodel.evaluate.initial_states import SPLITS, Starts, find
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.schema import STATE, image_key
 from worldmodel.sims.base import SEED, InitialState, SimulatorSpec
+from worldmodel.sims.gymnasium.experts import LINKS, bends
 from worldmodel.sims.gymnasium.pusht_expert import CORNERS, around, distance, placed
-from worldmodel.sims.gymnasium.reacher_expert import LINKS, bends
 from worldmodel.sims.gymnasium.simulator import GymSimulator
 from worldmodel.sims.make import open_slot
-from worldmodel.sims.remote.where import DONE, home
+from worldmodel.sims.remote.process import DONE, home
 
 PUSHT = "gym:gym_pusht/PushT-v0?obs_type=pixels_agent_pos"
 REACHER = "gym:Reacher-v5?state=0:4+6:8&success=reward_dist>-0.01"

@@ -7,7 +7,7 @@ import pytest
 
 from worldmodel.config import UserError
 from worldmodel.sims.remote.install import MEGABYTES, InstallConfig, install, pins
-from worldmodel.sims.remote.where import DONE, home, python_of
+from worldmodel.sims.remote.process import DONE, home, python_of
 
 module = importlib.import_module("worldmodel.sims.remote.install")  # the package's own `install` is the verb
 

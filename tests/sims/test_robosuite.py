@@ -8,7 +8,7 @@ from worldmodel.config import UserError
 from worldmodel.data.formats import hdf5
 from worldmodel.data.formats.conventions import OscPose, matrix_from_xyzw
 from worldmodel.data.formats.robomimic import PANDA_SITE_IN_HAND
-from worldmodel.sims.remote.where import DONE, home
+from worldmodel.sims.remote.process import DONE, home
 from worldmodel.sims.robosuite.client import TASKS, RobosuiteConfig, RobosuiteEnv
 
 pytest.importorskip("h5py")

@@ -21,7 +21,7 @@ from worldmodel.schema import STATE as BODY
 from worldmodel.schema import image_key
 from worldmodel.sims.base import SEED, STATE, InitialState, SimulatorSpec
 from worldmodel.sims.make import check, make, open_slot, slots_of
-from worldmodel.sims.remote.where import DONE, home
+from worldmodel.sims.remote.process import DONE, home
 from worldmodel.sims.robosuite import simulator as module
 from worldmodel.sims.robosuite.client import CAMERAS, RobosuiteConfig
 from worldmodel.sims.robosuite.client import RobosuiteEnv as Real

@@ -14,8 +14,7 @@ need_lerobot()
 from worldmodel import checkpoint  # noqa: E402
 from worldmodel.backbone import BackboneConfig  # noqa: E402
 from worldmodel.config import UserError  # noqa: E402
-from worldmodel.data.computed import fit  # noqa: E402
-from worldmodel.data.source import open_sources  # noqa: E402
+from worldmodel.data.source import fit, open_sources  # noqa: E402
 from worldmodel.imagine.score.command import ScoreConfig, measure, score  # noqa: E402
 from worldmodel.train import TrainConfig, train  # noqa: E402
 from worldmodel.train.config import LogConfig, ModesConfig, ValidationConfig  # noqa: E402

@@ -1,12 +1,16 @@
-"""Opens data by its name: the folder of a store, or ``lerobot:`` and a folder or OWNER/NAME."""
+"""Opens data by its name, a store's folder or ``lerobot:`` and a folder or OWNER/NAME, with frames that fit a model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worldmodel.data.computed import FittedStore
+import numpy as np
+from PIL import Image
+
+from worldmodel.data.layout import INDEX_DTYPES
 from worldmodel.data.store import EpisodeStore
-from worldmodel.schema import ACTION, LEROBOT, STATE, image_key
+from worldmodel.data.views import ComputedView, View
+from worldmodel.schema import ACTION, IMAGES, LEROBOT, STATE, image_key
 
 
 def open_source(name: str, size: int = 0) -> EpisodeStore:
@@ -63,3 +67,38 @@ def tasks_of(stores: Sequence[EpisodeStore], configured: Sequence[str], default:
     there = tuple(dict.fromkeys(task for store in stores for task in store.tasks))
     is_default = tuple(configured) == tuple(default)
     return there if is_default and not set(there) <= set(default) else tuple(configured)
+
+
+class FittedStore(EpisodeStore):
+    """Another store, its frames cropped to the square in their middle and resized to ``size`` pixels."""
+
+    def __init__(self, store: EpisodeStore, size: int) -> None:
+        arrays = {
+            key: {**entry, "row": [size, size, 3]} if key.startswith(IMAGES) else entry
+            for key, entry in store.meta["arrays"].items()
+        }
+        index = {name: getattr(store, name) for name in INDEX_DTYPES}
+        super().__init__(store.path, {**store.meta, "arrays": arrays}, index)
+        self.store, self.size = store, size
+
+    def array(self, key: str) -> View:
+        view = self.store.array(key)
+        if not key.startswith(IMAGES) or view.shape[1:] == (self.size, self.size, 3):
+            return view
+        shape = (len(view), self.size, self.size, 3)
+        return ComputedView(shape, view.dtype, lambda rows: fit(view.take(rows), self.size), f"reading {key}")
+
+
+def fit(frames: np.ndarray, size: int) -> np.ndarray:
+    """Frames uint8 (n, H, W, 3) cropped to the square in their middle and resized: (n, size, size, 3).
+
+    The one way in which frames are made to fit a model, whether it learns or acts.
+    """
+    height, width = frames.shape[1:3]
+    if height == width == size:
+        return frames
+    edge = min(height, width)
+    left, top = (width - edge) // 2, (height - edge) // 2
+    middle = np.ascontiguousarray(frames[:, top : top + edge, left : left + edge])
+    small = [Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR) for frame in middle]
+    return np.stack([np.asarray(image) for image in small])

@@ -1,18 +1,21 @@
-"""Fast random access to an array over concatenated time: in memory, memory-mapped, or through zarr-python."""
+"""Fast random access to an array over concatenated time: in memory, mapped, through zarr-python, or computed."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.progress import track
 
 from worldmodel.data.layout import GROUP, DamagedStoreError, array_metadata, block_path
 
 CACHED_ROW_BYTES = 4096
 """Arrays with smaller rows (states, actions) are read into memory whole; larger ones (frames) stay mapped."""
+PIECE = 256  # Computed rows made at a time, so that only these are in memory at their full size
 
 
 class View:
@@ -114,6 +117,24 @@ class ZarrView(View):
     def rows(self, indices: np.ndarray) -> np.ndarray:
         unique, inverse = np.unique(indices, return_inverse=True)
         return np.asarray(self.array.oindex[unique])[inverse]
+
+
+class ComputedView(View):
+    """A View of ``shape`` whose rows come from ``make(sorted unique indices)``; ``label`` names long work."""
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype, make: Callable[[np.ndarray], np.ndarray], label: str
+    ) -> None:
+        super().__init__(shape, dtype)
+        self.make, self.label = make, label
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        unique, inverse = np.unique(indices, return_inverse=True)
+        made = np.empty((len(unique), *self.shape[1:]), self.dtype)
+        starts = range(0, len(unique), PIECE)
+        for start in track(starts, self.label, disable=len(starts) < 8, transient=True):
+            made[start : start + PIECE] = self.make(unique[start : start + PIECE])
+        return made[inverse]
 
 
 def map_block(folder: Path, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -21,8 +21,7 @@ from worldmodel.demo.film import Film, Surprise
 from worldmodel.devices import use_threads
 from worldmodel.evaluate.evaluate import settle
 from worldmodel.evaluate.initial_states import Starts, find
-from worldmodel.evaluate.run import INTERRUPTED, EvalRun, machine
-from worldmodel.evaluate.timing import crowded
+from worldmodel.evaluate.run import INTERRUPTED, EvalRun, crowded, machine
 from worldmodel.files import write_file, write_json
 from worldmodel.policies.load import PolicyOptions, load_policy
 from worldmodel.processes import Pool

@@ -21,7 +21,7 @@ from jaxtyping import Float64
 
 from worldmodel.assets import asset
 from worldmodel.files import write_file
-from worldmodel.sims.base import STATE, InitialState
+from worldmodel.sims.base import STATE, InitialState, state_hash
 from worldmodel.sims.gymnasium.name import slug
 
 FORMAT = "worldmodel.starts/1"
@@ -32,11 +32,6 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zi
 
 class StartsError(ValueError):
     """A starts file that cannot be used, in one line that says what to do."""
-
-
-def digest(state: np.ndarray) -> str:
-    """SHA-256 (hex) of one state vector as little-endian float64."""
-    return hashlib.sha256(np.ascontiguousarray(state, "<f8").tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class Starts:
     hashes: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hashes", tuple(digest(state) for state in self.states))
+        object.__setattr__(self, "hashes", tuple(state_hash(state) for state in self.states))
 
     def __len__(self) -> int:
         return len(self.states)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import time
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,17 +21,18 @@ from worldmodel.evaluate import report
 from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.initial_states import SPLITS, Starts
 from worldmodel.evaluate.journal import EvalJournal
-from worldmodel.evaluate.timing import crowded, time_single
 from worldmodel.policies.load import LoadedPolicy
 from worldmodel.processes import Pool
 from worldmodel.report.stats import quantiles, wilson
 from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
-from worldmodel.rollout.policy import BatchedPolicy, noise_seed
-from worldmodel.schema import CONTROL_HZ
+from worldmodel.rollout.policy import BatchedPolicy, noise_seed, stack
+from worldmodel.schema import CONTROL_HZ, Arrays
 from worldmodel.sims.base import InitialState, SimulatorSpec
 from worldmodel.sims.make import slots_of
 
 INTERRUPTED = 130
+WARM_UP, TIMED = 5, 100
+"""Single-observation calls made before and while ``act`` is timed."""
 
 
 @dataclass(frozen=True)
@@ -174,3 +177,25 @@ def say(found: dict[str, Any], out: Path) -> None:
     if result := found["paired"]:
         print(f"against {result['against']}: {100 * result['difference']:+.1f} %, McNemar p = {result['p_value']:.3g}")
     print(f"{out / 'report.json'}, {out / 'episodes.jsonl'}; open {out / 'index.html'} in a browser")
+
+
+def time_single(policy: BatchedPolicy, samples: list[tuple[Arrays, int]]) -> dict[str, Any]:
+    """Milliseconds of ``act`` on one (observation, noise seed) at a time; ``cpu_share``: processor over wall time."""
+    if not samples:
+        return {**quantiles([]), "n": 0, "cpu_share": 1.0}
+    spent, computed = [], 0.0
+    for i in range(WARM_UP + TIMED):
+        observation, seed = samples[i % len(samples)]
+        one = stack([observation])
+        began, worked = time.perf_counter(), time.process_time()
+        policy.call(one, np.array([seed], np.int64))
+        computed += 1000 * (time.process_time() - worked)
+        spent.append(1000 * (time.perf_counter() - began))
+    return {**quantiles(spent[WARM_UP:]), "n": TIMED, "cpu_share": round(computed / max(sum(spent), 1e-9), 2)}
+
+
+def crowded(cpu_share: float, device: str) -> list[str]:
+    """A note for the report where other programs slowed the policy down, so that its times say little."""
+    if device != "cpu" or cpu_share >= 0.8:
+        return []
+    return [f"the machine was busy: the policy got {100 * cpu_share:.0f} % of a core, so its times are too long"]

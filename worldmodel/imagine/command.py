@@ -16,14 +16,11 @@ from worldmodel.devices import use_threads
 from worldmodel.files import write_json
 from worldmodel.imagine import modes, rollout
 from worldmodel.imagine.config import ROLLOUT, ImagineConfig
-from worldmodel.imagine.film import AHEAD, show
-from worldmodel.imagine.inverse import read_along
-from worldmodel.imagine.picture import draw
+from worldmodel.imagine.modes import open_clips, read_along
+from worldmodel.imagine.picture import AHEAD, draw, show
 from worldmodel.imagine.rollout_quality import USUAL
-from worldmodel.imagine.windows import open_clips
 from worldmodel.model import Prediction, WorldModel
-from worldmodel.sims.can.restore import check_restorable
-from worldmodel.sims.can.visible import shows_can
+from worldmodel.sims.can.tasks import check_restorable, shows_can
 
 WITHIN = (
     ("within", "imagined frames within the range of real ones"),

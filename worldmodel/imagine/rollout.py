@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from rich.progress import track
 
+from worldmodel import envs
+from worldmodel.config import UserError
 from worldmodel.data.clips import Clips
 from worldmodel.imagine.config import ImagineConfig
 from worldmodel.imagine.image_metrics import CAP, psnr, squared
 from worldmodel.imagine.rollout_quality import image_stats, object_persistence, within_range
-from worldmodel.imagine.simulated import simulate
 from worldmodel.model import WorldModel
 from worldmodel.model.rollout import ImaginedRollout
-from worldmodel.schema import ACTION, EXECUTED, image_key
+from worldmodel.schema import ACTION, EXECUTED, SIMULATOR_STATE, image_key
 
 BATCH, READ = 16, 500
 """Rollouts in one forward pass; recorded frames read at once."""
@@ -146,3 +147,30 @@ def measure(parts: Sequence[Rollouts], references: Sequence[Clips], length: int,
         "frames": rows,
     }
     return about | {"image_stats": within_range(stats, real, references[0].spec.cameras)}
+
+
+def simulate(
+    clips: Clips, begins: Int[np.ndarray, " B"], actions: Float[np.ndarray, "B T A"]
+) -> Generator[UInt8[np.ndarray, "B C H W 3"]]:
+    """Frames of all cameras, as large as the store's, after each action, begun at these steps of the store.
+
+    It continues after success and past the time limit. Raises UserError where the states do
+    not fit the simulator; see `check_restorable` for what can be known before.
+    """
+    store, cameras = clips.stores[0], clips.spec.cameras
+    size, worlds = store.row(image_key(cameras[0]))[0], []
+    try:
+        for begin, episode in zip(begins, np.searchsorted(store.ends, begins, side="right"), strict=True):
+            task = store.tasks[store.task_index[episode]]
+            worlds.append(envs.make(task, cameras=cameras, size=size))
+            state = np.asarray(store.array(SIMULATOR_STATE)[int(begin)], np.float64)
+            try:
+                worlds[-1].reset(seed=0, options={"state": state})
+            except ValueError as error:
+                raise UserError(f"{store.path}: {' '.join(str(error).split())}") from error
+        for t in range(actions.shape[1]):
+            seen = [world.step(actions[b, t])[0] for b, world in enumerate(worlds)]
+            yield np.stack([[one[image_key(camera)] for camera in cameras] for one in seen])
+    finally:
+        for world in worlds:
+            world.close()

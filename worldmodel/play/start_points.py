@@ -10,13 +10,13 @@ import numpy as np
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
-from worldmodel.evaluate.initial_states import SPLITS, Starts, StartsError, digest, find
+from worldmodel.evaluate.initial_states import SPLITS, Starts, StartsError, find
 from worldmodel.play.messages import StartPoint
 from worldmodel.schema import SIMULATOR_STATE, cameras_of
-from worldmodel.sims.base import InitialState
+from worldmodel.sims.base import InitialState, state_hash
 from worldmodel.sims.can import TASKS, get_task
-from worldmodel.sims.can.restore import check_restorable
 from worldmodel.sims.can.scene import load_scene
+from worldmodel.sims.can.tasks import check_restorable
 
 
 class StartPoints:
@@ -70,7 +70,7 @@ class StartPoints:
         if place.step >= stop - first:
             raise UserError(f"step {place.step}: episode {place.number} has 0 to {stop - first - 1}")
         state = np.asarray(self.store.array(SIMULATOR_STATE)[first + place.step], np.float64)
-        return InitialState(place.number, int(self.store.seeds[place.number]) % 2**31, state, digest(state))
+        return InitialState(place.number, int(self.store.seeds[place.number]) % 2**31, state, state_hash(state))
 
     def _check(self, store: EpisodeStore, cameras: tuple[str, ...]) -> None:
         name = f"data={self.name}"

@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float
 
 from worldmodel.data import EpisodeStore
 from worldmodel.data.layout import checksum
-from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, Subject, percent
-from worldmodel.quality.frames import Track
+from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, Subject, Track, percent
 from worldmodel.quality.signal_checks import changes, moves
 from worldmodel.schema import ACTION, IMAGES, STATE
 

@@ -18,8 +18,7 @@ from worldmodel.data import EpisodeStore
 from worldmodel.data.source import open_source
 from worldmodel.files import out_folder, write_json
 from worldmodel.quality import camera_checks, leakage, signal_checks
-from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, Subject, worst
-from worldmodel.quality.frames import track
+from worldmodel.quality.finding import FAIL, OK, SKIPPED, WARN, Finding, Subject, track, worst
 from worldmodel.schema import ACTION, cameras_of
 
 COLOURS = {OK: "green", WARN: "yellow", FAIL: "bold red", SKIPPED: "dim"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -25,6 +26,11 @@ STATE, SEED = "state", "seed"
 EXPERT, NOISY, PLAY, RANDOM, RETRACE, KEYS = "expert", "noisy", "play", "random", "retrace", "keys"
 """Behaviours that an expert may show; every simulator with an expert has the first."""
 SCRIPTED = "scripted"
+
+
+def state_hash(state: np.ndarray) -> str:
+    """SHA-256 (hex) of one state vector as little-endian float64."""
+    return hashlib.sha256(np.ascontiguousarray(state, "<f8").tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -209,3 +215,25 @@ class Simulator:
         """Free what it holds; safe to call twice."""
         if self.env is not None:
             self.env.close()
+
+
+class ObjectStats:
+    """Of gripper and object, metres, from the simulator's own state; in reports the object is the can."""
+
+    def __init__(self, gripper: np.ndarray, item: np.ndarray) -> None:
+        self.first_height = self.highest = float(item[2])
+        self.closest = float("inf")
+        self.update(gripper, item)
+
+    def update(self, gripper: np.ndarray, item: np.ndarray) -> None:
+        self.last = np.array(item, np.float64)
+        self.closest = min(self.closest, float(np.linalg.norm(gripper - item)))
+        self.highest = max(self.highest, float(item[2]))
+
+    def summary(self) -> dict[str, Any]:
+        """``closest``: least distance of the two; ``raised``: most height gained; ``can``: where the object ended."""
+        return {
+            "closest": round(self.closest, 4),
+            "raised": round(self.highest - self.first_height, 4),
+            "can": [round(float(value), 4) for value in self.last],
+        }

@@ -19,7 +19,7 @@ from worldmodel.model import WorldModel
 from worldmodel.objectives import loss
 from worldmodel.sims.gymnasium.name import slug
 from worldmodel.sims.remote.install import MEGABYTES
-from worldmodel.sims.remote.where import python_of
+from worldmodel.sims.remote.process import python_of
 from worldmodel.train.config import ValidationConfig
 from worldmodel.train.log import say
 from worldmodel.train.step import Batches

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from worldmodel.data.clips import Clips, labels, tolerance
-from worldmodel.data.computed import fit
+from worldmodel.data.source import fit
 from worldmodel.data.store import EpisodeStore
 from worldmodel.model import Given, ModelConfig, WorldModel
 from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, image_key

@@ -14,10 +14,9 @@ from torch import Tensor
 from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.data.clips import Clips, ClipSpec
-from worldmodel.imagine.autoregressive import autoregressive
+from worldmodel.imagine.modes import autoregressive, open_clips
 from worldmodel.imagine.score.command import ScoreConfig, measure, score
 from worldmodel.imagine.score.evaluator import Evaluator
-from worldmodel.imagine.windows import open_clips
 from worldmodel.model import Given, Prediction, Want, WorldModel
 from worldmodel.model.ahead import frames_ahead
 from worldmodel.schema import STATE

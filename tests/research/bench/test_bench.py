@@ -14,7 +14,7 @@ from research.bench.command import BenchConfig
 from research.bench.imagining import psnr_by_step
 from research.bench.simulating import simulate
 from worldmodel.data import EpisodeStore
-from worldmodel.imagine.windows import open_clips
+from worldmodel.imagine.modes import open_clips
 from worldmodel.model import Given, WorldModel
 from worldmodel.schema import ACTION, EXECUTED, STATE, Episode, image_key
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.data.computed import ComputedView
 from worldmodel.data.formats.conventions import relative_dimensions
 from worldmodel.data.formats.lerobot_data import REGULAR, Recording
 from worldmodel.data.layout import StoreError, digest
 from worldmodel.data.store import EpisodeStore
-from worldmodel.data.views import CachedView, View
+from worldmodel.data.views import CachedView, ComputedView, View
 from worldmodel.schema import ACTION, CONTROL_HZ, IMAGES, STATE, Episode, image_key
 
 SIDECAR = "worldmodel.json"

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.imagine.image_metrics import psnr
-from worldmodel.imagine.score.actions import sensitivity_step
-from worldmodel.imagine.score.evaluator import Measured
+from worldmodel.imagine.score.evaluator import Measured, sensitivity_step
 from worldmodel.model import ModelConfig
 from worldmodel.report.bootstrap import ClusterBootstrap
 

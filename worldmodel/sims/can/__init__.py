@@ -4,9 +4,10 @@ from typing import Any
 
 import gymnasium
 
+from worldmodel.sims.base import state_hash
+
 from .perturb import PERTURBATIONS
 from .robot import EnvConfig, RobotEnv
-from .snapshot import state_hash
 from .tasks import TASKS, Task, get_task
 
 __all__ = ["PERTURBATIONS", "TASKS", "EnvConfig", "RobotEnv", "Task", "get_task", "make", "state_hash"]

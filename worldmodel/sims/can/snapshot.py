@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +34,3 @@ class Snapshot:
         width, held, steps = state[-3:].tolist()
         target = ArmTarget(state[-13:-6].copy(), state[-6:-3].copy(), width)
         return Snapshot(state[:-13].copy(), target, int(held), int(steps))
-
-
-def state_hash(state: np.ndarray) -> str:
-    """sha256 of a state vector, 64 hexadecimal digits."""
-    return hashlib.sha256(np.ascontiguousarray(state, dtype="<f8").tobytes()).hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldmodel.config import UserError, closest
-from worldmodel.data.computed import fit
+from worldmodel.data.source import fit
 
 RENDER, IMAGE = "render", "image"
 """Names of the camera that `render` is, and of the one that an observation without names is."""

@@ -16,8 +16,7 @@ from worldmodel.sims.base import EXPERT, RANDOM, SCRIPTED, Demonstrates, EnvInfo
 from worldmodel.sims.gymnasium import make as gym_make
 from worldmodel.sims.gymnasium.cameras import Cameras, at, is_numbers, is_picture, leaves
 from worldmodel.sims.gymnasium.experts import OURS, Demonstrator, RandomPolicy, scripted
-from worldmodel.sims.gymnasium.name import parse
-from worldmodel.sims.gymnasium.success import Rule, rule_of
+from worldmodel.sims.gymnasium.name import Rule, parse, rule_of
 
 STEPS = 1000  # Time limit in control steps of an env that has none
 DECIMALS = 4  # Numbers of a first observation are compared to so many digits: another processor rounds otherwise

@@ -9,8 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from worldmodel.sims.remote.process import ServerProcess
-from worldmodel.sims.remote.where import python_of
+from worldmodel.sims.remote.process import ServerProcess, python_of
 
 CAMERAS = ("corner4", "gripperPOV")  # What is shown where no cameras are chosen
 SECONDS = 120.0  # How long a call may take

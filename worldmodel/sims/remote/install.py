@@ -15,7 +15,7 @@ import numpy as np
 
 from worldmodel.assets import asset
 from worldmodel.config import UserError, closest, option
-from worldmodel.sims.remote.where import DONE, home, python_in
+from worldmodel.sims.remote.process import DONE, home, python_in
 
 MEGABYTES = {"robosuite": 900, "metaworld": 500}
 """About what each simulator takes on disk; its exact versions are in ``envs/<name>.txt``."""

@@ -15,8 +15,7 @@ import numpy as np
 from worldmodel.config import UserError, closest
 from worldmodel.data.formats.conventions import absolute_from_ten, matrix_from_six
 from worldmodel.schema import STATE, image_key
-from worldmodel.sims.remote.process import ServerProcess
-from worldmodel.sims.remote.where import python_of
+from worldmodel.sims.remote.process import ServerProcess, python_of
 
 TASKS = ("Lift", "PickPlaceCan", "NutAssemblySquare")
 CAMERAS = ("agentview", "robot0_eye_in_hand")
