@@ -1,7 +1,5 @@
 """Where the files are that code reads: scenes, configs, protocols, checkpoints. The bottom rung, importable by all."""
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Checkpoints: safetensors and JSON, never pickle. A model folder holds ``model.safetensors`` and ``model.json``."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

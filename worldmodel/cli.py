@@ -1,7 +1,5 @@
 """The console command: ``worldmodel COMMAND option=value ...``. A command's module is imported only when it runs."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Helpers of the frozen dataclasses that hold configuration, and the errors that users see."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 from collections.abc import Collection, Iterable, Iterator

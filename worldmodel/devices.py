@@ -1,7 +1,5 @@
 """What this machine computes with: the device and the threads of a policy."""
 
-from __future__ import annotations
-
 import os
 
 from worldmodel.config import UserError, closest

@@ -1,7 +1,5 @@
 """This machine: what is installed, whether it can render, and what will be slow and why."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import json
 import os

@@ -1,7 +1,5 @@
 """Files, folders and lines of JSON that are whole or not there, whatever crashes and however full the disk is."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

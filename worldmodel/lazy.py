@@ -1,7 +1,5 @@
 """Packages whose names load on first use: who reads a command's keys waits for neither torch nor MuJoCo."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any

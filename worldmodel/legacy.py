@@ -5,8 +5,6 @@ section (``"stream": "rollout"``), or an option with one value (``"mode=stream":
 checkpoints.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from typing import Any

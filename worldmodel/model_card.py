@@ -1,7 +1,5 @@
 """What a checkpoint says of itself: found and read without loading its weights, or torch."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Processes of ours: spawned, without CUDA, watched and replaced, ended with their parent, and safe from Ctrl-C."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing as mp
 import os
@@ -12,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Self
 
 from worldmodel.config import UserError
 
@@ -76,7 +74,7 @@ class StopSignal:
         self.requested = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> StopSignal:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
@@ -199,7 +197,7 @@ class Pool:
         for child in self._children:
             child.stop()
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,5 @@
 """Which code is running: the version, and in a checkout the commit. The bottom rung, importable by all."""
 
-from __future__ import annotations
-
 import subprocess
 from functools import lru_cache
 from typing import Any

@@ -2,8 +2,6 @@
 ``observation.images.<camera>`` uint8 (H, W, 3), ``observation.state`` float32 (S,), ``action`` float32 (A,).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, runtime_checkable
@@ -102,7 +100,7 @@ class Clip:
     future_pixels: Any = None
     windows: Any = None
 
-    def map(self, change: Callable[[Any], Any]) -> Clip:
+    def map(self, change: Callable[[Any], Any]) -> "Clip":
         """The same clip with every array changed, for example moved to a device."""
 
         def each(value: Any) -> Any:

@@ -4,8 +4,6 @@
 ``defaults: [{model: tiny}, _self_, {optional experiment: null}]``. Hydra composes the files.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy

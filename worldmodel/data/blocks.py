@@ -1,7 +1,5 @@
 """One array over concatenated time as block files: appending to them, and plain reads of what may be damaged."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

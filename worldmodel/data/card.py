@@ -3,8 +3,6 @@
 ``card.json`` lies in the store's folder and names the content that it describes by its fingerprint.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Windows of recorded experience, gathered fast and in an order that depends on the step number alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

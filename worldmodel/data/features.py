@@ -4,8 +4,6 @@ Array ``features.<camera>``, float16 (T, N, E): N positions of the model's grid 
 recipe names the data (by fingerprint) and the encoder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

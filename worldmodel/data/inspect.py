@@ -1,7 +1,5 @@
 """The commands ``data info`` and ``data verify``; what a store holds, as a JSON record and as a contact sheet."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import asdict, dataclass

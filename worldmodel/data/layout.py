@@ -9,8 +9,6 @@
 Blocks are stored without a codec, so a block file *is* the C-order array (the last one padded with zeros).
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

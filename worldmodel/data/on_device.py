@@ -1,7 +1,5 @@
 """Windows whose arrays all lie in the memory of the device that learns, gathered there."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

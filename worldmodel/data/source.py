@@ -1,7 +1,5 @@
 """Opens data by its name, a store's folder or ``lerobot:`` and a folder or OWNER/NAME, with frames that fit a model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,10 +1,8 @@
 """The reading half of a store: whole episodes, or any array over concatenated time, straight from mapped files."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -42,14 +40,14 @@ class EpisodeStore:
         self._views: dict[str, View] = {}
 
     @staticmethod
-    def create(path: str | Path, provenance: Mapping[str, Any], block: int = BLOCK_STEPS) -> StoreWriter:
+    def create(path: str | Path, provenance: Mapping[str, Any], block: int = BLOCK_STEPS) -> "StoreWriter":
         """A writer for a new store (see StoreWriter.create)."""
         from worldmodel.data.writer import StoreWriter  # readers need no writer
 
         return StoreWriter.create(path, provenance, block)
 
     @classmethod
-    def open(cls, path: str | Path, check: bool = True) -> EpisodeStore:
+    def open(cls, path: str | Path, check: bool = True) -> Self:
         """Open a sealed store: reads metadata and, with ``check``, the sizes of all block files, not the data.
 
         Raises FileNotFoundError, InterruptedStoreError (never sealed) or DamagedStoreError (altered bytes).

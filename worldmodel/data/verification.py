@@ -1,7 +1,5 @@
 """Reads every byte of a store and compares it with the checksums taken when the episodes were recorded."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

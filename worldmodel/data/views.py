@@ -1,7 +1,5 @@
 """Fast random access to an array over concatenated time: in memory, mapped, through zarr-python, or computed."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable

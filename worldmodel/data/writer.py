@@ -5,15 +5,13 @@ after the episode's data. Whatever lies beyond the last whole line is overwritte
 {"header": ...} first, {"spec": ...} before the first {"episode": ...}, {"dropped": seed}, {"note": ...}.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -42,7 +40,7 @@ class StoreWriter:
         self._journal = JsonLines(path / layout.JOURNAL)
 
     @classmethod
-    def create(cls, path: str | Path, provenance: Mapping[str, Any], block: int = layout.BLOCK_STEPS) -> StoreWriter:
+    def create(cls, path: str | Path, provenance: Mapping[str, Any], block: int = layout.BLOCK_STEPS) -> Self:
         """Start a store in a folder that is absent or empty; StoreError where anything is in the way.
 
         ``provenance`` is a JSON record; its ``recipe`` says what decides the content and must agree on resume.
@@ -72,7 +70,7 @@ class StoreWriter:
         return bool(read_json_lines(path / layout.JOURNAL)) or (path / layout.GROUP).exists()
 
     @classmethod
-    def resume(cls, path: str | Path) -> StoreWriter:
+    def resume(cls, path: str | Path) -> Self:
         """Go on with an interrupted store: keeps every episode whose data is intact, up to the first that is not."""
         path = Path(path)
         if not cls.resumable(path):
@@ -192,7 +190,7 @@ class StoreWriter:
         self._journal.close()
         self._lock.close()
 
-    def __enter__(self) -> StoreWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,5 @@
 """Keys of ``worldmodel evaluate``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from worldmodel.config import check_range, option

@@ -1,7 +1,5 @@
 """The command `evaluate`: roll a checkpoint out closed loop on fixed initial states."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ A file (``.npz``, no pickle) holds the full simulator state of every start, not 
 another MuJoCo version; a SHA-256 of each state, and one over all of it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -80,7 +78,7 @@ class Starts:
         write_file(path, buffer.getvalue())
 
     @classmethod
-    def load(cls, path: Path) -> Starts:
+    def load(cls, path: Path) -> "Starts":
         """Read and verify. Raises StartsError where the file is missing, damaged, not ours, or was edited."""
         if not path.is_file():
             raise StartsError(f"no starts file {path}; freeze one with: worldmodel starts task=... out={path}")

@@ -4,8 +4,6 @@
 executed (float32 .npy), from which it can be replayed and filmed.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

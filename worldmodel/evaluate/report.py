@@ -1,7 +1,5 @@
 """What an evaluation found, for machines (``report.json``) and for people (``index.html``, failures first)."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """One evaluation from its first episode to its report: roll out, film, time, write."""
 
-from __future__ import annotations
-
 import platform
 import time
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The command ``starts``: freeze start states, drawn from a task's own start distribution, into one file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command ``imagine``: one mode of a checkpoint on recorded windows, with errors and pictures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Options of `worldmodel imagine`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from worldmodel.config import check_range, closest, option

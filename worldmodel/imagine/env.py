@@ -1,7 +1,5 @@
 """The env made of a world model: the Gymnasium face of the real thing, one rollout or many in one forward pass."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

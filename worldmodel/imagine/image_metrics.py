@@ -1,7 +1,5 @@
 """Image metrics: squared error over all pixels or those of a mask, PSNR, SSIM, LPIPS."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

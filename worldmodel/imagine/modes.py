@@ -1,7 +1,5 @@
 """The five modes on recorded windows: predictions, inverse dynamics, frames beyond a chunk, and their errors."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What ``imagine`` draws: a figure of windows with their actions; films and a strip of rollouts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

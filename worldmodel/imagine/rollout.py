@@ -1,7 +1,5 @@
 """Rollouts under recorded actions, begun at recorded windows, measured against the truth."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Quality of long rollouts: image statistics within the range of real frames, and object persistence."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A model's task for imagined envs: spaces, starts, time limit, arrays to tensors and back."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

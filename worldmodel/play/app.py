@@ -1,7 +1,5 @@
 """The web application: the page, the clips and one socket per page, for this machine's own browser alone."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """The command ``play``: open a checkpoint, a port on this machine, and wait for a browser."""
 
-from __future__ import annotations
-
 import errno
 import importlib.util
 import socket

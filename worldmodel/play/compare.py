@@ -1,7 +1,5 @@
 """How far imagination and simulator are apart, how fast both run, and the packet that shows it."""
 
-from __future__ import annotations
-
 import io
 import time
 from collections import deque

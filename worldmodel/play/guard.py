@@ -1,7 +1,5 @@
 """Keeps other sites' pages out: a browser on this machine may be looking at anything at the same time."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """What the page drives: an imagined rollout, one action at a time; streamed where the checkpoint can, else chained."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Messages of the page, small JSON objects, and the binary packets of pictures and numbers that it receives."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

@@ -1,7 +1,5 @@
 """A clip of what was played: real above imagined, encoded by a thread of its own while it happens."""
 
-from __future__ import annotations
-
 import queue
 import threading
 from collections.abc import Iterator

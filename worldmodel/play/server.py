@@ -1,7 +1,5 @@
 """What all pages share: the model and its one thread, the starts, the seats, the folder of clips."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import time

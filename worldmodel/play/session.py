@@ -1,7 +1,5 @@
 """One page's session: an imagined rollout and a simulator under the same actions, on a clock of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque

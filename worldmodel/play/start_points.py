@@ -1,7 +1,5 @@
 """Where play can begin: a seed's own start, a fixed initial state, any step of a data set with simulator states."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

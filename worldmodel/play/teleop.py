@@ -1,7 +1,5 @@
 """Teleoperation: velocities in, absolute targets out, and a body's reaction to them where none is imagined."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from worldmodel.schema import CONTROL_HZ, STATE, Arrays

@@ -1,7 +1,5 @@
 """Checks of cameras: dark, saturated, blank or frozen ones, repeated frames and episodes, and frames out of step."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 import numpy as np

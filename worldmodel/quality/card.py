@@ -1,7 +1,5 @@
 """``worldmodel data card``: whose data it is, how it was made and how healthy it is, in the store's own folder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

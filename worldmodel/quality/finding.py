@@ -1,7 +1,5 @@
 """What is checked, and what one check of it found: a line for people, a record for machines."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property

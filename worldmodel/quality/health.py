@@ -1,7 +1,5 @@
 """``worldmodel data health``: every check of a store in one table, with what was seen and what to do about it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

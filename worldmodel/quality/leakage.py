@@ -1,7 +1,5 @@
 """Whether what is tested on was trained on: the same seeds, simulator states, first frames or recordings."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace

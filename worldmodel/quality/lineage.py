@@ -1,7 +1,5 @@
 """``worldmodel lineage``: which data, which code and which simulator made the weights, and what is unknown."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Episodes for the Rerun viewer: a file it opens, or a stream into one that runs."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Checks of small arrays: dimensions that never move, idle stretches, jumps, ranges and lengths."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float64
 

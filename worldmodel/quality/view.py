@@ -1,7 +1,5 @@
 """``worldmodel data view``: one HTML file with strips of frames and plots of chosen episodes, and these for Rerun."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

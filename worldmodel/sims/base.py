@@ -1,7 +1,5 @@
 """The one interface of a simulator. Each is one file that has it, and one line in `SIMULATORS`."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Finds the simulator that a task's name stands for, and makes it; commands ask here and never name a simulator."""
 
-from __future__ import annotations
-
 import importlib
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor

@@ -1,7 +1,5 @@
 """Episodes of one simulator: begin, carry out actions, end; and what a policy is shown meanwhile."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

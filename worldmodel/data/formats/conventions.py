@@ -6,8 +6,6 @@ rotation is the matrix's first two *columns* one after the other (Zhou et al. 20
 Policy take the first two *rows*, which is the 6-D rotation of the transpose.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +76,7 @@ class OscPose:
     kind: Literal["delta", "absolute"] = "delta"
 
     @staticmethod
-    def of(env_args: str) -> OscPose:
+    def of(env_args: str) -> "OscPose":
         """The controller that a robomimic file's ``env_args`` (JSON text) describes, robosuite 1.4's or 1.5's layout.
 
         Raises ValueError where it is no OSC_POSE.

@@ -1,7 +1,5 @@
 """``worldmodel data convert``: between stores, robomimic files and LeRobot datasets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal

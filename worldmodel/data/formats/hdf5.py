@@ -3,13 +3,11 @@
 Nothing here knows what the arrays mean; see ``robomimic.py`` for that.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -78,7 +76,7 @@ class DemoFile:
             tuple(path for path, fit in fits.items() if not fit),
         )
 
-    def __enter__(self) -> DemoFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

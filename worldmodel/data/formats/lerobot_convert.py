@@ -3,8 +3,6 @@
 What people declared of the data is copied, in a ``card.json`` beside LeRobot's ``meta``.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

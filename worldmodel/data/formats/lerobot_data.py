@@ -3,8 +3,6 @@
 That costs ten seconds and most of a gigabyte, so this module is imported only for such data.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

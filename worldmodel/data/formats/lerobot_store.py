@@ -1,7 +1,5 @@
 """A LeRobot data set read as if it were a store: windows, training and conversion need nothing else."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What all conversions share: a store that is resumed where it was left, or left alone once it is whole; a bar."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path

@@ -6,8 +6,6 @@ What training needs besides, in float32, is derived and left out on the way back
 float64), ``action.executed`` (the same) and ``observation.state``.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Whole robomimic files to stores and back: ``data convert``'s two ways, with progress and resumption."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Rows about actions: how far off they are, whether imagined frames depend on them, inverse dynamics."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The command ``score``: measure, print, and write ``score.json`` and ``index.html``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

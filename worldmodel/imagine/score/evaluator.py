@@ -1,7 +1,5 @@
 """The measuring of a scorecard: batch after batch of recorded windows."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 

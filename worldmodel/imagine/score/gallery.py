@@ -1,7 +1,5 @@
 """The windows that are shown, as short films: those imagined worst, one of an episode at most, and some at random."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

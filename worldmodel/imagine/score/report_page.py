@@ -1,7 +1,5 @@
 """The page of a scorecard, as values for its template: worst cases first, then what was measured, with intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From numbers per window to a scorecard: averages by time, camera, task and behaviour, intervals over episodes."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any

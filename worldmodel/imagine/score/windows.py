@@ -1,7 +1,5 @@
 """Which recorded windows are scored, and remarks on data and checkpoint."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ The arm's actuators are gravity-compensated position servos, so the controller i
 its own last joint target, never the measured joints, and its whole memory is `ArmTarget`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,8 +3,6 @@
 Import ``mujoco`` from here inside ``worldmodel.sims.can``, so that the choice always comes first.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import importlib

@@ -1,7 +1,5 @@
 """Cameras: a state in, uint8 pixels out, or the geom behind each: with GL, or in NumPy where there is none."""
 
-from __future__ import annotations
-
 import warnings
 import weakref
 from typing import Any

@@ -4,8 +4,6 @@ Every decision depends on what the cameras and the robot state show (offsets, he
 that a policy that observes only these can imitate it, and so that a missed, dropped or pushed can is tried again.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 import numpy as np

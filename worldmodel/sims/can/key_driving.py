@@ -1,7 +1,5 @@
 """Driving as a person does with keys: a direction is held, let go, turned round; the fingers open and close."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from worldmodel.sims.base import ExpertStep

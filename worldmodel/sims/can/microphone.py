@@ -4,8 +4,6 @@ Every pair of surfaces has a few damped modes. A change of its normal force stri
 down or let go rings briefly; a contact that slides hisses with its normal force times its speed.
 """
 
-from __future__ import annotations
-
 import zlib
 from typing import NamedTuple
 

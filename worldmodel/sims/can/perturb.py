@@ -1,7 +1,5 @@
 """Changes to what the cameras see, drawn anew at each reset. Physics and its state never change."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .backend import mujoco

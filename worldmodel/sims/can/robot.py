@@ -1,7 +1,5 @@
 """One task as a Gymnasium env: a robot arm, 20 Hz Cartesian control, camera frames and a state out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The physical scene: an MJCF model with the addresses that controllers, tasks and cameras need."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 

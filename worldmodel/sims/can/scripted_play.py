@@ -4,8 +4,6 @@ What a model must see to know what actions lead to, wanted or not: a can that is
 thrown, fingers that close beside it, motions that lead nowhere. Nothing here tries to succeed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from functools import partial

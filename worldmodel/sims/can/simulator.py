@@ -1,7 +1,5 @@
 """Our own tasks with the face that all simulators have."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

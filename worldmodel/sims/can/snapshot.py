@@ -1,7 +1,5 @@
 """Everything that decides an env's future, as one vector: for fixed initial states and restored episodes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +22,7 @@ class Snapshot:
         return np.concatenate([self.physics, target.joints, target.position, counts])
 
     @staticmethod
-    def unpack(state: np.ndarray, physics_size: int) -> Snapshot:
+    def unpack(state: np.ndarray, physics_size: int) -> "Snapshot":
         """Inverse of `pack`. ValueError for a wrong length, or values that are not finite."""
         state, size = np.asarray(state, dtype=np.float64), physics_size + 13
         if state.shape != (size,) or not np.isfinite(state).all():

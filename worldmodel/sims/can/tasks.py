@@ -1,7 +1,5 @@
 """Tasks: a scene, where things start, what success is, how long it may take; and what recordings of them show."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

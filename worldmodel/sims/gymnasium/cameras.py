@@ -1,7 +1,5 @@
 """Where somebody else's env shows pixels, and where it gives numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

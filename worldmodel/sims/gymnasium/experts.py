@@ -1,7 +1,5 @@
 """Who demonstrates in somebody else's env: a scripted policy of ours or the env's own, or chance; pushed on request."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Protocol
 

@@ -1,7 +1,5 @@
 """Makes the Gymnasium env that a task's name stands for, or says in one line why there is none."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import importlib.metadata

@@ -1,7 +1,5 @@
 """What ``task=gym:ID?key=value&...`` stands for: an env's id, options for its constructor, when it is solved."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

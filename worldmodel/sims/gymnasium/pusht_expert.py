@@ -5,8 +5,6 @@ it is. One look ahead is enough, because the cost (how far the T's corners are f
 every push until the goal is met.
 """
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import dataclass, field
 from typing import Any

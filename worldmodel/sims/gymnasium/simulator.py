@@ -1,7 +1,5 @@
 """Any Gymnasium env with pixels and Box actions, and Meta-World's tasks: rate, cameras and ranges are found out."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """Meta-World's tasks as Gymnasium envs; the simulator has its own environment and process."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Meta-World behind the wire: runs in Meta-World's own environment and needs only that, Gymnasium and NumPy."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from typing import Any

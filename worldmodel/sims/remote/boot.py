@@ -5,8 +5,6 @@ socket FD, which it inherits, and ends with the other side. Nothing of ours land
 imports besides is what its environment has.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import logging

@@ -1,7 +1,5 @@
 """The command ``env install``: a pinned environment of its own for a simulator whose needs clash with ours."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """The client's side of the wire: a simulator's server as a child process of ours."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket

@@ -5,8 +5,6 @@ that the header lists: a list of dtypes, and limits that are checked before anyt
 because it runs on both sides.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import socket

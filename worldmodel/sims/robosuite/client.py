@@ -1,7 +1,5 @@
 """robosuite's tasks as Gymnasium envs with our observation keys; the simulator has its own environment and process."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping

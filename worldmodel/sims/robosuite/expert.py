@@ -1,7 +1,5 @@
 """The scripted demonstrator for robosuite's PickPlaceCan: it looks at the simulator's state, as a policy must not."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """robosuite behind the wire: runs in robosuite's own environment and needs only that and NumPy."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -4,8 +4,6 @@ Starts are states: robosuite can be put into one exactly, so an evaluation stays
 something else, as it may with another NumPy or other samplers. Actions are absolute targets, which policies learn best.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
