@@ -71,7 +71,7 @@ COMMANDS = (
     Command("play", "worldmodel.play.command", "PlayConfig",
         "Drive the gripper in the imagined rollout, beside MuJoCo under the same actions: a page on 127.0.0.1.",
         ("worldmodel play", "worldmodel play task=lift_can data=datasets/local/lift_can port=0")),
-    Command("score", "worldmodel.imagine.score.command", "worldmodel.imagine.score.config:ScoreConfig",
+    Command("score", "worldmodel.imagine.score.command", "worldmodel.imagine.config:ScoreConfig",
         "Compare a checkpoint's imagined frames and actions with recordings, open loop: figures, and a page.",
         ("worldmodel score checkpoint=shipped data=datasets/local/mixed out=outputs/score",
          "worldmodel score checkpoint=outputs/theirs data=lerobot:OWNER/NAME holdout=0.02 out=outputs/theirs")),

@@ -25,16 +25,14 @@ STARTUP_SECONDS = 60.0
 @contextlib.contextmanager
 def isolated() -> Iterator[None]:
     """Set ``ISOLATED`` for processes started inside: a spawned child reads it before its first import."""
-    before = {name: os.environ.get(name) for name in ISOLATED}
+    before = {name: os.environ[name] for name in ISOLATED if name in os.environ}
     os.environ.update(ISOLATED)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in ISOLATED:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 @contextlib.contextmanager

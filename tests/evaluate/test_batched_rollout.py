@@ -184,5 +184,5 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run\.json is damaged"):
         run(evaluation(tmp_path))
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="is a file, expected a folder"):
+    with pytest.raises(FileExistsError, match="is a file, expected a folder"):
         run(evaluation(tmp_path / "file"))

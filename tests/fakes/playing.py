@@ -17,8 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from worldmodel.play.app import build, settings
 from worldmodel.play.command import bind
 from worldmodel.play.imagination import open_imagination
-from worldmodel.play.server import Server
-from worldmodel.play.start_points import StartPoints
+from worldmodel.play.server import Server, StartPoints
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def test_what_cannot_be_served(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="checkpoint 'nowhere': no such folder"):
         play(PlayConfig(checkpoint="nowhere", port=0))
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="is a file, expected a folder"):
+    with pytest.raises(FileExistsError, match="is a file, expected a folder"):
         play(PlayConfig(out=str(tmp_path / "file"), port=0))
 
 

@@ -8,7 +8,7 @@ import pytest
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore
 from worldmodel.play.messages import StartPoint
-from worldmodel.play.start_points import StartPoints
+from worldmodel.play.server import StartPoints
 from worldmodel.schema import ACTION, STATE, Episode, image_key
 
 CAMERAS = ("scene", "wrist")

@@ -13,7 +13,7 @@ import numpy as np
 
 from worldmodel import legacy
 from worldmodel.config import UserError
-from worldmodel.files import JsonLines, read_json_lines, write_json
+from worldmodel.files import JsonLines, out_folder, read_json_lines, write_json
 from worldmodel.rollout.loop import EpisodeResult
 from worldmodel.schema import CONTROL_HZ
 
@@ -25,10 +25,7 @@ class EvalJournal:
         self, path: Path, identity: Mapping[str, Any], starts: Mapping[int, str], rate: float = CONTROL_HZ
     ) -> None:
         """``starts`` maps the index of each episode to the hash of its start; ``rate`` in hertz."""
-        if path.exists() and not path.is_dir():
-            raise UserError(f"out={path}: is a file, expected a folder; choose another out=")
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "actions").mkdir(exist_ok=True)
+        (out_folder(str(path)) / "actions").mkdir(exist_ok=True)
         self.path, self.starts, self.rate = path, starts, rate
         self.run = self._open_run(dict(identity))
         lines = read_json_lines(path / "episodes.jsonl")

@@ -5,10 +5,10 @@ import importlib.util
 import socket
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from worldmodel.config import UserError, check_range, option
 from worldmodel.devices import use_threads
+from worldmodel.files import out_folder
 from worldmodel.processes import StopSignal
 from worldmodel.sims.base import SimulatorSpec
 from worldmodel.sims.make import check
@@ -46,18 +46,14 @@ def play(config: PlayConfig) -> int:
 
     from worldmodel.play.app import build, settings
     from worldmodel.play.imagination import open_imagination
-    from worldmodel.play.server import Server
-    from worldmodel.play.start_points import StartPoints
+    from worldmodel.play.server import Server, StartPoints
 
     with bind(config.port) as listener:  # first: the quickest thing that can go wrong
         use_threads(config.threads)
         options = (config.n_action_steps, config.steps, config.device)
         imagination = open_imagination(config.checkpoint, config.task, *options)
         places = StartPoints(config.task, config.data, imagination.loaded.cameras)
-        out = Path(config.out)
-        if out.exists() and not out.is_dir():
-            raise UserError(f"out={config.out}: is a file, expected a folder; choose another out=")
-        out.mkdir(parents=True, exist_ok=True)
+        out = out_folder(config.out)
         server = Server(imagination, places, out, config.seats)
         where = f"http://{HOST}:{listener.getsockname()[1]}/"
         what = f"{config.task}, checkpoint {config.checkpoint}, {imagination.kind} imagination; clips go to {out}"

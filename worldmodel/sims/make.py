@@ -13,24 +13,22 @@ from worldmodel.sims.base import EnvInfo, Simulator, SimulatorSpec
 from worldmodel.sims.slot import Ending, Slot
 
 
-def find(spec: SimulatorSpec) -> type[Simulator]:
+def find(spec: SimulatorSpec) -> Any:
+    """The simulator's class."""
     module, _, name = spec.kind.partition(":")
-    kind: type[Simulator] = getattr(importlib.import_module(module), name)
-    return kind
+    return getattr(importlib.import_module(module), name)
 
 
 def check(spec: SimulatorSpec) -> type[Simulator]:
     """The simulator's class, once names are known to be right; starts nothing. UserError or ValueError, one line."""
-    kind = find(spec)
+    kind: type[Simulator] = find(spec)
     kind.check(spec)
     return kind
 
 
 def make(spec: SimulatorSpec) -> Simulator:
     """The simulator of a spec. It draws in this process, which therefore should not see CUDA."""
-    kind: Any = find(spec)
-    made: Simulator = kind(spec)
-    return made
+    return find(spec)(spec)
 
 
 def describe(spec: SimulatorSpec) -> tuple[EnvInfo, dict[str, Any]]:

@@ -7,11 +7,10 @@ from typing import Any
 from worldmodel import checkpoint
 from worldmodel.devices import use_threads
 from worldmodel.files import write_file, write_json
-from worldmodel.imagine.score.action_rows import READ
-from worldmodel.imagine.score.config import ScoreConfig
+from worldmodel.imagine.config import ScoreConfig
 from worldmodel.imagine.score.evaluator import measure_all
 from worldmodel.imagine.score.report_page import render
-from worldmodel.imagine.score.summary import summarise
+from worldmodel.imagine.score.summary import READ, summarise
 from worldmodel.model import WorldModel
 
 

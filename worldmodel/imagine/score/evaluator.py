@@ -9,14 +9,16 @@ from jaxtyping import Float
 from rich.progress import track
 from torch import Tensor
 
+from worldmodel import checkpoint
 from worldmodel.backbone import fast_dtype
 from worldmodel.data.clips import Clips
+from worldmodel.flow import MODES
 from worldmodel.imagine import image_metrics
+from worldmodel.imagine.config import ScoreConfig
 from worldmodel.imagine.image_metrics import squared
 from worldmodel.imagine.modes import autoregressive, open_clips, position_error, read_actions, read_pairs
-from worldmodel.imagine.score.config import ScoreConfig
 from worldmodel.imagine.score.gallery import Gallery
-from worldmodel.imagine.score.windows import ScoreWindows, modes_of, plan, remarks
+from worldmodel.imagine.score.windows import ScoreWindows, plan, remarks
 from worldmodel.model import Given, ModelConfig, WorldModel
 from worldmodel.model.ahead import frames_ahead
 from worldmodel.schema import Clip, segmentation_key
@@ -182,7 +184,8 @@ class Evaluator:
 
 def measure_all(model: WorldModel, config: ScoreConfig) -> Measured:
     """Measure. After Ctrl-C, what was measured so far: windows come in random order, so it is a fair sample."""
-    clips, modes = open_clips(model.config, config.data, config.holdout), modes_of(config.checkpoint)
+    clips = open_clips(model.config, config.data, config.holdout)
+    modes = checkpoint.trained_modes(config.checkpoint) or tuple(MODES)
     scheme = plan(clips, model.config, config, modes)
     model.compute_in(fast_dtype(torch.device("cpu")))
     evaluator, parts = Evaluator(model, scheme, config), defaultdict[str, list[np.ndarray]](list)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worldmodel.imagine.score.action_rows import READ
 from worldmodel.imagine.score.gallery import Gallery, film
+from worldmodel.imagine.score.summary import READ
 from worldmodel.report import page
 from worldmodel.report.page import decibels, interval, number
 from worldmodel.report.plots import Curve, figure

@@ -7,19 +7,12 @@ import numpy as np
 
 from worldmodel import checkpoint
 from worldmodel.data.clips import Clips
-from worldmodel.flow import MODES
-from worldmodel.imagine.score.config import ScoreConfig
+from worldmodel.imagine.config import ScoreConfig
 from worldmodel.model import ModelConfig
 from worldmodel.schema import image_key, segmentation_key
 
 MARKS = (0.5, 1.0, 2.0)
 """Seconds ahead at which figures are reported without a curve."""
-
-
-def modes_of(name: str) -> tuple[str, ...]:
-    """The modes that a checkpoint was trained for; all where its card does not say."""
-    modes = checkpoint.trained_modes(name)
-    return tuple(mode for mode in MODES if modes is None or mode in modes)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from .cameras import MAX_SIZE, MIN_SIZE, Renderer, make_renderer
 from .microphone import Microphone
 from .perturb import PERTURBATIONS, Perturber
 from .scene import CAMERAS, MAX_WIDTH, WORKSPACE_HIGH, WORKSPACE_LOW, load_scene
-from .snapshot import Snapshot
 from .tasks import Task, get_task
 
 OPTIONAL_KEYS = {AUDIO: "microphone", SEGMENTATION: "segmentation"}
@@ -233,7 +232,9 @@ class RobotEnv(gymnasium.Env):
 
     def get_state(self) -> np.ndarray:
         """Everything that decides the future, float64 (N,): integration state, controller target, counters."""
-        return Snapshot(self.scene.get_state(), self._begun("get_state"), self._held, self._steps).pack()
+        target = self._begun("get_state")
+        counts = [target.width, self._held, self._steps]
+        return np.concatenate([self.scene.get_state(), target.joints, target.position, counts])
 
     def set_state(self, state: np.ndarray) -> None:
         """Restores a vector of `get_state`; the same actions then give the same observations, bit for bit.
@@ -241,9 +242,14 @@ class RobotEnv(gymnasium.Env):
         A microphone begins from silence: what rang when the state was taken is no part of it. ValueError, before
         anything changes, for a wrong length or values that are not finite.
         """
-        snapshot = Snapshot.unpack(state, self.scene.state_size)
-        self.scene.set_state(snapshot.physics)
-        self._target, self._held, self._steps = snapshot.target, snapshot.held, snapshot.steps
+        state, size = np.array(state, np.float64), self.scene.state_size + 13
+        if state.shape != (size,) or not np.isfinite(state).all():
+            problem = f"has shape {state.shape}" if state.shape != (size,) else "holds values that are not finite"
+            expected = f"finite float64 ({size},) from get_state of the same scene under the same MuJoCo"
+            raise ValueError(f"state {problem}, expected {expected}; record the states again")
+        self.scene.set_state(state[:-13])
+        self._target = ArmTarget(state[-13:-6], state[-6:-3], float(state[-3]))
+        self._held, self._steps = map(int, state[-2:])
         self._hush()
 
     def _hush(self) -> None:
