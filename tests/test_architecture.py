@@ -20,7 +20,7 @@ LADDER = (
     "assets config files lazy modalities schema",
     "legacy",
     "processes",
-    "data devices model_card revision report settings",
+    "data devices model_card report settings",
     "sims tokens",
     "backbone envs",
     "flow",

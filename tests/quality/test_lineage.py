@@ -7,12 +7,12 @@ import pytest
 from safetensors.torch import save_file
 from torch import zeros
 
+from worldmodel.assets import revision
 from worldmodel.collect.config import BEHAVIOURS
 from worldmodel.data import EpisodeStore, StoreError, verify
 from worldmodel.data.card import ACTORS, answers, declared, origin, read_card
 from worldmodel.quality.card import CardConfig, card
 from worldmodel.quality.lineage import LineageConfig, lineage, trace
-from worldmodel.revision import revision
 from worldmodel.schema import ACTION, STATE, Episode, image_key
 
 SIMULATED = {

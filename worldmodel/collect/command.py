@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 import worldmodel
+from worldmodel.assets import revision
 from worldmodel.collect.config import EARLIER, EXPERTS, LATER, MIXED, CollectConfig, CollectionSpec
 from worldmodel.collect.loop import collect_episodes
 from worldmodel.collect.workers import Job, Workers
@@ -19,7 +20,6 @@ from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, la
 from worldmodel.data.formats.conventions import relative_dimensions
 from worldmodel.data.inspect import size_on_disk
 from worldmodel.processes import StopSignal
-from worldmodel.revision import revision
 from worldmodel.schema import ACTION, STATE
 from worldmodel.sims.base import EXPERT, EnvInfo
 from worldmodel.sims.make import check, describe, find

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worldmodel.assets import revision
 from worldmodel.config import option
 from worldmodel.data import EpisodeStore
 from worldmodel.data.card import CARD, QUESTIONS, README, UNSPECIFIED, answers, read_card
@@ -14,7 +15,6 @@ from worldmodel.files import write_file, write_json
 from worldmodel.quality.health import check_store, report
 from worldmodel.quality.leakage import frozen_for
 from worldmodel.report import page
-from worldmodel.revision import revision
 from worldmodel.schema import cameras_of
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from worldmodel import __version__, checkpoint, legacy
+from worldmodel.assets import revision
 from worldmodel.config import leaves
 from worldmodel.data.card import origin
 from worldmodel.data.clips import Clips, ClipSpec
@@ -22,7 +23,6 @@ from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.devices import choose_device
 from worldmodel.model import ModelConfig
-from worldmodel.revision import revision
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.tokens.listed import complete
 from worldmodel.tokens.sentences import vocabulary
