@@ -65,7 +65,7 @@ def store_of(tmp_path):
 
 
 def verdicts(store, others=()):
-    found = check_store(store, others, quiet=True)
+    found = check_store(store, others)
     return {f.check: f for f in found if f.verdict not in ("ok", "skipped")}
 
 
@@ -74,7 +74,7 @@ def episodes(count=8, first=0):
 
 
 def test_a_clean_store_passes(store_of):
-    found = check_store(store_of(episodes()), quiet=True)
+    found = check_store(store_of(episodes()))
     assert {f.check: f.seen for f in found if f.verdict != "ok"} == {}
     assert [f.check for f in found] == [
         "episode lengths", "numbers", "degenerate dimensions", "idle stretches", "action jumps", "action range",
@@ -248,6 +248,6 @@ def test_the_verb_says_and_writes_it(store_of, tmp_path, capsys):
 
 def test_a_store_without_cameras_or_state(store_of):
     bare = [replace(e, arrays={ACTION: e.arrays[ACTION]}) for e in episodes()]
-    found = {f.check: f.verdict for f in check_store(store_of(bare), quiet=True)}
+    found = {f.check: f.verdict for f in check_store(store_of(bare))}
     assert found["cameras"] == found["camera timing"] == found["repeated frames"] == "skipped"
     assert found["idle stretches"] == found["repeated episodes"] == "ok"

@@ -1,12 +1,11 @@
 """The command ``starts``: freeze start states, drawn from a task's own start distribution, into one file."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import track
 
 from worldmodel.config import UserError, check_range, option
 from worldmodel.evaluate.initial_states import Starts, StartsError
@@ -49,12 +48,10 @@ def starts(config: StartsConfig) -> int:
         limit = f"expected 0 to {SEED_SETS - 1} for {config.task}"
         raise UserError(f"seed={config.seed}: {limit}, whose seeds have 32 bits")
     simulator = make(spec)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("freezing starts", total=config.episodes)
-        try:
-            frozen = freeze(simulator, config.episodes, config.seed, lambda done: progress.update(bar, completed=done))
-        finally:
-            simulator.close()
+    try:
+        frozen = freeze(simulator, config.episodes, config.seed)
+    finally:
+        simulator.close()
     frozen.save(path)
     print(f"{path}: {len(frozen)} starts of {frozen.task}, {frozen.states.shape[1]} numbers each")
     print(f"{frozen.refused} already solved and refused; seeds {frozen.seeds[0]} to {frozen.seeds[-1]}")
@@ -62,25 +59,22 @@ def starts(config: StartsConfig) -> int:
     return 0
 
 
-def freeze(
-    simulator: Simulator, episodes: int, seed: int, report: Callable[[int], object] = lambda done: None
-) -> Starts:
+def freeze(simulator: Simulator, episodes: int, seed: int) -> Starts:
     """``episodes`` unsolved starts of set ``seed``. StartsError where most are solved, or a seed has several."""
     task, kind = simulator.info.task, simulator.starts
     states, seeds, refused = list[np.ndarray](), list[int](), 0
-    while len(states) < episodes:
-        drawn = FIRST_SEED[kind] + seed * SEEDS_PER_SET + len(states) + refused
-        simulator.reset(InitialState(len(states), drawn))
-        if simulator.solved:
-            refused += 1
-            if refused > 100 + len(states):
-                raise StartsError(f"{refused} of {refused + len(states)} starts of {task} are already solved")
-            continue
+    for index in track(range(episodes), "freezing starts", console=Console(stderr=True), transient=True):
+        drawn = FIRST_SEED[kind] + seed * SEEDS_PER_SET + index + refused
+        simulator.reset(InitialState(index, drawn))
+        while simulator.solved:
+            refused, drawn = refused + 1, drawn + 1
+            if refused > 100 + index:
+                raise StartsError(f"{refused} of {refused + index} starts of {task} are already solved")
+            simulator.reset(InitialState(index, drawn))
         states.append(np.array(simulator.start_state(), np.float64))
         if kind == SEED:
-            _check_seed(simulator, InitialState(len(states), drawn, states[-1]))
+            _check_seed(simulator, InitialState(index, drawn, states[-1]))
         seeds.append(drawn)
-        report(len(states))
     made = simulator.fingerprint()
     kept = {key: made[key] for key in simulator.frozen_with or made}
     return Starts(task, np.stack(states), tuple(seeds), kept, refused, kind)

@@ -1,12 +1,14 @@
 """What is checked, and what one check of it found: a line for people, a record for machines."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
+from rich import progress
+from rich.console import Console
 
 from worldmodel.data import EpisodeStore
 from worldmodel.schema import image_key
@@ -35,21 +37,21 @@ class Track:
     same: Bool[np.ndarray, " T"]
 
 
-def track(store: EpisodeStore, camera: str, advance: Callable[[int], object] = lambda frames: None) -> Track:
-    """Read all frames of ``camera`` once; ``advance`` is called with the number of frames just read."""
+def track(store: EpisodeStore, camera: str) -> Track:
+    """Read all frames of ``camera`` once, with a progress bar on standard error."""
     view = store.array(image_key(camera))
     brightness, contrast, burnt, change = (np.zeros(store.steps, np.float32) for _ in range(4))
     found = Track(brightness, contrast, burnt, change, np.zeros(store.steps, bool))
     row_bytes = max(1, int(np.prod(view.shape[1:])) * view.dtype.itemsize)
     block = max(2, min(256, BLOCK_BYTES // row_bytes))
-    for episode in range(store.episodes):
+    episodes, console = range(store.episodes), Console(stderr=True)
+    for episode in progress.track(episodes, f"{camera}: episodes", console=console, transient=True):
         first, end = store.span(episode)
         last: np.ndarray | None = None
         for start in range(first, end, block):
             frames = np.asarray(view[start : min(start + block, end)])
             _measure(frames, last, found, start)
             last = frames[-1]
-            advance(len(frames))
     return found
 
 

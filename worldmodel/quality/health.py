@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from worldmodel import __version__
@@ -66,14 +65,10 @@ def health(config: HealthConfig) -> int:
     return FAILED if record["verdict"] == FAIL else 0
 
 
-def check_store(store: EpisodeStore, others: Sequence[leakage.Openings] = (), quiet: bool = False) -> list[Finding]:
-    """All findings on a store, each frame read once; with a progress bar on standard error unless ``quiet``."""
+def check_store(store: EpisodeStore, others: Sequence[leakage.Openings] = ()) -> list[Finding]:
+    """All findings on a store, each frame read once."""
     cameras = cameras_of(dict.fromkeys(store.keys))
-    columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
-        bar = progress.add_task("", total=store.steps * len(cameras))
-        advance: Callable[[int], object] = lambda frames: progress.advance(bar, frames)  # noqa: E731
-        tracks = {camera: track(store, camera, advance) for camera in cameras}
+    tracks = {camera: track(store, camera) for camera in cameras}
     on, findings, finite = Subject(store, tracks, limits_of(store)), list[Finding](), True
     lacks = {
         "cameras": "" if cameras else "no cameras in this store",
