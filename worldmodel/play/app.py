@@ -19,7 +19,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from worldmodel.config import UserError
 from worldmodel.play.guard import Guard
-from worldmodel.play.messages import MAX_BYTES, MessageError, Outbox, parse
+from worldmodel.play.messages import MAX_BYTES, MessageError, parse
+from worldmodel.play.outbox import Outbox
 from worldmodel.play.server import Server
 from worldmodel.play.session import Session
 

@@ -1,10 +1,8 @@
 """Messages of the page, small JSON objects, and the binary packets of pictures and numbers that it receives."""
 
-import asyncio
 import json
 import re
 import struct
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -30,10 +28,6 @@ EXPECTED = {
 
 type Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 type Unit = Annotated[float, msgspec.Meta(ge=-1, le=1)]
-UNSEEN = 3
-"""Packets that may be on their way before the page has drawn one."""
-WORDS = 32
-"""Messages (status, notices) that may wait; beyond that the oldest are dropped."""
 
 
 class MessageError(ValueError):
@@ -158,41 +152,3 @@ def pack(header: Mapping[str, Any], pictures: Sequence[tuple[str, str, bytes]]) 
     listed = [{"camera": camera, "what": what, "bytes": len(data)} for camera, what, data in pictures]
     head = json.dumps({**header, "pictures": listed}, allow_nan=False).encode()
     return b"".join([struct.pack(">I", len(head)), head, *(data for _, _, data in pictures)])
-
-
-class Outbox:
-    """One slot for packets, a short queue for messages. Used from the event loop's thread alone."""
-
-    def __init__(self) -> None:
-        self._packet: tuple[int, bytes] | None = None
-        self._words: deque[dict[str, Any]] = deque(maxlen=WORDS)
-        self._flying: deque[int] = deque()
-        self._changed = asyncio.Event()
-
-    def show(self, tick: int, packet: bytes) -> None:
-        """The newest packet; one that still waits is dropped."""
-        self._packet = (tick, packet)
-        self._changed.set()
-
-    def say(self, word: str, /, **values: Any) -> None:
-        self._words.append({"type": word, **values})
-        self._changed.set()
-
-    def seen(self, tick: int) -> None:
-        """The page has drawn packet ``tick`` and so all before it."""
-        while self._flying and self._flying[0] <= tick:
-            self._flying.popleft()
-        self._changed.set()
-
-    async def next(self) -> dict[str, Any] | bytes:
-        """Messages first, then the newest packet once the page keeps up."""
-        while True:
-            if self._words:
-                return self._words.popleft()
-            if self._packet is not None and len(self._flying) < UNSEEN:
-                tick, packet = self._packet
-                self._packet = None
-                self._flying.append(tick)
-                return packet
-            self._changed.clear()
-            await self._changed.wait()

@@ -13,18 +13,8 @@ import numpy as np
 
 from worldmodel.config import UserError
 from worldmodel.play.compare import Stopwatch, measure, packet
-from worldmodel.play.messages import (
-    Displayed,
-    Drive,
-    LetPolicy,
-    Message,
-    Outbox,
-    Pause,
-    Record,
-    Reset,
-    StartPoint,
-    Step,
-)
+from worldmodel.play.messages import Displayed, Drive, LetPolicy, Message, Pause, Record, Reset, StartPoint, Step
+from worldmodel.play.outbox import Outbox
 from worldmodel.play.recorder import ClipRecorder
 from worldmodel.play.server import Server
 from worldmodel.play.teleop import Teleop

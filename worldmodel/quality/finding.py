@@ -1,4 +1,4 @@
-"""What is checked, and what one check of it found: a line for people, a record for machines."""
+"""What is checked, frames read once, and what one check of it found: a line for people, a record for machines."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -37,7 +37,7 @@ def render(found: Mapping[str, Any], gallery: Gallery) -> str:
         films=_films(found, gallery),
         curves=_curves(rows),
         by_time=by_time(rows),
-        lpips=by_mark(found["lpips"], NAMES) if "lpips" in found else None,
+        lpips=by_mark(found["lpips"]) if "lpips" in found else None,
         sensitivity=found.get("action_sensitivity"),
         inverse=inverse_error(found.get("inverse_error")),
         actions=action_error(found["actions"]),
@@ -117,12 +117,12 @@ def _groups(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "cameras" not in found:
         return []
     kinds = {"camera": found["cameras"], **found["groups"]}
-    return [{"title": name, "table": by_group(name, groups, NAMES)} for name, groups in kinds.items()]
+    return [{"title": name, "table": by_group(name, groups)} for name, groups in kinds.items()]
 
 
 def by_time(rows: Rows) -> Table:
     """Every metric at every time ahead, with its interval; no rows for none."""
-    names = [name for name in ("imagined", "no_action", "copy_last_frame") if rows and name in rows[0]]
+    names = [name for name in NAMES if rows and name in rows[0]]
     figures = [(name, key) for name in names for key in ("psnr", "parts_psnr", "ssim") if key in rows[0][name]]
     titles = {"psnr": "dB", "parts_psnr": "parts dB", "ssim": "SSIM"}
     short = {"imagined": "imagined", "no_action": "without actions", "copy_last_frame": "copy-last-frame"}
@@ -136,25 +136,25 @@ def by_time(rows: Rows) -> Table:
     return {"head": ["ahead", "windows", *(f"{short[name]}, {titles[key]}" for name, key in figures)], "rows": body}
 
 
-def by_mark(rows: Rows, names: Mapping[str, str]) -> Table:
+def by_mark(rows: Rows) -> Table:
     """One metric per source, at a few times ahead."""
-    known = [name for name in names if any(name in row for row in rows)]
+    known = [name for name in NAMES if any(name in row for row in rows)]
     body = [(*_when(row), *(number(row.get(name), 3) for name in known)) for row in rows]
-    return {"head": ("ahead", "windows", *(names[name] for name in known)), "rows": body}
+    return {"head": ("ahead", "windows", *(NAMES[name] for name in known)), "rows": body}
 
 
-def by_group(title: str, groups: Mapping[str, Rows], names: Mapping[str, str]) -> Table:
+def by_group(title: str, groups: Mapping[str, Rows]) -> Table:
     """PSNR (gripper and object alone behind it, where known) at a few times ahead, a row per group and time."""
     rows = []
     for group, marks in groups.items():
         for row in marks:
             cells = [group, *_when(row)]
-            for name in names:
+            for name in NAMES:
                 figures = row.get(name, {})
                 text = decibels(figures.get("psnr"))
                 cells.append(f"{text} / {number(figures['parts_psnr'])}" if "parts_psnr" in figures else text)
             rows.append(cells)
-    return {"head": (title, "ahead", "windows", *names.values()), "rows": rows}
+    return {"head": (title, "ahead", "windows", *NAMES.values()), "rows": rows}
 
 
 def inverse_error(read: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -6,16 +6,8 @@ import numpy as np
 
 from worldmodel.schema import CONTROL_HZ, ENVIRONMENT_STATE, STATE, image_key
 from worldmodel.sims import base
-from worldmodel.sims.base import (
-    EXPERT,
-    SCRIPTED,
-    Demonstrates,
-    EnvInfo,
-    InitialState,
-    ObjectStats,
-    Simulator,
-    SimulatorSpec,
-)
+from worldmodel.sims.base import EXPERT, SCRIPTED, Demonstrates, EnvInfo, InitialState, Simulator, SimulatorSpec
+from worldmodel.sims.object_stats import ObjectStats
 
 from .expert import Expert
 from .key_driving import KeyDriving

@@ -1,4 +1,4 @@
-"""The client's side of the wire: a simulator's server as a child process of ours."""
+"""The client's side of the wire: a simulator's server in an environment of its own, as a child process of ours."""
 
 import contextlib
 import os

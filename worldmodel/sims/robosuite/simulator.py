@@ -9,16 +9,8 @@ from typing import Any
 import numpy as np
 
 from worldmodel.config import UserError, closest
-from worldmodel.sims.base import (
-    EXPERT,
-    SCRIPTED,
-    Demonstrates,
-    EnvInfo,
-    InitialState,
-    ObjectStats,
-    Simulator,
-    SimulatorSpec,
-)
+from worldmodel.sims.base import EXPERT, SCRIPTED, Demonstrates, EnvInfo, InitialState, Simulator, SimulatorSpec
+from worldmodel.sims.object_stats import ObjectStats
 from worldmodel.sims.remote.process import python_of
 from worldmodel.sims.robosuite.client import CAMERAS, TASKS, RobosuiteConfig, RobosuiteEnv
 from worldmodel.sims.robosuite.expert import CanExpert
