@@ -55,13 +55,6 @@ Wishes Hand Pilot Setting DreamTask experience spawned trust exam frozen verb
 """Private names of classes, functions and modules that have one in the field's words."""
 
 WORDS_LEFT: dict[str, int] = {
-    "CHANGELOG.md": 13,
-    "checkpoints": 7,
-    "envs": 9,
-    "eval": 24,
-    "plugins": 2,
-    "worldmodel/tokens": 15,
-    "worldmodel/train": 18,
 }
 NAMES_LEFT = """"""
 

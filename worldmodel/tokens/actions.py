@@ -55,7 +55,7 @@ class Actions(nn.Module):
         return self.scaling.decode(values) + self.origin(state)
 
     def shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """(B, chunk_size, A), whatever frames are asked for."""
+        """(B, chunk_size, A), whichever frames are wanted."""
         return batch, self.chunk_size, self.dim
 
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B H A"]:
@@ -76,7 +76,7 @@ class Actions(nn.Module):
         return self.embed(first.to(self.slot.dtype)) + self.slot[:1]
 
     def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "H 3"]:
-        """The chunk's places do not depend on the frames asked for."""
+        """Positions of the chunk, whichever frames are wanted."""
         return self.positions(device)
 
     def positions(self, device: torch.device) -> Float[Tensor, "H 3"]:

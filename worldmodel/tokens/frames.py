@@ -44,7 +44,7 @@ class Frames(nn.Module):
 
     @property
     def per_time(self) -> int:
-        """Tokens of one moment: all cameras."""
+        """Tokens of one time step, all cameras."""
         return len(self.cameras) * self.grid**2
 
     def fit(self, clip: Clip) -> None:
@@ -104,7 +104,7 @@ class Frames(nn.Module):
     def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "... N 3"]:
         """Places of frames ``at`` these control steps after the observation."""
         if at is None:
-            raise ValueError("frames take part, but not said at which steps: give at")
+            raise ValueError("frames take part, but not at which control steps: give at")
         return self.positions(at.float() / control_hz)
 
     def positions(self, seconds: Float[Tensor, "*b F"]) -> Float[Tensor, "*b N 3"]:

@@ -1,4 +1,4 @@
-"""What a signal must offer to be predicted, and what a model asks of recordings for it.
+"""What a signal must offer to be predicted, and what a model needs of recordings for it.
 
 A new modality beside frames and actions is one file (see `Signal`, which does most of it) and one line in `LISTED`.
 """
@@ -36,7 +36,7 @@ class Modality(Protocol):
         """Set the ranges from a sample of recordings (see `worldmodel.data.clips.Clips.sample`)."""
 
     def shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """(B, N, d) of the values for a batch that asks for ``frames`` later frames."""
+        """(B, N, d) of the values for a batch with ``frames`` later frames."""
 
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B N d"]:
         """What really followed the observation, as it is to be predicted (``wanted``) or as it is given."""

@@ -98,7 +98,7 @@ class Signal(nn.Module):
         return self.scaling.decode(values)
 
     def shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """(B, chunk_size, d), whatever frames are asked for."""
+        """(B, chunk_size, d), whichever frames are wanted."""
         return batch, self.chunk_size, self.dim
 
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B H d"]:

@@ -30,4 +30,4 @@ FRAMES = TimestepDistribution(mean=1.08, masked=0.1)
 ACTIONS = TimestepDistribution(mean=0.5, std=1.5, p_max=0.25)
 """Of actions: drawn broadly, so that few sampling steps suffice."""
 SELF_NOISE_LEVEL = 0.1
-"""The noise level at which a model is told the frames that it imagined itself; frames that were seen have level 0."""
+"""The noise level of frames that the model imagined itself; observed frames have level 0."""

@@ -19,7 +19,7 @@ type Track = Callable[[Mapping[str, float], int], None]
 class Log:
     """Means of metrics between two lines, appended to ``metrics.jsonl``.
 
-    Lines after the step that a run resumes from are dropped, so that the log never tells a step twice.
+    Lines after the step that a run resumes from are dropped, so that no step is logged twice.
     """
 
     def __init__(self, folder: Path, step: int, track: Track | None = None) -> None:

@@ -54,7 +54,7 @@ class Optimiser:
 
 
 def parts(named: Mapping[str, nn.Parameter], config: OptimiserConfig) -> list[torch.optim.Optimizer]:
-    """AdamW for ``named`` parameters and, where asked for, Muon for those of them that are hidden matrices."""
+    """AdamW for ``named`` parameters and, with ``kind="muon"``, Muon for the hidden matrices among them."""
     hidden = {name for name, p in named.items() if config.kind == "muon" and _is_hidden_matrix(name, p)}
     matrices = [p for name, p in named.items() if name in hidden]
     others = [p for name, p in named.items() if name not in hidden]

@@ -51,7 +51,7 @@ class Batches(StepRng):
         return self.finish(self.load(windows, plan), plan, rng)
 
     def load(self, windows: np.ndarray, plan: BatchPlan) -> Clip:
-        """The arrays that ``plan`` asks for, NumPy, of the first windows."""
+        """The arrays that ``plan`` needs, NumPy, of the first windows."""
         return self.clips.gather(windows[: plan.rows], plan.at, states=plan.states, done=plan.executed)
 
 
@@ -71,7 +71,7 @@ class _Loss(nn.Module):
 
 
 def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple[Loss, Loss]:
-    """The loss function twice: compiled where asked for, for the modes that most steps have, and as it is.
+    """The loss function twice: compiled (``compile=true``) for policy steps, and as it is.
 
     Weights are held in float32 and, where bfloat16 is fast, cast to it for every step, so that all activations are
     bfloat16 too (with autocast they would not be, and their traffic is the cost); gradients arrive in float32.

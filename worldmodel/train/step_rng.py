@@ -24,7 +24,12 @@ IMITATES = ("policy", "joint")
 
 AS_RECORDED: dict[str, dict[str, Any]] = {
     "inverse": {"shift": 0},  # where things are in the picture is what it reads
-    ROLLOUT: {"shift": 0, "gain": 0.0, "brightness": 0.0, "offset": 0.0},  # else any colour is right, and dreams drift
+    ROLLOUT: {
+        "shift": 0,
+        "gain": 0.0,
+        "brightness": 0.0,
+        "offset": 0.0,
+    },  # else any colour is right
 }
 """What augmentation leaves alone, by mode."""
 
@@ -38,7 +43,7 @@ class BatchPlan:
 
     rows: how many of the batch's windows take part, the first ones. at: control steps (from 1) after the observation
     whose frames each row has, int64 (rows, F); None where the mode leaves later frames out. states: the state vectors
-    of these moments are needed as well. executed: the actions to learn are those carried out, not those wanted.
+    of these steps are needed as well. executed: the actions to learn are those carried out, not those wanted.
     """
 
     mode: str
@@ -78,7 +83,7 @@ class StepRng:
         return plan.mode, clip, self.noise(plan.mode, len(clip.state), step)
 
     def rng(self, step: int) -> np.random.Generator:
-        """The random numbers of a step's mode, moments and sentences, used in that order."""
+        """The random numbers of a step's mode, time steps and sentences, used in that order."""
         return np.random.default_rng([self.config.seed, step])
 
     def mode(self, rng: np.random.Generator) -> str:
@@ -88,8 +93,8 @@ class StepRng:
     def plan(self, mode: str, batch: int, rng: np.random.Generator, offered: np.ndarray | None = None) -> BatchPlan:
         """How many of ``batch`` windows take part, and each one's later frames.
 
-        Modes with frames take half of the windows. Streams take a quarter, each with as many moments in a row as the
-        model looks back on and the one after, and those that lead there. ``offered``: the control steps whose frames
+        Modes with frames take half of the windows. Rollouts take a quarter, each with as many frames in a row as the
+        model conditions on and the one after, and those of the burn-in. ``offered``: the control steps whose frames
         can be had, ascending; any of the chunk_size's where absent.
         """
         if mode == ROLLOUT and self.model.config.memory:
@@ -107,7 +112,7 @@ class StepRng:
         """Control steps (rows, F) of the later frames: any of ``steps``, and in order.
 
         ``near``: for seven of eight rows they are the very next ones. From frames far apart only the sum of what was
-        done between them can be read, and inverse dynamics is asked for as many actions as lie between.
+        done between them can be read, and inverse dynamics predicts all actions that lie between.
         """
         every = np.tile(steps, (rows, 1))
         at: np.ndarray = np.sort(rng.permuted(every, axis=1)[:, : self.config.future], axis=1)
@@ -117,9 +122,9 @@ class StepRng:
         return at
 
     def finish(self, clip: Clip, plan: BatchPlan, rng: np.random.Generator) -> Clip:
-        """The loaded windows (NumPy arrays or tensors) as a clip on the device, labels and sentences as the mode asks.
+        """The loaded windows (NumPy arrays or tensors) as a clip on the device, labelled for the mode.
 
-        Inverse dynamics is asked for what was done until its last frame. A model that reads its instruction gets
+        Inverse dynamics predicts what was done until its last frame. A model that reads its instruction gets
         another sentence for every sample.
         """
         if plan.executed:
@@ -140,8 +145,8 @@ class StepRng:
     def noise(self, mode: str, batch: int, step: int) -> dict[str, NoiseSample]:
         """Noise for every modality that the mode does not leave out; none for what it gives.
 
-        Each modality draws from a generator of its own, so that arms that draw more for one leave the others' as they
-        are. What is optional is left out every other time where it would be given: at deployment it may be missing.
+        Each modality draws from a generator of its own, so that more draws for one leave the others' as they are. What
+        is optional is left out every other time where it would be given: at deployment it may be missing.
         """
         laws, objective, model = self.config.noise, self.config.objective, self.model
         if mode == ROLLOUT and model.config.memory:

@@ -1,4 +1,4 @@
-"""TensorBoard and Weights & Biases, where a run asks for one of them."""
+"""TensorBoard and Weights & Biases (`log.tracker`)."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from worldmodel.train.step_rng import IMITATES
 
 @torch.no_grad()
 def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows: int = 256) -> dict[str, float]:
-    """Losses of the same held-out windows, moments and noise at every call, without augmentation."""
+    """Losses of the same held-out windows, time steps and noise at every call, without augmentation."""
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(held_out), min(windows, len(held_out)), replace=False)
     kind = "flow" if model.config.sampler == "flow" else batches.config.objective.name
@@ -52,9 +52,9 @@ def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows:
 
 
 def fitting(config: ValidationConfig, tasks: tuple[str, ...]) -> ValidationConfig:
-    """The validation that can be had of a model of ``tasks``: none, and a line that says so, where nothing was asked.
+    """The validation that a model of ``tasks`` can have: none, with a line that says so, for the default task.
 
-    Raises ValueError, one line, for a ``validation.task`` that was asked for and cannot be evaluated.
+    Raises ValueError, one line, for another ``validation.task`` that cannot be evaluated.
     """
     if not config.every or not (why := _hindrance(config.task, tasks)):
         return config
@@ -75,7 +75,7 @@ def _hindrance(task: str, tasks: tuple[str, ...]) -> str:
 
 
 def closed_loop(run: Path, step: int, config: ValidationConfig) -> dict[str, float]:
-    """Success of the run's exported weights, by `worldmodel evaluate` in a process of its own that sees no GPU.
+    """Success of the run's exported weights, by `worldmodel evaluate` in a process of its own without a GPU.
 
     Simulators render; rendering and training never share a process. Returns nothing if the evaluation fails: training
     goes on, and the evaluation's own output in ``validation/<step>/log`` says why.

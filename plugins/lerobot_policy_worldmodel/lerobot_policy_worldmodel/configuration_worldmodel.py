@@ -20,11 +20,11 @@ class WorldModelConfig(PreTrainedConfig):
     """worldmodel's own configs, each where LeRobot's command line reaches it (``--policy.model.backbone.width=192``).
 
     model: its inputs and outputs; cameras, sizes, widths, rate and tasks come from the data, the rest is yours to set.
-    modes, stream, objective, noise, augment, optimiser: as in ``worldmodel train``; objective ``repa`` is not for
+    modes, rollout, objective, noise, augment, optimiser: as in ``worldmodel train``; objective ``repa`` is not for
     LeRobot.
     size: side of the frames in pixels; others are cropped to their middle square and resized; 0 takes them as recorded.
-    moments: control steps after the observation whose frames are loaded; two of them, drawn at random, are a sample's.
-    Those that the modes inverse and stream need as well are added.
+    `moments`: control steps after the observation whose frames are loaded; two of them, drawn at random, are a
+    sample's. Those that the modes inverse and rollout need as well are added.
     execute: actions carried out of each chunk. sampler_steps: sampling steps per chunk. seed: of weights and training.
     task: what is to be done where a batch does not say it. compile: compile the policy mode's loss.
     save_predicted_video: let ``lerobot-eval`` write what the model imagined, beside its own videos.
