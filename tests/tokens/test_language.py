@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from worldmodel.sims.can import TASKS
-from worldmodel.tokens.language import BUCKETS, LENGTH, Language, Paraphrases
-from worldmodel.tokens.sentences import sentences, vocabulary, words
+from worldmodel.tokens.language import BUCKETS, LENGTH, Language, Paraphrases, sentences, vocabulary, words
 
 PAIR = ("lift_can", "place_can")
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from worldmodel.tokens import Actions, Frames, Instruction, Scaling, TokenSequence
+from worldmodel.tokens import Actions, Frames, Scaling, TokenSequence
 from worldmodel.tokens.masked_warps import GAIN, PARTS, POINTS, UNIT, MaskedWarps
 from worldmodel.tokens.sequence import concat
+from worldmodel.tokens.task import index_of
 
 
 def test_frames_survive_patching_and_bytes() -> None:
@@ -67,7 +68,7 @@ def test_actions_are_relative_to_the_state_and_come_back() -> None:
     chunk = torch.rand(1, 4, 4)
     assert torch.allclose(actions.origin(state)[0, 0], torch.tensor([0.5, -0.1, 0.2, 0.0]))
     assert torch.allclose(actions.decode(actions.encode(chunk, state), state), chunk, atol=1e-6)
-    assert actions.positions(chunk.device)[:, 0].tolist() == pytest.approx([0.05, 0.1, 0.15, 0.2])
+    assert actions.when(None, 20.0, chunk.device)[:, 0].tolist() == pytest.approx([0.05, 0.1, 0.15, 0.2])
 
 
 def test_scaling_finds_ranges_degenerate_and_binary_dimensions() -> None:
@@ -97,9 +98,9 @@ def test_joined_streams_keep_their_noise() -> None:
 
     both = concat([stream(2, [0.1, 0.9], [1, 0]), stream(3, [0.5], [0, 0, 0])])
     assert len(both) == 5
-    assert both.noise[0].tolist() == pytest.approx([0.9, 0.1, 0.5, 0.5, 0.5])
+    assert both.levels[0, both.level_index[0]].tolist() == pytest.approx([0.9, 0.1, 0.5, 0.5, 0.5])
 
 
 def test_an_unknown_task_gets_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="Did you mean 'place_can'"):
-        Instruction(("place_can", "lift_can"), 8).index("place_cam")
+        index_of("place_cam", ("place_can", "lift_can"))

@@ -47,7 +47,7 @@ class WorldModel(nn.Module):
         self.warps: MaskedWarps | None = None
         self.ahead: nn.Parameter | None = None
         if config.window or config.memory:
-            from worldmodel.tokens.next_state import NextState  # here, as below: few models have it
+            from worldmodel.tokens.state import NextState  # here, as below: few models have it
 
             self.body = NextState(config.state_dim, width)
         if config.memory:

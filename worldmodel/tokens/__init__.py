@@ -7,13 +7,13 @@ from worldmodel import lazy
 if TYPE_CHECKING:
     from worldmodel.tokens.actions import Actions
     from worldmodel.tokens.frames import Frames
-    from worldmodel.tokens.proprioception import Proprioception
     from worldmodel.tokens.scaling import Scaling
     from worldmodel.tokens.sequence import TokenSequence
+    from worldmodel.tokens.state import Proprioception
     from worldmodel.tokens.task import Instruction
 
 __all__ = ["Actions", "Frames", "Instruction", "Proprioception", "Scaling", "TokenSequence"]
 __getattr__ = lazy.names(
-    __name__, actions="Actions", frames="Frames", proprioception="Proprioception", scaling="Scaling",
-    sequence="TokenSequence", task="Instruction",
+    __name__, actions="Actions", frames="Frames", scaling="Scaling", sequence="TokenSequence",
+    state="Proprioception", task="Instruction",
 )  # fmt: skip

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
+from worldmodel.tokens.embedding import ChunkTokens, embedding, zero_head
 from worldmodel.tokens.scaling import Scaling
-from worldmodel.tokens.sequence import instants
 from worldmodel.tokens.timesteps import ACTIONS
 
 
-class Actions(nn.Module):
+class Actions(ChunkTokens):
     """One token per control step of the chunk.
 
     The first ``relative`` dimensions (the target position) are relative to the same dimensions of the observed state.
@@ -30,11 +30,9 @@ class Actions(nn.Module):
         super().__init__()
         self.chunk_size, self.dim, self.relative, self.control_hz = chunk_size, dim, relative, control_hz
         self.scaling = Scaling((chunk_size, dim))
-        self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.embed = embedding(dim, width)
         self.slot = nn.Parameter(torch.randn(chunk_size, width) * 0.02)
-        self.head = nn.Linear(width, dim)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_head(width, dim)
 
     def fit(self, clip: Clip) -> None:
         """Set each step's ranges from chunks as they were wanted, pushes and all."""
@@ -54,10 +52,6 @@ class Actions(nn.Module):
         """Model units to physical units; the inverse of ``encode``."""
         return self.scaling.decode(values) + self.origin(state)
 
-    def shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """(B, chunk_size, A), whichever frames are wanted."""
-        return batch, self.chunk_size, self.dim
-
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B H A"]:
         """The chunk to imitate where it is wanted; where it is given, the one that was really carried out."""
         return self.encode(clip.action if wanted else clip.executed, clip.state)
@@ -66,23 +60,7 @@ class Actions(nn.Module):
         """Steps before the episode's end and before any push that nothing announced."""
         return clip.valid
 
-    def tokens(self, values: Float[Tensor, "B H A"]) -> Float[Tensor, "B H D"]:
-        """Embed (noisy) values in model units."""
-        return self.embed(values.to(self.slot.dtype)) + self.slot
-
     def single(self, action: Float[Tensor, "B A"], state: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 D"]:
         """One action (physical units) that is carried out now, embedded as a chunk's first."""
         first = self.encode(action[:, None].expand(-1, self.chunk_size, -1), state)[:, :1]
         return self.embed(first.to(self.slot.dtype)) + self.slot[:1]
-
-    def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "H 3"]:
-        """Positions of the chunk, whichever frames are wanted."""
-        return self.positions(device)
-
-    def positions(self, device: torch.device) -> Float[Tensor, "H 3"]:
-        """Action k ends at (k + 1) / control_hz seconds; actions have no row or column."""
-        return instants((torch.arange(self.chunk_size, device=device) + 1) / self.control_hz)
-
-    def read(self, features: Float[Tensor, "B H D"], last: Tensor | None = None) -> Float[Tensor, "B H A"]:
-        """The clean values that the features predict, in model units."""
-        return self.head(features).float()

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
+from worldmodel.tokens.embedding import zero_head
 from worldmodel.tokens.timesteps import FRAMES
 
 
@@ -38,9 +39,7 @@ class Frames(nn.Module):
             stem += [nn.Conv2d(64, 128, 3, stride=2, padding=1), nn.GELU()]
         self.stem = nn.Sequential(*stem, nn.Conv2d(128 if patch == 16 else 64, width, 3, stride=2, padding=1))
         self.slot = nn.Parameter(torch.randn(len(cameras), self.grid**2, width) * 0.02)
-        self.head = nn.Linear(width, patch * patch * 4)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_head(width, patch * patch * 4)
 
     @property
     def per_time(self) -> int:

@@ -1,26 +1,62 @@
-"""An instruction in words: one token per word, from a learned vocabulary. Nothing is downloaded."""
+"""An instruction in words: the tasks' sentences, and one token per word from a learned vocabulary. Nothing is downloaded."""
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from worldmodel.tokens.sentences import sentences, words
-from worldmodel.tokens.task import SENTENCE
+from worldmodel.assets import asset
 
-__all__ = ["SENTENCE", "Language", "Paraphrases"]
-
+TABLE = "envs/instructions.yaml"
+"""What people say when they want a task done: several sentences for each task."""
 LENGTH = 16
 """Most words of a sentence; shorter ones are padded."""
 BUCKETS = 32
 """Words outside the vocabulary share so many places, by a hash of their letters."""
 FORGOTTEN = 0.1
 """Share of the words that training pretends not to know, so that the shared places mean "some word" to the model."""
+
+
+@cache
+def _table() -> dict[str, dict[str, list[str]]]:
+    content: Any = yaml.safe_load(asset(TABLE).read_text())
+    return dict(content)
+
+
+def sentences(task: str, held_out: bool = False) -> tuple[str, ...]:
+    """Sentences that mean a task: those to train on, the usual one first, or those kept for tests.
+
+    A task of several words (recordings made elsewhere have such) is its own only sentence.
+    Raises ValueError, with the nearest task, where the table has none.
+    """
+    table = _table()
+    if task not in table and " " in task.strip():
+        return (task,)
+    if task not in table:
+        near = get_close_matches(task, table, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(table)}"
+        raise ValueError(f"no sentence means task {task!r}; {hint} Add some to {TABLE}")
+    return tuple(table[task]["held_out" if held_out else "train"])
+
+
+def words(sentence: str) -> list[str]:
+    """A sentence's words, lower case, without punctuation."""
+    return re.findall(r"[a-z0-9]+", sentence.lower())
+
+
+def vocabulary(tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """All words of the tasks' training sentences, sorted."""
+    return tuple(sorted({word for task in tasks for sentence in sentences(task) for word in words(sentence)}))
 
 
 class Language(nn.Module):

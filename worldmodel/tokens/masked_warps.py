@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate
 
+from worldmodel.tokens.embedding import zero_head
+
 POINTS = 4
 """Displacements per patch and axis; between them they are interpolated."""
 GAIN = 0.25
@@ -29,11 +31,8 @@ class MaskedWarps(nn.Module):
         super().__init__()
         self.patch = patch
         self.hidden = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU())
-        self.pixels = nn.Linear(2 * width, patch * patch * (3 + PARTS))
-        self.fields = nn.Linear(2 * width, POINTS * POINTS * 4)
-        for head in (self.pixels, self.fields):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        self.pixels = zero_head(2 * width, patch * patch * (3 + PARTS))
+        self.fields = zero_head(2 * width, POINTS * POINTS * 4)
 
     def forward(self, features: Float[Tensor, "R N D"], last: Float[Tensor, "R H W 3"]) -> Float[Tensor, "R H W 3"]:
         """The next frames of R cameras in model units, from N = rows * columns patches' features each."""

@@ -29,12 +29,6 @@ class TokenSequence:
     def __len__(self) -> int:
         return self.values.shape[1]
 
-    @property
-    def noise(self) -> Float[Tensor, "#B N"]:
-        """Noise of every token, in [0, 1]."""
-        level_index = self.level_index.expand(self.levels.shape[0], -1)
-        return torch.gather(self.levels, 1, level_index)
-
 
 def instants(seconds: Float[Tensor, "*n"]) -> Float[Tensor, "*n 3"]:
     """Places of tokens that have a time but neither row nor column."""

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip, Recorded
+from worldmodel.tokens.embedding import ChunkTokens, embedding, zero_head
 from worldmodel.tokens.scaling import Scaling
 from worldmodel.tokens.sequence import instants
 from worldmodel.tokens.timesteps import TimestepDistribution
@@ -56,7 +57,7 @@ class SignalConfig:
         return cls(**{**values, "noise": noise})
 
 
-class Signal(nn.Module):
+class Signal(ChunkTokens):
     """One token per control step. Past ones are given with the observation, future ones wanted or given in a mode.
 
     ``clip.more[key]`` holds what was observed until now, float32 (B, steps, *row), zeros before the episode began;
@@ -73,12 +74,10 @@ class Signal(nn.Module):
         self.role, self.optional, self.floor = config.role, config.optional, config.floor
         self.noise, self.weight = config.noise, config.weight
         self.scaling = Scaling((dim,))
-        self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.embed = embedding(dim, width)
         self.past = nn.Parameter(torch.randn(config.steps, width) * 0.02)
         self.slot = nn.Parameter(torch.randn(chunk_size, width) * 0.02)
-        self.head = nn.Linear(width, dim)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_head(width, dim)
 
     def features(self, rows: Float[Tensor, "*b _"]) -> Float[Tensor, "*b d"]:
         """The numbers of each control step that are predicted, physical units: as recorded, put one after another."""
@@ -97,10 +96,6 @@ class Signal(nn.Module):
         """Model units to the numbers that `features` gives."""
         return self.scaling.decode(values)
 
-    def shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """(B, chunk_size, d), whichever frames are wanted."""
-        return batch, self.chunk_size, self.dim
-
     def truth(self, clip: Clip, wanted: bool) -> Float[Tensor, "B H d"]:
         """What was really recorded during the chunk's control steps."""
         return self.encode(clip.more_future[self.config.key])
@@ -108,18 +103,6 @@ class Signal(nn.Module):
     def valid(self, clip: Clip) -> Bool[Tensor, "B H"]:
         """Control steps before the episode's end."""
         return clip.more_future[f"{self.config.key}.valid"]
-
-    def tokens(self, values: Float[Tensor, "B H d"]) -> Float[Tensor, "B H D"]:
-        """Embed (noisy) values of the future."""
-        return self.embed(values.to(self.slot.dtype)) + self.slot
-
-    def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "H 3"]:
-        """What happens during control step k is known at (k + 1) / control_hz seconds; it has no row or column."""
-        return instants((torch.arange(self.chunk_size, device=device) + 1) / control_hz)
-
-    def read(self, features: Float[Tensor, "B H D"], last: Tensor | None = None) -> Float[Tensor, "B H d"]:
-        """The clean values that the features predict, in model units."""
-        return self.head(features).float()
 
     def observed(self, rows: Float[Tensor, "B P *row"]) -> Float[Tensor, "B P D"]:
         """Embed what was observed until now. Raises ValueError where its shape is not the model's."""

@@ -30,10 +30,6 @@ class Instruction(nn.Module):
         self.embed = nn.Embedding(len(tasks), width)
         nn.init.normal_(self.embed.weight, std=0.5)
 
-    def index(self, task: str) -> int:
-        """Index of a task's name. Raises ValueError with the nearest known name."""
-        return index_of(task, self.tasks)
-
     def tokens(self, task: Int[Tensor, " B"]) -> Float[Tensor, "B 1 D"]:
         return self.embed(task)[:, None]
 

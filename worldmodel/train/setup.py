@@ -24,8 +24,8 @@ from worldmodel.data.store import EpisodeStore
 from worldmodel.devices import choose_device
 from worldmodel.model import ModelConfig
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
+from worldmodel.tokens.language import vocabulary
 from worldmodel.tokens.listed import complete
-from worldmodel.tokens.sentences import vocabulary
 from worldmodel.train.config import TrainConfig, ValidationConfig
 from worldmodel.train.log import Log, say
 from worldmodel.train.state import CARD, TrainState, build, saved

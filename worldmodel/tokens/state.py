@@ -1,4 +1,4 @@
-"""The robot's next state as a token: what an imagined rollout predicts beside frames."""
+"""The robot's state as a token: the observed one, and the next one, which imagined rollouts predict beside frames."""
 
 from __future__ import annotations
 
@@ -7,28 +7,45 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worldmodel.schema import STATE, Clip
+from worldmodel.tokens.embedding import embedding, zero_head
 from worldmodel.tokens.scaling import Scaling
+
+
+class Proprioception(nn.Module):
+    """The robot's own state (S numbers in physical units) as one token at the observation's time, always given."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.scaling = Scaling((dim,))
+        self.embed = embedding(dim, width)
+
+    def fit(self, clip: Clip) -> None:
+        """Set the ranges from observed states."""
+        self.scaling.fit(clip.state)
+
+    def tokens(self, state: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 D"]:
+        return self.embed(self.scaling.encode(state).to(self.embed[0].weight.dtype))[:, None]
+
+    def positions(self, device: torch.device) -> Float[Tensor, "1 3"]:
+        return torch.zeros(1, 3, device=device)
 
 
 class NextState(nn.Module):
     """The robot's state one control step later, as one token.
 
     Values are changes since the step before, each dimension in its own robust range: as a share of the state's whole
-    range a step's change would vanish in the noise.
+    range a step's change would vanish in the noise. floor: clamp of the noise in its velocity loss.
     """
 
     floor = 0.25
-    """Clamp of the noise in its velocity loss."""
 
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()
         self.dim = dim
         self.scaling = Scaling((dim,))
-        self.embed = nn.Sequential(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.embed = embedding(dim, width)
         self.slot = nn.Parameter(torch.randn(width) * 0.02)
-        self.head = nn.Linear(width, dim)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_head(width, dim)
 
     def fit(self, clip: Clip) -> None:
         """Set the ranges from changes of one control step (``clip.future``'s one frame is the next step's)."""
