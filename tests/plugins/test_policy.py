@@ -209,7 +209,7 @@ def test_the_optimiser_takes_the_steps_that_ours_takes_and_resumes(monkeypatch: 
     from worldmodel.train.config import OptimiserConfig
     from worldmodel.train.optimiser import Optimiser
 
-    monkeypatch.setattr("worldmodel.train.muon.fast_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("worldmodel.train.optimiser.fast_dtype", lambda device: torch.float32)
 
     torch.manual_seed(0)
     gradients = [{n: torch.randn_like(p) for n, p in small_model().named_parameters()} for _ in range(4)]

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from worldmodel.train.muon import Muon, orthogonalise
+from worldmodel.train.optimiser import Muon, orthogonalise
 
 
 def test_it_is_torchs_rule() -> None:

@@ -1,4 +1,4 @@
-"""An instruction in words: the tasks' sentences, and one token per word from a learned vocabulary. Nothing is downloaded."""
+"""An instruction in words: the tasks' sentences, and one token per word from a learned vocabulary."""
 
 from __future__ import annotations
 

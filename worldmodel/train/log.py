@@ -1,4 +1,4 @@
-"""What a run writes about itself: a line of JSON per interval."""
+"""What a run writes about itself: a line of JSON per interval, sent to a tracker as well where one is chosen."""
 
 from __future__ import annotations
 
@@ -67,3 +67,34 @@ class Log:
 def say(text: str) -> None:
     """A line for the person watching."""
     Console(stderr=True).print(text, highlight=False)
+
+
+def tracker(kind: str, folder: Path, config: Mapping[str, Any]) -> Track | None:
+    """A function that sends a line of metrics to TensorBoard or Weights & Biases; None for the local log alone.
+
+    Raises ValueError where the package is not installed.
+    """
+    if kind == "none":
+        return None
+    try:
+        if kind == "tensorboard":
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer = SummaryWriter(str(folder / "tensorboard"))
+
+            def to_tensorboard(row: Mapping[str, float], step: int) -> None:
+                for name, value in row.items():
+                    writer.add_scalar(name, value, step)
+
+            return to_tensorboard
+        import wandb
+    except ImportError:
+        message = f"log.tracker={kind} needs a package that is not installed: pip install 'worldmodel[track]'"
+        raise ValueError(message) from None
+    try:
+        run = wandb.init(project="worldmodel", dir=str(folder), config=dict(config), resume="allow")
+    except wandb.Error as error:
+        raise ValueError(
+            f"log.tracker=wandb: {error}; or set WANDB_MODE=offline to log into the run's folder"
+        ) from None
+    return lambda row, step: run.log(dict(row), step=step)

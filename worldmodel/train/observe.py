@@ -11,8 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from worldmodel.schema import Clip
 from worldmodel.train.diagnostics import Batch, diagnose, saturation
 from worldmodel.train.log import say
-from worldmodel.train.picture import draw_batch
-from worldmodel.train.plots import plot
+from worldmodel.train.plots import draw_batch, plot
 from worldmodel.train.setup import Run
 from worldmodel.train.step import Loss
 from worldmodel.train.validate import closed_loop, held_out_loss

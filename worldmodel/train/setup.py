@@ -27,10 +27,9 @@ from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.tokens.language import vocabulary
 from worldmodel.tokens.listed import complete
 from worldmodel.train.config import TrainConfig, ValidationConfig
-from worldmodel.train.log import Log, say
+from worldmodel.train.log import Log, say, tracker
 from worldmodel.train.state import CARD, TrainState, build, saved
 from worldmodel.train.step import Batches
-from worldmodel.train.trackers import tracker
 from worldmodel.train.validate import fitting
 
 MAY_CHANGE = (
