@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from worldmodel.tokens import Actions, Frames, Scaling, TokenSequence
-from worldmodel.tokens.masked_warps import GAIN, PARTS, POINTS, UNIT, MaskedWarps
+from worldmodel.tokens.next_step import GAIN, PARTS, POINTS, UNIT, MaskedWarps
 from worldmodel.tokens.sequence import concat
 from worldmodel.tokens.task import index_of
 

@@ -47,11 +47,11 @@ class WorldModel(nn.Module):
         self.warps: MaskedWarps | None = None
         self.ahead: nn.Parameter | None = None
         if config.window or config.memory:
-            from worldmodel.tokens.state import NextState  # here, as below: few models have it
+            from worldmodel.tokens.next_step import NextState  # here, as below: few models have it
 
             self.body = NextState(config.state_dim, width)
         if config.memory:
-            from worldmodel.tokens.masked_warps import MaskedWarps
+            from worldmodel.tokens.next_step import MaskedWarps
 
             self.warps = MaskedWarps(width, config.patch)
             self.ahead = nn.Parameter(torch.randn(width) * 0.02)

@@ -9,11 +9,10 @@ if TYPE_CHECKING:
     from worldmodel.tokens.frames import Frames
     from worldmodel.tokens.scaling import Scaling
     from worldmodel.tokens.sequence import TokenSequence
-    from worldmodel.tokens.state import Proprioception
-    from worldmodel.tokens.task import Instruction
+    from worldmodel.tokens.task import Instruction, Proprioception
 
 __all__ = ["Actions", "Frames", "Instruction", "Proprioception", "Scaling", "TokenSequence"]
 __getattr__ = lazy.names(
     __name__, actions="Actions", frames="Frames", scaling="Scaling", sequence="TokenSequence",
-    state="Proprioception", task="Instruction",
+    task="Instruction Proprioception",
 )  # fmt: skip

@@ -25,10 +25,7 @@ LOWEST = 60.0
 
 @dataclass(frozen=True)
 class AudioConfig(SignalConfig):
-    """How much is heard, and how finely.
-
-    bands: of the mel scale. windows: spectra per control step.
-    """
+    """Options of audio. bands: of the mel scale. windows: spectra per control step."""
 
     key: ClassVar[str] = AUDIO
     row: ClassVar[tuple[int, ...]] = (SAMPLES,)

@@ -101,7 +101,7 @@ class Frames(nn.Module):
         return rearrange(tokens + self.slot, "b f c n d -> b (f c n) d")
 
     def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "... N 3"]:
-        """Places of frames ``at`` these control steps after the observation."""
+        """Positions of frames ``at`` these control steps after the observation."""
         if at is None:
             raise ValueError("frames take part, but not at which control steps: give at")
         return self.positions(at.float() / control_hz)

@@ -36,13 +36,12 @@ def _table() -> dict[str, dict[str, list[str]]]:
 def sentences(task: str, held_out: bool = False) -> tuple[str, ...]:
     """Sentences that mean a task: those to train on, the usual one first, or those kept for tests.
 
-    A task of several words (recordings made elsewhere have such) is its own only sentence.
-    Raises ValueError, with the nearest task, where the table has none.
+    A task of several words is its own only sentence. Raises ValueError, with the nearest task, where there is none.
     """
     table = _table()
-    if task not in table and " " in task.strip():
-        return (task,)
     if task not in table:
+        if " " in task.strip():
+            return (task,)
         near = get_close_matches(task, table, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(table)}"
         raise ValueError(f"no sentence means task {task!r}; {hint} Add some to {TABLE}")
@@ -60,9 +59,9 @@ def vocabulary(tasks: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Language(nn.Module):
-    """A sentence as `LENGTH` tokens, always given, at the observation's time; token 0 is padding.
+    """A sentence as `LENGTH` tokens, always given, at the observation's time; word 0 is padding.
 
-    The task's number is not an input. ``usual`` holds one sentence for each of the ``tasks``, used where none is given.
+    usual: one sentence for each of the ``tasks``, where none is given.
     """
 
     usual: Int[Tensor, "T L"]
@@ -81,10 +80,10 @@ class Language(nn.Module):
 
     def encode(self, sentence: str) -> Int[np.ndarray, " LENGTH"]:
         """A sentence's words as numbers, padded with zeros. Raises ValueError if there are none, or too many."""
-        said = words(sentence)
-        if not 1 <= len(said) <= LENGTH:
-            raise ValueError(f"instruction {sentence!r} has {len(said)} words, expected 1 to {LENGTH}; say it shorter")
-        numbers = [self.number.get(word, self.bucket(word)) for word in said]
+        numbers = [self.number.get(word, self.bucket(word)) for word in words(sentence)]
+        if not 1 <= len(numbers) <= LENGTH:
+            expected = f"expected 1 to {LENGTH}; say it shorter"
+            raise ValueError(f"instruction {sentence!r} has {len(numbers)} words, {expected}")
         return np.array(numbers + [0] * (LENGTH - len(numbers)), np.int64)
 
     def fit(self, tasks: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ class Modality(Protocol):
         """Embed (noisy) values."""
 
     def when(self, at: Int[Tensor, "B F"] | None, control_hz: float, device: torch.device) -> Float[Tensor, "... N 3"]:
-        """Places of the tokens; frames are wanted ``at`` these control steps of 1 / ``control_hz`` seconds."""
+        """Positions of the tokens; frames are wanted ``at`` these control steps of 1 / ``control_hz`` seconds."""
 
     def read(self, features: Float[Tensor, "B N D"], last: Float[Tensor, "B M P"]) -> Float[Tensor, "B N d"]:
         """The clean values that features predict; ``last`` are the observed frames' patches."""

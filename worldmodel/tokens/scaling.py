@@ -13,9 +13,8 @@ DEGENERATE = 1e-4
 class Scaling(nn.Module):
     """Affine map of each dimension's [low, high] to [-1, 1]; values outside go beyond, nothing is clipped.
 
-    Mean/std scaling with clipping is known to destroy policies; ranges are the field's safe choice. Dimensions that
-    hardly move ("degenerate") get a unit range, so that noise in them is not blown up. Dimensions that only ever take
-    two values ("binary", a gripper command) are snapped to the nearer one on the way back.
+    Dimensions that hardly move ("degenerate") get a unit range, so that their noise is not amplified. Those that only
+    ever take two values ("binary", a gripper command) are snapped to the nearer one on the way back.
     """
 
     low: Float[Tensor, "*shape"]

@@ -13,12 +13,11 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """Tokens of a batch with what they need to be read in any order.
+    """Embedded tokens of a batch with their positions and noise.
 
-    values: embedded tokens, (B, N, D).
-    places: seconds from the observation, row and column as fractions of the image; (N, 3) or (B, N, 3), float32.
-    levels: the few distinct noise levels of each sample, (B, L) in [0, 1], 0 clean and 1 pure noise, float32.
-    which: index of every token's level, (B, N) or (1, N). Modulation is computed per level, then gathered.
+    positions: seconds from the observation, row and column as fractions of the image; (N, 3) or (B, N, 3), float32.
+    levels: the few distinct noise levels of each sample, in [0, 1], 0 clean and 1 pure noise, float32.
+    level_index: of every token. Modulation is computed per level, then gathered.
     """
 
     values: Float[Tensor, "B N D"]
@@ -31,15 +30,12 @@ class TokenSequence:
 
 
 def instants(seconds: Float[Tensor, "*n"]) -> Float[Tensor, "*n 3"]:
-    """Places of tokens that have a time but neither row nor column."""
+    """Positions of tokens that have a time but neither row nor column."""
     return F.pad(seconds[..., None], (0, 2))
 
 
 def concat(sequences: Sequence[TokenSequence]) -> TokenSequence:
-    """Sequences one after another. Levels are concatenated and indices shifted to match.
-
-    They must share the batch size; places of a batch and places shared by all may be mixed.
-    """
+    """Sequences of one batch one after another, levels too. Positions of a batch and of all samples may be mixed."""
     if len(sequences) == 1:
         return sequences[0]
     batch = max(s.levels.shape[0] for s in sequences)

@@ -61,9 +61,8 @@ class Signal(ChunkTokens):
     """One token per control step. Past ones are given with the observation, future ones wanted or given in a mode.
 
     ``clip.more[key]`` holds what was observed until now, float32 (B, steps, *row), zeros before the episode began;
-    ``clip.more_future`` the same of the chunk's control steps, (B, chunk_size, *row), and under ``<key>.valid``, bool
-    (B, chunk_size), which of them lie within the episode. A subclass says what the ``dim`` numbers of a step are
-    (`features`) and how they are ranged (`fit`), if not by the usual quantiles.
+    ``clip.more_future[key]`` the chunk's control steps, (B, chunk_size, *row), and ``clip.more_future["<key>.valid"]``,
+    bool (B, chunk_size), which lie within the episode. A subclass may define `features` and `fit`.
     """
 
     with_observation = False
@@ -113,5 +112,5 @@ class Signal(ChunkTokens):
         return self.embed(self.encode(rows).to(self.past.dtype)) + self.past
 
     def before(self, device: torch.device) -> Float[Tensor, "P 3"]:
-        """Places of the observed tokens: the last step ended with the observation itself, at 0 seconds."""
+        """Positions of the observed tokens: the last step ended with the observation itself, at 0 seconds."""
         return instants((torch.arange(self.config.steps, device=device) + 1 - self.config.steps) / self.control_hz)

@@ -1,4 +1,4 @@
-"""The instruction as one token: which of the known tasks is wanted."""
+"""What is always given, one token each: which of the known tasks is wanted, and the robot's own state."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import difflib
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from worldmodel.schema import Clip
+from worldmodel.tokens.embedding import embedding
+from worldmodel.tokens.scaling import Scaling
 
 SENTENCE = "instruction"
 """Key of an instruction's words in ``more`` (see `worldmodel.tokens.language`)."""
@@ -32,6 +36,25 @@ class Instruction(nn.Module):
 
     def tokens(self, task: Int[Tensor, " B"]) -> Float[Tensor, "B 1 D"]:
         return self.embed(task)[:, None]
+
+    def positions(self, device: torch.device) -> Float[Tensor, "1 3"]:
+        return torch.zeros(1, 3, device=device)
+
+
+class Proprioception(nn.Module):
+    """The robot's own state (S numbers in physical units) as one token at the observation's time, always given."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.scaling = Scaling((dim,))
+        self.embed = embedding(dim, width)
+
+    def fit(self, clip: Clip) -> None:
+        """Set the ranges from observed states."""
+        self.scaling.fit(clip.state)
+
+    def tokens(self, state: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 D"]:
+        return self.embed(self.scaling.encode(state).to(next(self.parameters()).dtype))[:, None]
 
     def positions(self, device: torch.device) -> Float[Tensor, "1 3"]:
         return torch.zeros(1, 3, device=device)

@@ -32,13 +32,7 @@ def _shifted(frames: Tensor, shift: Tensor) -> Tensor:
     rows = (torch.arange(height, device=frames.device) + shift[:, :1]).clamp(0, height - 1)
     columns = (torch.arange(width, device=frames.device) + shift[:, 1:]).clamp(0, width - 1)
     batch = torch.arange(len(frames), device=frames.device)
-    return (
-        frames.transpose(1, 2)[batch[:, None], rows]
-        .transpose(2, 3)[
-            batch[:, None, None], torch.arange(height, device=frames.device)[None, :, None], columns[:, None, :]
-        ]
-        .permute(0, 3, 1, 2, 4)
-    )
+    return frames[batch[:, None, None], :, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2, 4)
 
 
 def _recolour(frames: Tensor, gain: Tensor, offset: Tensor) -> Tensor:

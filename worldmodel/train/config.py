@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worldmodel.backbone import BackboneConfig
-from worldmodel.config import option
+from worldmodel.config import check_range, option
 from worldmodel.objectives.config import NoiseConfig, ObjectiveConfig, RolloutConfig
 from worldmodel.tokens.listed import complete
 
@@ -121,16 +121,15 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", complete(self.modalities))
-        for name in ("steps", "batch", "future", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
-        if self.demonstrations < 0:
-            raise ValueError(f"demonstrations={self.demonstrations}: expected a number of episodes, or 0 for all")
+        check_range(self, steps=(1, None), batch=(1, None), future=(1, None), save_every=(1, None))
+        check_range(self, demonstrations=(0, None))
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
         if self.inputs not in ("pixels", "state"):
             raise ValueError(f"inputs={self.inputs!r}: expected pixels or state")
-        self._check_sightless()
+        modes = self.modes
+        if self.inputs == "state" and modes.joint + modes.forward + modes.inverse + modes.video + modes.rollout > 0:
+            raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse, video and rollout to 0")
         if self.objective.spec.external and not self.features:
             make = f"worldmodel encode data={self.data} out=FOLDER"
             raise ValueError(f"objective.name={self.objective.name} needs features=FOLDER; make them with `{make}`")
@@ -140,10 +139,3 @@ class TrainConfig:
             raise ValueError(f"device={self.device!r}: expected auto, cpu or cuda")
         if self.save_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"save_dtype={self.save_dtype!r}: expected float32 or bfloat16")
-
-    def _check_sightless(self) -> None:
-        """A control that reads the simulator's own state has no frames, and nothing that needs them."""
-        modes = self.modes
-        frames = modes.joint + modes.forward + modes.inverse + modes.video + modes.rollout
-        if self.inputs == "state" and frames > 0:
-            raise ValueError("inputs=state has no frames: set modes.joint, forward, inverse, video and stream to 0")

@@ -1,6 +1,6 @@
-"""Is a representation loss alive? Measured at log points only, so that ordinary steps cost nothing.
+"""Does a representation loss teach anything? Measured where the log is written.
 
-A student that merely says what all samples share reaches the ``mean_direction`` of its teacher's features; one that
+A student that predicts what all samples share reaches the ``mean_direction`` of its teacher's features; one that
 copies its own features reaches ``identity``. An alignment that is high and no higher than these teaches nothing.
 """
 
@@ -31,10 +31,9 @@ type Batch = tuple[str, Clip, dict[str, NoiseSample]]
 
 
 def diagnose(learner: TrainState, loss: Loss, batch: Batch, objective: ObjectiveConfig) -> dict[str, float]:
-    """What to log beside the losses: ``ema_drift`` and, in arms with a representation loss, ``<mode>/gradient_ratio``.
+    """What to log beside the losses: ``ema_drift`` and, with a representation loss, ``<mode>/gradient_ratio``.
 
-    ``loss`` must not be compiled; it is called once, on part of the step's batch. Takes no random numbers and leaves
-    no gradients behind.
+    ``loss``, not compiled, is called once, on part of the batch. Draws no random numbers, leaves no gradients behind.
     """
     out = {"ema_drift": round(drift(learner.model, learner.ema), 6)}
     spec = objective.spec
@@ -79,10 +78,8 @@ def few(batch: Batch, rows: int = ROWS) -> Batch:
 
     def part(draw: NoiseSample) -> NoiseSample:
         kept = rows * (len(draw.eps) // size)  # what all samples share has one row, and keeps it
-        nearer = None if draw.nearer is None else draw.nearer[:kept]
-        return replace(
-            draw, eps=draw.eps[:kept], levels=draw.levels[:kept], level_index=draw.level_index[:kept], nearer=nearer
-        )
+        names = ("eps", "levels", "level_index", *(("nearer",) if draw.nearer is not None else ()))
+        return replace(draw, **{name: getattr(draw, name)[:kept] for name in names})
 
     return mode, clip.map(lambda array: array[:rows]), {name: part(draw) for name, draw in noise.items()}
 

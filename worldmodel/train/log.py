@@ -40,16 +40,14 @@ class Log:
     def flush(self, step: int, extra: Mapping[str, float]) -> dict[str, float]:
         """Write the means since the last flush as one line; returns them."""
         seconds = time.perf_counter() - self.clock
-        row: dict[str, float] = {"step": step, "seconds": round(seconds, 2)}
         work = time.process_time() - self.work  # of all threads: what contention does not change
-        row["cpu_seconds"] = round(work, 2)
-        row["samples_per_second"] = round(self.samples / max(seconds, 1e-9), 1)
+        speed = round(self.samples / max(seconds, 1e-9), 1)
+        row = {"step": step, "seconds": round(seconds, 2), "cpu_seconds": round(work, 2), "samples_per_second": speed}
         row |= {name: round(float(np.mean([float(v) for v in values])), 5) for name, values in self.sums.items()}
-        row |= extra
-        self.write(row)
+        self.write(row | extra)
         self.sums, self.samples = {}, 0
         self.clock, self.work = time.perf_counter(), time.process_time()
-        return row
+        return self.rows[-1]
 
     def write(self, row: dict[str, float]) -> None:
         """Append a line."""
@@ -94,7 +92,6 @@ def tracker(kind: str, folder: Path, config: Mapping[str, Any]) -> Track | None:
     try:
         run = wandb.init(project="worldmodel", dir=str(folder), config=dict(config), resume="allow")
     except wandb.Error as error:
-        raise ValueError(
-            f"log.tracker=wandb: {error}; or set WANDB_MODE=offline to log into the run's folder"
-        ) from None
+        message = f"log.tracker=wandb: {error}; or set WANDB_MODE=offline to log into the run's folder"
+        raise ValueError(message) from None
     return lambda row, step: run.log(dict(row), step=step)

@@ -18,10 +18,7 @@ from worldmodel.train.validate import closed_loop, held_out_loss
 
 
 class Observers:
-    """Called by `train` at four points of every step.
-
-    run: the run that is watched. plain: its loss, not compiled. progress: a bar that is already on the screen.
-    """
+    """Called by `train` at four points of every step. plain: the loss, not compiled. progress: on the screen."""
 
     def __init__(self, run: Run, plain: Loss, progress: Progress) -> None:
         self.run, self.plain, self.progress = run, plain, progress

@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from worldmodel.backbone import fast_dtype
 from worldmodel.train.config import OptimiserConfig
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic that drives singular values towards 1 (Muon, Jordan et al. 2024)."""
-
 
 class Optimiser:
     """AdamW and, for the blocks' matrices, Muon, stepped as one on a shared schedule."""
@@ -26,7 +23,7 @@ class Optimiser:
         self.peaks = [config.lr, config.muon_lr][: len(self.parts)]
 
     def fraction(self, step: int) -> float:
-        """Share of the peak rate at a step: warm-up, constant, linear decay to zero."""
+        """Share of the peak rate at a step."""
         return fraction(step, self.steps, self.config.warmup, self.config.decay)
 
     def update(self, step: int) -> Tensor:
@@ -48,14 +45,12 @@ class Optimiser:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take back what ``state`` gave."""
-        for number, part in enumerate(self.parts):
-            whole = part.state_dict()
-            state: dict[int, dict[str, Tensor]] = {}
-            for name, value in tensors.items():
-                level_index, index, kind = name.split(".", 2)
-                if int(level_index) == number:
-                    state.setdefault(int(index), {})[kind] = value
-            part.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.parts]
+        for name, value in tensors.items():
+            number, index, kind = name.split(".", 2)
+            states[int(number)].setdefault(int(index), {})[kind] = value
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
 
 
 def parts(named: Mapping[str, nn.Parameter], config: OptimiserConfig) -> list[torch.optim.Optimizer]:
@@ -94,7 +89,7 @@ def average(ema: nn.Module, model: nn.Module, step: int, width: float) -> None:
 
 def orthogonalise(x: Float[Tensor, "n r c"], rounds: int = 5) -> Float[Tensor, "n r c"]:
     """Each matrix's nearest orthogonal one, roughly: Newton-Schulz iterations, all matrices at once."""
-    a, b, c = COEFFICIENTS
+    a, b, c = 3.4445, -4.7750, 2.0315  # the quintic that drives singular values towards 1 (Muon, Jordan et al. 2024)
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / x.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]
@@ -105,10 +100,9 @@ def orthogonalise(x: Float[Tensor, "n r c"], rounds: int = 5) -> Float[Tensor, "
 
 
 class Muon(torch.optim.Optimizer):
-    """torch.optim.Muon's rule with its ``original`` rate, computed in the format that the machine multiplies fast.
+    """torch.optim.Muon's rule with its ``original`` rate, in the number format that the machine multiplies fast.
 
-    torch's own always computes in bfloat16, which a processor without it emulates: there it took two thirds of a
-    training step. Matrices of one shape are also handled together.
+    torch's own always computes in bfloat16, which many processors emulate. Matrices of one shape go together.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], rate: float, decay: float, momentum: float = 0.95) -> None:

@@ -8,20 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-ON_GPU = 4
-"""Batches in the making where a GPU learns: the processor would else stand between two steps, drawing noise."""
-
 
 def ahead_of(device: torch.device) -> int:
-    """How many batches are made ahead: none where the processor that would make them is the one that learns."""
-    return ON_GPU if device.type == "cuda" else 0
+    """How many batches are made ahead: 4 for a GPU, none where the processor that makes them is the one that learns."""
+    return 4 if device.type == "cuda" else 0
 
 
 def upcoming[Batch](draw: Callable[[int], Batch], first: int, last: int, ahead: int) -> Generator[Batch, None, None]:
     """``draw(first)`` to ``draw(last - 1)``, in order, up to ``ahead`` of them in the making, each in a thread.
 
-    ``draw`` must depend on the step's number alone, as `Batches.draw` does: then nothing depends on ``ahead``. An error
-    in a thread is raised when its batch's turn comes.
+    ``draw`` must depend on the step's number alone. An error in a thread is raised when its batch's turn comes.
     """
     if not ahead:
         yield from map(draw, range(first, last))

@@ -70,7 +70,9 @@ def prepare(config: TrainConfig) -> Run:
     shape = shape_of_data(base, config, stores)
     validation = fitting(config.validation, shape.tasks)
     spec = ClipSpec(shape.cameras, shape.chunk_size, shape.tasks, shape.states, shape.recorded)
-    features = _features(config, stores, shape)
+    features = []
+    if config.objective.spec.external and config.features:
+        features = open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
     clips = Clips(stores, spec, config.holdout, most=config.demonstrations, features=features)
     if not clips.demonstrated.any() and config.modes.policy + config.modes.joint > 0:
         known = {info["behaviour"] for store in stores for info in store.meta["info"] or () if "behaviour" in info}
@@ -92,11 +94,9 @@ def prepare(config: TrainConfig) -> Run:
         if config.init:
             learner.begin_from(config.init)
     out.mkdir(parents=True, exist_ok=True)
-    data: Clips | ClipsOnDevice = clips
-    if config.cache_on_device:
-        data = ClipsOnDevice(clips, device)
-    elif config.cache_in_memory:
+    if config.cache_in_memory and not config.cache_on_device:
         clips.load()
+    data = ClipsOnDevice(clips, device) if config.cache_on_device else clips
     log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
     say(f"{len(clips):,} windows, {learner.size() / 1e6:.2f} M parameters, {device.type}")
     batches = Batches(data, learner.model, config, device)
@@ -140,13 +140,6 @@ def duties(config: TrainConfig) -> dict[str, Any]:
         "memory": config.rollout.memory if config.modes.rollout > 0 else (),
         "shift": config.rollout.shift,
     }
-
-
-def _features(config: TrainConfig, stores: list[EpisodeStore], shape: ModelConfig) -> list[EpisodeStore]:
-    """Where the objective imitates a frozen encoder: its features of each store's frames."""
-    if not config.objective.spec.external or not config.features:
-        return []
-    return open_features(config.features, stores, shape.cameras, shape.size // shape.patch)
 
 
 def provenance(

@@ -36,7 +36,7 @@ class TrainState:
         self.ema = copy.deepcopy(model).requires_grad_(False)
 
     def fit(self, clips: Clips, seed: int) -> None:
-        """Fit the ranges of a fresh model, and of its average, to the data."""
+        """Fit the ranges of the model and its average to the data."""
         fit_ranges(self.model, clips, seed)
         self.ema.load_state_dict(self.model.state_dict())
 

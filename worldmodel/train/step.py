@@ -74,7 +74,7 @@ def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple
     """The loss function twice: compiled (``compile=true``) for policy steps, and as it is.
 
     Weights are held in float32 and, where bfloat16 is fast, cast to it for every step, so that all activations are
-    bfloat16 too (with autocast they would not be, and their traffic is the cost); gradients arrive in float32.
+    bfloat16 too (with autocast they would not be); gradients arrive in float32.
     """
     whole = _Loss(model, teacher if config.objective.spec.teacher != "none" else None, config.objective)
     dtype = fast_dtype(next(model.parameters()).device)

@@ -54,10 +54,7 @@ class BatchPlan:
 
 
 class StepRng:
-    """All that is random in a step: a function of the seed and the step's number alone.
-
-    `make` puts them together, for arrays from any source.
-    """
+    """All that is random in a step: a function of the seed and the step's number alone."""
 
     def __init__(self, model: WorldModel, config: TrainConfig, device: torch.device) -> None:
         self.model, self.config, self.device = model, config, device
@@ -106,32 +103,30 @@ class StepRng:
             return BatchPlan(mode, batch)
         rows, inverse = max(1, batch // 2), mode == "inverse"
         steps = np.arange(1, self.model.config.chunk_size + 1) if offered is None else offered
-        return BatchPlan(mode, rows, self._moments(rows, steps, rng, near=inverse), executed=inverse)
+        return BatchPlan(mode, rows, self._later_steps(rows, steps, rng, near=inverse), executed=inverse)
 
-    def _moments(self, rows: int, steps: np.ndarray, rng: np.random.Generator, near: bool) -> np.ndarray:
-        """Control steps (rows, F) of the later frames: any of ``steps``, and in order.
+    def _later_steps(self, rows: int, steps: np.ndarray, rng: np.random.Generator, near: bool) -> np.ndarray:
+        """Control steps (rows, F) of the later frames: any of ``steps``, ascending.
 
-        ``near``: for seven of eight rows they are the very next ones. From frames far apart only the sum of what was
-        done between them can be read, and inverse dynamics predicts all actions that lie between.
+        ``near``: for seven of eight rows the very next ones; from frames far apart only the sum of the actions between
+        can be read.
         """
         every = np.tile(steps, (rows, 1))
         at: np.ndarray = np.sort(rng.permuted(every, axis=1)[:, : self.config.future], axis=1)
-        if near:
-            close = np.arange(rows) % 8 != 7
-            at[close] = every[close, : self.config.future]
+        close = near & (np.arange(rows) % 8 != 7)
+        at[close] = every[close, : self.config.future]
         return at
 
     def finish(self, clip: Clip, plan: BatchPlan, rng: np.random.Generator) -> Clip:
         """The loaded windows (NumPy arrays or tensors) as a clip on the device, labelled for the mode.
 
-        Inverse dynamics predicts what was done until its last frame. A model that reads its instruction gets
-        another sentence for every sample.
+        Inverse dynamics predicts what was done until its last frame. A sentence is drawn for every sample.
         """
         if plan.executed:
             assert plan.at is not None
-            until = np.arange(self.model.config.chunk_size) < plan.at[:, -1:]
-            known = torch.as_tensor(until).to(clip.valid.device) if isinstance(clip.valid, torch.Tensor) else until
-            clip = replace(clip, valid=clip.valid & known)
+            until = torch.as_tensor(np.arange(self.model.config.chunk_size) < plan.at[:, -1:])
+            valid = torch.as_tensor(clip.valid)
+            clip = replace(clip, valid=valid & until.to(valid.device))
         if self.paraphrases is not None:
             sentences = self.paraphrases.draw(np.asarray(torch.as_tensor(clip.task).cpu()), rng)
             clip = replace(clip, more={**clip.more, SENTENCE: sentences})

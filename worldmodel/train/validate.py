@@ -29,25 +29,23 @@ from worldmodel.train.step_rng import IMITATES
 @torch.no_grad()
 def held_out_loss(model: WorldModel, held_out: Clips, batches: Batches, windows: int = 256) -> dict[str, float]:
     """Losses of the same held-out windows, time steps and noise at every call, without augmentation."""
-    rng = np.random.default_rng(0)
+    rng, config, out = np.random.default_rng(0), batches.config, dict[str, float]()
     chosen = rng.choice(len(held_out), min(windows, len(held_out)), replace=False)
-    kind = "flow" if model.config.sampler == "flow" else batches.config.objective.name
-    objective, out = replace(batches.config.objective, name=kind), {}
-    still = Batches(held_out, model, replace(batches.config, objective=objective, seed=0), batches.device)
-    for mode in ("policy", "forward"):
-        if getattr(batches.config.modes, mode) > 0:
-            some = chosen[held_out.demonstrated[chosen]] if mode in IMITATES else chosen
-            if not len(some):
-                continue
-            clip = still.clip(some, mode, rng)
-            found = loss(model, clip, mode, still.noise(mode, len(clip.state), 0), objective)
-            measured = "actions" if MODES[mode].actions == "wanted" else "frames"
-            out[f"held_out/{mode}"] = round(float(found[measured]), 5)
-            out |= {f"held_out/{name}": round(float(found[name]), 5) for name in model.further if name in found}
-    if batches.config.modes.rollout > 0 and not model.config.memory:
-        clip = still.clip(chosen, ROLLOUT, rng)
-        found = loss(model, clip, ROLLOUT, still.noise(ROLLOUT, len(clip.state), 0), objective)
-        out |= {f"held_out/{ROLLOUT}_{name}": round(float(found[name]), 5) for name in ("frames", "body")}
+    kind = "flow" if model.config.sampler == "flow" else config.objective.name
+    objective = replace(config.objective, name=kind)
+    still = Batches(held_out, model, replace(config, objective=objective, seed=0), batches.device)
+    for mode in ("policy", "forward", *([] if model.config.memory else [ROLLOUT])):
+        some = chosen[held_out.demonstrated[chosen]] if mode in IMITATES else chosen
+        if getattr(config.modes, mode) <= 0 or not len(some):
+            continue
+        clip = still.clip(some, mode, rng)
+        found = loss(model, clip, mode, still.noise(mode, len(clip.state), 0), objective)
+        if mode == ROLLOUT:
+            measured = {f"{mode}_{name}": name for name in ("frames", "body")}
+        else:
+            measured = {mode: "actions" if MODES[mode].actions == "wanted" else "frames"}
+            measured |= {name: name for name in model.further if name in found}
+        out |= {f"held_out/{key}": round(float(found[name]), 5) for key, name in measured.items()}
     return out
 
 
@@ -77,15 +75,12 @@ def _hindrance(task: str, tasks: tuple[str, ...]) -> str:
 def closed_loop(run: Path, step: int, config: ValidationConfig) -> dict[str, float]:
     """Success of the run's exported weights, by `worldmodel evaluate` in a process of its own without a GPU.
 
-    Simulators render; rendering and training never share a process. Returns nothing if the evaluation fails: training
-    goes on, and the evaluation's own output in ``validation/<step>/log`` says why.
+    Returns nothing if the evaluation fails; its output in ``validation/<step>/log`` says why.
     """
     out = run / "validation" / f"{step:08d}"
     out.mkdir(parents=True, exist_ok=True)
     words = [f"checkpoint={run}", f"task={config.task}", f"episodes={config.episodes}", "starts=validation", "videos=4"]
-    if (
-        config.task.partition(":")[0] in MEGABYTES
-    ):  # every simulator is a process of its own: up to 0.9 GB, 40 s to start
+    if config.task.partition(":")[0] in MEGABYTES:  # each of its processes takes up to 0.9 GB, and 40 s to start
         words += ["batch=4", "timeout=600"]
     command = [sys.executable, "-m", "worldmodel.cli", "evaluate", *words, f"out={out}"]
     with (out / "log").open("w") as log:
