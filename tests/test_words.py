@@ -54,8 +54,7 @@ Wishes Hand Pilot Setting DreamTask experience spawned trust exam frozen verb
 """
 """Private names of classes, functions and modules that have one in the field's words."""
 
-WORDS_LEFT: dict[str, int] = {
-}
+WORDS_LEFT: dict[str, int] = {}
 NAMES_LEFT = """"""
 
 
