@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from worldmodel.train.prefetch import ahead_of, upcoming
+from worldmodel.train.step import ahead_of, upcoming
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3, 50])

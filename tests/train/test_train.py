@@ -16,10 +16,10 @@ from worldmodel.backbone import BackboneConfig
 from worldmodel.objectives import OBJECTIVES, ObjectiveConfig, RolloutConfig
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig, loop, setup, train
-from worldmodel.train.augment import augment
 from worldmodel.train.config import AugmentConfig, LogConfig, ModesConfig, OptimiserConfig, ValidationConfig
 from worldmodel.train.optimiser import Optimiser, average
 from worldmodel.train.state import saved
+from worldmodel.train.step_rng import augment
 
 
 @pytest.fixture

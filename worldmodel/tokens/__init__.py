@@ -6,13 +6,13 @@ from worldmodel import lazy
 
 if TYPE_CHECKING:
     from worldmodel.tokens.actions import Actions
+    from worldmodel.tokens.embedding import Scaling
     from worldmodel.tokens.frames import Frames
-    from worldmodel.tokens.scaling import Scaling
     from worldmodel.tokens.sequence import TokenSequence
     from worldmodel.tokens.task import Instruction, Proprioception
 
 __all__ = ["Actions", "Frames", "Instruction", "Proprioception", "Scaling", "TokenSequence"]
 __getattr__ = lazy.names(
-    __name__, actions="Actions", frames="Frames", scaling="Scaling", sequence="TokenSequence",
+    __name__, actions="Actions", embedding="Scaling", frames="Frames", sequence="TokenSequence",
     task="Instruction Proprioception",
 )  # fmt: skip

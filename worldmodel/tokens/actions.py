@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
-from worldmodel.tokens.embedding import ChunkTokens, embedding, zero_head
-from worldmodel.tokens.scaling import Scaling
+from worldmodel.tokens.embedding import ChunkTokens, Scaling, embedding, zero_head
 from worldmodel.tokens.timesteps import ACTIONS
 
 

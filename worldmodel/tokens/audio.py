@@ -13,14 +13,10 @@ from worldmodel.schema import AUDIO, AUDIO_HZ, CONTROL_HZ, Clip
 from worldmodel.tokens.signal import Signal, SignalConfig
 from worldmodel.tokens.timesteps import TimestepDistribution
 
-SAMPLES = AUDIO_HZ // CONTROL_HZ
-"""Samples of one control step."""
-LONG = 256
-"""Samples of one window of the spectrogram."""
-FLOOR = 1e-6
-"""Power below which a band counts as silent, of 1 for a pure tone of full scale."""
-LOWEST = 60.0
-"""Where the lowest band begins, in hertz."""
+SAMPLES = AUDIO_HZ // CONTROL_HZ  # of one control step
+LONG = 256  # samples of one window of the spectrogram
+FLOOR = 1e-6  # power below which a band counts as silent, of 1 for a pure tone of full scale
+LOWEST = 60.0  # where the lowest band begins, in hertz
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -16,15 +15,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from worldmodel.assets import asset
+from worldmodel.config import closest
 
-TABLE = "envs/instructions.yaml"
-"""What people say when they want a task done: several sentences for each task."""
-LENGTH = 16
-"""Most words of a sentence; shorter ones are padded."""
-BUCKETS = 32
-"""Words outside the vocabulary share so many places, by a hash of their letters."""
+TABLE = "envs/instructions.yaml"  # what people say when they want a task done: several sentences for each task
+LENGTH = 16  # most words of a sentence; shorter ones are padded
+BUCKETS = 32  # words outside the vocabulary share so many numbers, by a hash of their letters
 FORGOTTEN = 0.1
-"""Share of the words that training pretends not to know, so that the shared places mean "some word" to the model."""
+"""Share of the words that training pretends not to know, so that the shared numbers mean "some word" to the model."""
 
 
 @cache
@@ -42,9 +39,7 @@ def sentences(task: str, held_out: bool = False) -> tuple[str, ...]:
     if task not in table:
         if " " in task.strip():
             return (task,)
-        near = get_close_matches(task, table, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(table)}"
-        raise ValueError(f"no sentence means task {task!r}; {hint} Add some to {TABLE}")
+        raise ValueError(f"no sentence means task {task!r}; {closest(task, table)} Add some to {TABLE}")
     return tuple(table[task]["held_out" if held_out else "train"])
 
 
@@ -75,7 +70,7 @@ class Language(nn.Module):
         nn.init.normal_(self.embed.weight, std=0.5)
 
     def bucket(self, word: str) -> int:
-        """Place of a word that the vocabulary does not have."""
+        """Number of a word that the vocabulary does not have."""
         return 1 + len(self.number) + zlib.crc32(word.encode()) % BUCKETS
 
     def encode(self, sentence: str) -> Int[np.ndarray, " LENGTH"]:
@@ -106,7 +101,7 @@ class Paraphrases:
         self.forgotten = np.array([0, *map(language.bucket, known)])
 
     def draw(self, task: Int[np.ndarray, " B"], random: np.random.Generator) -> Int[np.ndarray, "B L"]:
-        """A random sentence for each task's index, some of its words replaced by the place they would share."""
+        """A random sentence for each task's index, some of its words replaced by the number they would share."""
         picks, lost = random.random(len(task)), random.random((len(task), LENGTH)) < FORGOTTEN
         numbers = np.stack([self.table[t][int(p * len(self.table[t]))] for t, p in zip(task, picks, strict=True)])
         return np.where(lost, self.forgotten[numbers], numbers)

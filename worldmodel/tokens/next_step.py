@@ -9,20 +9,15 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate
 
 from worldmodel.schema import STATE, Clip
-from worldmodel.tokens.embedding import embedding, zero_head
-from worldmodel.tokens.scaling import Scaling
+from worldmodel.tokens.embedding import Embedded, Scaling, embedding, zero_head
 
-POINTS = 4
-"""Displacements per patch and axis; between them they are interpolated."""
-GAIN = 0.25
-"""Of all that the heads say: their inputs are many, and at AdamW's full rate they paint noise."""
-UNIT = 12.0
-"""Pixels by which a displacement of 1 moves a pixel."""
-PARTS = 4
-"""What a pixel is mixed from: the last frame, paint, and the last frame displaced in two ways."""
+POINTS = 4  # displacements per patch and axis; between them they are interpolated
+GAIN = 0.25  # of the heads' outputs: their inputs are many, and at AdamW's full rate they paint noise
+UNIT = 12.0  # pixels by which a displacement of 1 moves a pixel
+PARTS = 4  # a pixel is mixed from the last frame, paint, and the last frame displaced in two ways
 
 
-class NextState(nn.Module):
+class NextState(Embedded):
     """The robot's state one control step later, as one token.
 
     Values are changes since the step before, each dimension in its own robust range: as a share of the state's whole
@@ -52,14 +47,6 @@ class NextState(nn.Module):
         """Model units to states in physical units; the inverse of ``encode``."""
         return before + self.scaling.decode(values)
 
-    def tokens(self, values: Float[Tensor, "B T S"]) -> Float[Tensor, "B T D"]:
-        """Embed (noisy) values."""
-        return self.embed(values.to(self.slot.dtype)) + self.slot
-
-    def read(self, features: Float[Tensor, "B T D"]) -> Float[Tensor, "B T S"]:
-        """The clean values that the features predict, in model units."""
-        return self.head(features).float()
-
 
 class MaskedWarps(nn.Module):
     """``frame = m0 last + m1 paint + m2 warp1(last) + m3 warp2(last)``, masks from a softmax (after arXiv 1605.07157).
@@ -79,13 +66,11 @@ class MaskedWarps(nn.Module):
         """The next frames of R cameras in model units, from N = rows * columns patches' features each."""
         size, p = last.shape[1], self.patch
         hidden = self.hidden(features)
-        pixels = rearrange(
-            GAIN * self.pixels(hidden), "r (y x) (p q e) -> r e (y p) (x q)", y=size // p, p=p, q=p
-        ).float()
-        fields = rearrange(
-            GAIN * self.fields(hidden), "r (y x) (p q w e) -> (r w) e (y p) (x q)", y=size // p, p=POINTS, q=POINTS, e=2
-        )
-        smooth = interpolate(fields.float(), size=(size, size), mode="bilinear", align_corners=False)
+        pixels, fields = GAIN * self.pixels(hidden), GAIN * self.fields(hidden)
+        pixels = rearrange(pixels, "r (y x) (p q e) -> r e (y p) (x q)", y=size // p, p=p, q=p).float()
+        to_grid = "r (y x) (p q w e) -> (r w) e (y p) (x q)"
+        fields = rearrange(fields, to_grid, y=size // p, p=POINTS, q=POINTS, e=2).float()
+        smooth = interpolate(fields, size=(size, size), mode="bilinear", align_corners=False)
         line = (torch.arange(size, device=last.device) * 2 + 1) / size - 1
         here = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)
         there = here + smooth.permute(0, 2, 3, 1) * (2 * UNIT / size)

@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip, Recorded
-from worldmodel.tokens.embedding import ChunkTokens, embedding, zero_head
-from worldmodel.tokens.scaling import Scaling
+from worldmodel.tokens.embedding import ChunkTokens, Scaling, embedding, zero_head
 from worldmodel.tokens.sequence import instants
 from worldmodel.tokens.timesteps import TimestepDistribution
 

@@ -9,8 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from worldmodel.schema import Clip
-from worldmodel.tokens.embedding import embedding
-from worldmodel.tokens.scaling import Scaling
+from worldmodel.tokens.embedding import Scaling, embedding
 
 SENTENCE = "instruction"
 """Key of an instruction's words in ``more`` (see `worldmodel.tokens.language`)."""

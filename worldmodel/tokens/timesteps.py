@@ -25,9 +25,7 @@ class TimestepDistribution:
             raise ValueError(f"prefix={self.prefix}: expected a number of control steps, or 0")
 
 
-FRAMES = TimestepDistribution(mean=1.08, masked=0.1)
-"""Of frames: drawn noisy."""
-ACTIONS = TimestepDistribution(mean=0.5, std=1.5, p_max=0.25)
-"""Of actions: drawn broadly, so that few sampling steps suffice."""
+FRAMES = TimestepDistribution(mean=1.08, masked=0.1)  # noisy
+ACTIONS = TimestepDistribution(mean=0.5, std=1.5, p_max=0.25)  # broad, so that few sampling steps suffice
 SELF_NOISE_LEVEL = 0.1
 """The noise level of frames that the model imagined itself; observed frames have level 0."""

@@ -21,8 +21,7 @@ from worldmodel.train.step import Loss
 
 SATURATED, MARGIN, EARLY = 0.9, 0.05, 0.2
 """The alarm: a cosine above the first, within the second of what costs nothing, before this share of a run."""
-ROWS = 8
-"""Observations of the step's batch that gradients are measured on: a fraction of a step's work."""
+ROWS = 8  # observations of the step's batch that gradients are measured on: a fraction of a step's work
 REPRESENTATION = ("align", "external", "disperse")
 """Losses beside flow matching; each is weighted by the objective's field of that name."""
 

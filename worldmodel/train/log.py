@@ -44,7 +44,7 @@ class Log:
         speed = round(self.samples / max(seconds, 1e-9), 1)
         row = {"step": step, "seconds": round(seconds, 2), "cpu_seconds": round(work, 2), "samples_per_second": speed}
         row |= {name: round(float(np.mean([float(v) for v in values])), 5) for name, values in self.sums.items()}
-        self.write(row | extra)
+        self.write({**row, **extra})
         self.sums, self.samples = {}, 0
         self.clock, self.work = time.perf_counter(), time.process_time()
         return self.rows[-1]

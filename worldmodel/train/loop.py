@@ -10,8 +10,7 @@ from contextlib import closing, contextmanager
 from worldmodel.flow import ROLLOUT
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import average
-from worldmodel.train.prefetch import ahead_of, upcoming
-from worldmodel.train.step import losses
+from worldmodel.train.step import ahead_of, losses, upcoming
 
 
 def train(config: TrainConfig) -> None:
@@ -28,9 +27,8 @@ def train(config: TrainConfig) -> None:
         rollouts = RolloutPool(fast if batches.device.type == "cuda" else plain, batches)
         if learner.rollouts:
             rollouts.restore(learner.rollouts)
-    draws = upcoming(
-        batches.draw, learner.step, config.steps, 0 if config.cache_on_device else ahead_of(batches.device)
-    )
+    ahead = 0 if config.cache_on_device else ahead_of(batches.device)
+    draws = upcoming(batches.draw, learner.step, config.steps, ahead)
     with closing(draws), observers(run, plain) as watching, interruptible() as asked_to_stop:
         while learner.step < config.steps:
             mode, clip, noise = next(draws)

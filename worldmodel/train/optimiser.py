@@ -54,8 +54,12 @@ class Optimiser:
 
 
 def parts(named: Mapping[str, nn.Parameter], config: OptimiserConfig) -> list[torch.optim.Optimizer]:
-    """AdamW for ``named`` parameters and, with ``kind="muon"``, Muon for the hidden matrices among them."""
-    hidden = {name for name, p in named.items() if config.kind == "muon" and _is_hidden_matrix(name, p)}
+    """AdamW for ``named`` parameters and, with ``kind="muon"``, Muon for those matrices that lie between hidden layers.
+
+    Embeddings, heads, gains and convolutions are none of these.
+    """
+    inner = {name for name in named if ".blocks." in f".{name}" and "modulation" not in name}
+    hidden = {name for name in inner if config.kind == "muon" and named[name].ndim == 2}
     matrices = [p for name, p in named.items() if name in hidden]
     others = [p for name, p in named.items() if name not in hidden]
     groups = [
@@ -71,11 +75,6 @@ def fraction(step: int, steps: int, warmup: int, decay: float) -> float:
     up = (step + 1) / max(warmup, 1)
     down = (steps - step) / max(decay * steps, 1)
     return max(min(1.0, up, down), 0.0)
-
-
-def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
-    """Muon is meant for matrices between hidden layers, not for embeddings, heads, gains or convolutions."""
-    return parameter.ndim == 2 and ".blocks." in f".{name}" and "modulation" not in name
 
 
 @torch.no_grad()
@@ -112,12 +111,9 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # returns no loss
         """One update of every matrix that has a gradient."""
         for group in self.param_groups:
-            alike: dict[torch.Size, list[nn.Parameter]] = {}
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    alike.setdefault(parameter.shape, []).append(parameter)
-            for matrices in alike.values():
-                self._update(matrices, group)
+            trained = [matrix for matrix in group["params"] if matrix.grad is not None]
+            for shape in dict.fromkeys(matrix.shape for matrix in trained):
+                self._update([matrix for matrix in trained if matrix.shape == shape], group)
 
     def _update(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Nesterov momentum, orthogonalised; then decay and step."""

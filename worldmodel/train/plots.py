@@ -22,20 +22,20 @@ STYLES = {"align": "-", "mean_direction": "--", "identity": ":", "gradient_ratio
 def plot(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw all ``rows`` of a log to a PNG file."""
     names = sorted({name for row in rows for name in row if "/" in name and "validation/" not in name})
-    told = [name for name in names if name.split("/")[1] in COSINES + RATIOS]
-    examined = [row for row in rows if "validation/success_rate" in row]
-    lines, columns = 1 + bool(told), 1 + bool(told or examined)
+    aligned = [name for name in names if name.split("/")[1] in COSINES + RATIOS]
+    validated = [row for row in rows if "validation/success_rate" in row]
+    lines, columns = 1 + bool(aligned), 1 + bool(aligned or validated)
     figure, axes = panels(lines, columns, (2 + 5.5 * columns, 4 * lines))
-    _curves(rows, axes[0][0], [name for name in names if name not in told])
+    _curves(rows, axes[0][0], [name for name in names if name not in aligned])
     axes[0][0].set(xlabel="step", ylabel="loss", yscale="log")
-    if examined:
-        _draw_success(axes[0][1], examined)
-    elif told:
+    if validated:
+        _draw_success(axes[0][1], validated)
+    elif aligned:
         axes[0][1].set_visible(False)
-    if told:
-        _curves(rows, axes[1][0], [name for name in told if name.split("/")[1] in COSINES])
+    if aligned:
+        _curves(rows, axes[1][0], [name for name in aligned if name.split("/")[1] in COSINES])
         axes[1][0].set(xlabel="step", ylabel="representation: cosines, log dispersion")
-        _curves(rows, axes[1][1], [*(name for name in told if name.split("/")[1] in RATIOS), "ema_drift"])
+        _curves(rows, axes[1][1], [*(name for name in aligned if name.split("/")[1] in RATIOS), "ema_drift"])
         axes[1][1].set(xlabel="step", ylabel="ratio", yscale="log")
     for axis in axes.flat:
         if axis.lines:
@@ -58,10 +58,10 @@ def _curves(rows: Sequence[Mapping[str, float]], axis: Any, names: Sequence[str]
             axis.plot(*zip(*points, strict=True), lw=1, marker=".", ms=3, label=label, **style)
 
 
-def _draw_success(axis: Any, examined: Sequence[Mapping[str, float]]) -> None:
+def _draw_success(axis: Any, validated: Sequence[Mapping[str, float]]) -> None:
     """Closed-loop success rates with their intervals."""
-    steps, rates = ([row[key] for row in examined] for key in ("step", "validation/success_rate"))
-    low, high = ([row[f"validation/{key}"] for row in examined] for key in ("low", "high"))
+    steps, rates = ([row[key] for row in validated] for key in ("step", "validation/success_rate"))
+    low, high = ([row[f"validation/{key}"] for row in validated] for key in ("low", "high"))
     gaps = [np.subtract(rates, low).clip(0), np.subtract(high, rates).clip(0)]
     axis.errorbar(steps, rates, yerr=gaps, marker="o", capsize=3, label="closed loop, 95 % Wilson")
     axis.set(xlabel="step", ylabel="success rate on validation starts", ylim=(0, 1.03))

@@ -13,8 +13,7 @@ from worldmodel.objectives.next_step import NextStep
 from worldmodel.schema import Clip
 from worldmodel.train.step import Batches, Loss
 
-ALONE = 0.5
-"""Share of rollouts that begin with one observation, remembering nothing before it."""
+ALONE = 0.5  # share of rollouts that begin with one observation and no history
 
 
 class RolloutPool:

@@ -98,7 +98,8 @@ def prepare(config: TrainConfig) -> Run:
         clips.load()
     data = ClipsOnDevice(clips, device) if config.cache_on_device else clips
     log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
-    say(f"{len(clips):,} windows, {learner.size() / 1e6:.2f} M parameters, {device.type}")
+    size = sum(p.numel() for p in learner.model.parameters())
+    say(f"{len(clips):,} windows, {size / 1e6:.2f} M parameters, {device.type}")
     batches = Batches(data, learner.model, config, device)
     return Run(config, out, learner, batches, held_out, log, made, validation)
 

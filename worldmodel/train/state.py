@@ -18,9 +18,7 @@ from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import Optimiser
 
 TENSORS, CARD, KEEP = "state.safetensors", "state.json", 2
-
-SAMPLES = 20_000
-"""Windows that ranges are fitted to, at most."""
+SAMPLES = 20_000  # windows that ranges are fitted to, at most
 
 
 class TrainState:
@@ -39,10 +37,6 @@ class TrainState:
         """Fit the ranges of the model and its average to the data."""
         fit_ranges(self.model, clips, seed)
         self.ema.load_state_dict(self.model.state_dict())
-
-    def size(self) -> int:
-        """Number of trained parameters."""
-        return sum(p.numel() for p in self.model.parameters())
 
     def begin_from(self, name: str) -> None:
         """Take over a checkpoint's averaged weights, of every part that both have. Ranges stay as they were fitted.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,3 +89,28 @@ def losses(model: WorldModel, teacher: WorldModel, config: TrainConfig) -> tuple
         return out
 
     return (torch.compile(loss, dynamic=False) if config.compile else loss), loss
+
+
+def ahead_of(device: torch.device) -> int:
+    """How many batches are made ahead: 4 for a GPU, none where the processor that makes them is the one that learns."""
+    return 4 if device.type == "cuda" else 0
+
+
+def upcoming[Batch](draw: Callable[[int], Batch], first: int, last: int, ahead: int) -> Generator[Batch, None, None]:
+    """``draw(first)`` to ``draw(last - 1)``, in order, up to ``ahead`` of them in the making, each in a thread.
+
+    ``draw`` must depend on the step's number alone. An error in a thread is raised when its batch's turn comes.
+    """
+    if not ahead:
+        yield from map(draw, range(first, last))
+        return
+    pool = ThreadPoolExecutor(ahead, "batches")
+    try:
+        waiting = deque(pool.submit(draw, step) for step in range(first, min(first + ahead, last)))
+        for step in range(first, last):
+            batch = waiting.popleft().result()
+            if step + ahead < last:
+                waiting.append(pool.submit(draw, step + ahead))
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)

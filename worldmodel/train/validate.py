@@ -54,22 +54,20 @@ def fitting(config: ValidationConfig, tasks: tuple[str, ...]) -> ValidationConfi
 
     Raises ValueError, one line, for another ``validation.task`` that cannot be evaluated.
     """
-    if not config.every or not (why := _hindrance(config.task, tasks)):
+    if not config.every:
+        return config
+    if config.task not in tasks:
+        why = f"the model learns {', '.join(tasks)}; give one of these"
+    elif not asset("eval/starts").joinpath(f"{slug(config.task)}.validation.npz").is_file():
+        why = "no validation starts are shipped for it; give a task that has some"
+    else:
+        if (host := config.task.partition(":")[0]) in MEGABYTES:
+            python_of(host)
         return config
     if config.task != ValidationConfig.task:
         raise ValueError(f"validation.task={config.task}: {why}, or validation.every=0")
     say(f"no validation while training: validation.task={config.task}: {why}")
     return replace(config, every=0)
-
-
-def _hindrance(task: str, tasks: tuple[str, ...]) -> str:
-    if task not in tasks:
-        return f"the model learns {', '.join(tasks)}; give one of these"
-    if not asset("eval/starts").joinpath(f"{slug(task)}.validation.npz").is_file():
-        return "no validation starts are shipped for it; give a task that has some"
-    if (host := task.partition(":")[0]) in MEGABYTES:
-        python_of(host)
-    return ""
 
 
 def closed_loop(run: Path, step: int, config: ValidationConfig) -> dict[str, float]:
