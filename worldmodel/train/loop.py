@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 from worldmodel.flow import ROLLOUT
+from worldmodel.processes import StopSignal
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import average
 from worldmodel.train.step import ahead_of, losses, upcoming
 
 
 def train(config: TrainConfig) -> None:
-    """Train a world model, or go on with one: the same command with the same ``out`` resumes exactly."""
+    """Train a world model, or go on with one: the same command with the same ``out`` resumes exactly.
+
+    The first Ctrl-C or SIGTERM saves after the present step and raises KeyboardInterrupt.
+    """
     from worldmodel.train.observe import observers  # here: files, progress, plots and validation are a run's alone
     from worldmodel.train.setup import prepare
 
@@ -29,7 +30,7 @@ def train(config: TrainConfig) -> None:
             rollouts.restore(learner.rollouts)
     ahead = 0 if config.cache_on_device else ahead_of(batches.device)
     draws = upcoming(batches.draw, learner.step, config.steps, ahead)
-    with closing(draws), observers(run, plain) as watching, interruptible() as asked_to_stop:
+    with closing(draws), observers(run, plain) as watching, StopSignal() as stop:
         while learner.step < config.steps:
             mode, clip, noise = next(draws)
             watching.before_step(clip)
@@ -46,7 +47,7 @@ def train(config: TrainConfig) -> None:
 
             run.log.add(mode, found, norm, len(clip.state))
             watching.after_step((mode, clip, noise))
-            stopping = bool(asked_to_stop)  # once: what comes in later waits for the next step, and is saved there
+            stopping = stop.requested  # once: what comes in later waits for the next step, and is saved there
             if learner.step % config.save_every == 0 or learner.step == config.steps or stopping:
                 run.save()
                 watching.after_save()
@@ -55,23 +56,3 @@ def train(config: TrainConfig) -> None:
                 raise KeyboardInterrupt
             watching.between_steps()
     watching.end(stopped=False)
-
-
-@contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """A list that the first Ctrl-C fills, so that a step is never cut in half; the second one stops at once."""
-    asked: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -22,20 +22,20 @@ STYLES = {"align": "-", "mean_direction": "--", "identity": ":", "gradient_ratio
 def plot(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw all ``rows`` of a log to a PNG file."""
     names = sorted({name for row in rows for name in row if "/" in name and "validation/" not in name})
-    aligned = [name for name in names if name.split("/")[1] in COSINES + RATIOS]
+    representation = [name for name in names if name.split("/")[1] in COSINES + RATIOS]
     validated = [row for row in rows if "validation/success_rate" in row]
-    lines, columns = 1 + bool(aligned), 1 + bool(aligned or validated)
+    lines, columns = 1 + bool(representation), 1 + bool(representation or validated)
     figure, axes = panels(lines, columns, (2 + 5.5 * columns, 4 * lines))
-    _curves(rows, axes[0][0], [name for name in names if name not in aligned])
+    _curves(rows, axes[0][0], [name for name in names if name not in representation])
     axes[0][0].set(xlabel="step", ylabel="loss", yscale="log")
     if validated:
         _draw_success(axes[0][1], validated)
-    elif aligned:
+    elif representation:
         axes[0][1].set_visible(False)
-    if aligned:
-        _curves(rows, axes[1][0], [name for name in aligned if name.split("/")[1] in COSINES])
+    if representation:
+        _curves(rows, axes[1][0], [name for name in representation if name.split("/")[1] in COSINES])
         axes[1][0].set(xlabel="step", ylabel="representation: cosines, log dispersion")
-        _curves(rows, axes[1][1], [*(name for name in aligned if name.split("/")[1] in RATIOS), "ema_drift"])
+        _curves(rows, axes[1][1], [*(name for name in representation if name.split("/")[1] in RATIOS), "ema_drift"])
         axes[1][1].set(xlabel="step", ylabel="ratio", yscale="log")
     for axis in axes.flat:
         if axis.lines:

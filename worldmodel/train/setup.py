@@ -66,8 +66,7 @@ def prepare(config: TrainConfig) -> Run:
     torch.set_float32_matmul_precision("high")
     stores = open_sources(config.data, config.size)
     device = torch.device(choose_device(config.device))
-    base = ModelConfig(backbone=config.backbone, patch=config.patch)
-    shape = shape_of_data(base, config, stores)
+    shape = shape_of_data(ModelConfig(backbone=config.backbone, patch=config.patch), config, stores)
     validation = fitting(config.validation, shape.tasks)
     spec = ClipSpec(shape.cameras, shape.chunk_size, shape.tasks, shape.states, shape.recorded)
     features = []
@@ -100,8 +99,7 @@ def prepare(config: TrainConfig) -> Run:
     log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
     size = sum(p.numel() for p in learner.model.parameters())
     say(f"{len(clips):,} windows, {size / 1e6:.2f} M parameters, {device.type}")
-    batches = Batches(data, learner.model, config, device)
-    return Run(config, out, learner, batches, held_out, log, made, validation)
+    return Run(config, out, learner, Batches(data, learner.model, config, device), held_out, log, made, validation)
 
 
 def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[EpisodeStore]) -> ModelConfig:
@@ -133,7 +131,7 @@ def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[Episo
 
 
 def duties(config: TrainConfig) -> dict[str, Any]:
-    """What a config of training says of the model itself: how it samples, what it continues, whether it streams."""
+    """What a config of training decides of the model: how it samples, what it continues, how it rolls out."""
     return {
         "sampler": config.objective.spec.sampler,
         "prefix": 0 if config.objective.spec.passes else config.noise.actions.prefix,

@@ -147,7 +147,7 @@ class StepRng:
         if mode == ROLLOUT and model.config.memory:
             return {}
         if mode == ROLLOUT:
-            from worldmodel.objectives.rollout_noise import rollout_noise  # here: few runs stream
+            from worldmodel.objectives.rollout_noise import rollout_noise  # here: few runs roll out
 
             draws = rollout_noise(model, self.config.rollout, laws.rollout, batch, lambda n: self.generator(step, n))
             return {name: draw.to(self.device) for name, draw in draws.items()}
