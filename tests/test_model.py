@@ -7,7 +7,7 @@ import torch
 from small import CONFIG, small_clip, small_given, small_model
 
 from worldmodel.flow import MODES, NoiseSample, mix
-from worldmodel.flow.noise import no_noise
+from worldmodel.flow.noise import clean_draw
 from worldmodel.model import Given, Want
 from worldmodel.objectives import OBJECTIVES, ObjectiveConfig, TimestepDistribution, draw_noise, loss
 from worldmodel.objectives.losses import flow_loss
@@ -21,10 +21,11 @@ def noise_for(mode: str, draws: int = 1, kind: str = "flow") -> dict[str, NoiseS
     law, masked, out = TimestepDistribution(), TimestepDistribution(masked=0.3), {}
     actions = (ACTIONS[0] * draws, *ACTIONS[1:])
     if roles.actions != "absent":
-        out["actions"] = draw_noise(law, actions, generator, spec) if roles.actions == "wanted" else no_noise(actions)
+        wanted, given = roles.actions == "wanted", clean_draw(torch.zeros(actions))
+        out["actions"] = draw_noise(law, actions, generator, spec) if wanted else given
     if roles.frames != "absent":
-        wanted = roles.frames == "wanted"
-        out["frames"] = draw_noise(masked, FRAMES, generator, spec, 2) if wanted else no_noise(FRAMES)
+        wanted, given = roles.frames == "wanted", clean_draw(torch.zeros(FRAMES))
+        out["frames"] = draw_noise(masked, FRAMES, generator, spec, 2) if wanted else given
     return out
 
 

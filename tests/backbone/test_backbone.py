@@ -82,7 +82,7 @@ def test_a_constant_vector_of_noise_equals_a_scalar() -> None:
 def test_the_tap_is_what_the_teacher_computes() -> None:
     backbone, memory, second = make(), make().observe(given())[0], wanted()
     _, after = backbone(second, memory)
-    torch.testing.assert_close(after[2], backbone.features(second, memory, until=2))
+    torch.testing.assert_close(after[2], backbone.run(second, memory, 2, None)[0][-1])
 
 
 @pytest.mark.parametrize("grad", [True, False])

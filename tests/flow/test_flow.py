@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.flow import mix, sample, velocity
-from worldmodel.flow.noise import no_noise
+from worldmodel.flow.noise import clean_draw
 from worldmodel.flow.path import step, velocity_error
 from worldmodel.flow.sampler import grid
 from worldmodel.objectives import OBJECTIVES, ObjectiveConfig, TimestepDistribution, draw_noise
@@ -70,7 +70,7 @@ def test_noise_laws_stay_in_range_and_hold_their_shares() -> None:
 
 
 def test_given_tokens_have_no_noise() -> None:
-    assert (no_noise((2, 3, 4)).noise() == 0).all()
+    assert (clean_draw(torch.zeros(2, 3, 4)).noise() == 0).all()
 
 
 def gaussian_error(steps: int) -> float:

@@ -5,7 +5,8 @@ import torch
 
 from worldmodel.backbone import BackboneConfig
 from worldmodel.model import ModelConfig, WorldModel
-from worldmodel.model.history import RolloutHistory, encode_steps, regress_next, self_noise_level, tokens_per_step
+from worldmodel.model.history import encode_steps, regress_next, self_noise_level, tokens_per_step
+from worldmodel.model.records import RolloutHistory
 from worldmodel.model.rollout import ImaginedRollout
 
 AGES = (0, 1, 3)

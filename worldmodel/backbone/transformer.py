@@ -64,10 +64,10 @@ class Backbone(nn.Module):
         level_index = sequence.level_index.expand(table.shape[0], -1)
         return torch.gather(table, 1, level_index[..., None].expand(-1, -1, table.shape[2]))
 
-    def _run(
+    def run(
         self, sequence: TokenSequence, cache: KVCache | None, until: int, allowed: Tensor | None, given: bool = False
     ) -> tuple[list[Tensor], KVCache]:
-        """Tokens before the first and after each of ``until`` blocks, and their keys and values.
+        """Tokens before the first and after each of ``until`` blocks, and their keys and values (see ``forward``).
 
         ``given``: only keys and values of the last block.
         """
@@ -89,7 +89,7 @@ class Backbone(nn.Module):
 
         ``deep``: in the blocks of imagined rollouts too.
         """
-        after, kept = self._run(sequence, None, self.config.depth + deep * self.config.deep, None, given=True)
+        after, kept = self.run(sequence, None, self.config.depth + deep * self.config.deep, None, given=True)
         return kept, after
 
     def forward(
@@ -104,15 +104,8 @@ class Backbone(nn.Module):
         ``allowed``: which tokens may attend to which, where not all may (see `Attention.attend`). ``deep``: through all
         blocks, as in imagined rollouts.
         """
-        after, _ = self._run(sequence, cache, self.config.depth + deep * self.config.deep, allowed)
-        shared, final = self._modulation(sequence), self.final
-        if deep and self.final_deep is not None:
-            final = self.final_deep
+        after, _ = self.run(sequence, cache, self.config.depth + deep * self.config.deep, allowed)
+        shared = self._modulation(sequence)
+        final = self.final_deep if deep and self.final_deep is not None else self.final
         shift, scale = (shared[..., : 2 * shared.shape[-1] // 6] + final.to(shared.dtype)).chunk(2, -1)
         return modulate(self.norm(after[-1]), shift, scale), after
-
-    def features(
-        self, sequence: TokenSequence, cache: KVCache, until: int, allowed: Tensor | None = None
-    ) -> Float[Tensor, "B N D"]:
-        """Tokens after block number ``until``, stopping there: what a Self-Flow teacher computes."""
-        return self._run(sequence, cache, until, allowed)[0][-1]

@@ -43,12 +43,6 @@ class NoiseSample:
         return NoiseSample(self.eps.to(device), self.levels.to(device), self.level_index.to(device), nearer, self.given)
 
 
-def no_noise(shape: tuple[int, int, int]) -> NoiseSample:
-    """Level 0, of given tokens of a shape (B, N, d)."""
-    batch, tokens, _ = shape
-    return NoiseSample(torch.zeros(shape), torch.zeros(batch, 1), torch.zeros(1, tokens, dtype=torch.int64))
-
-
 def clean_draw(value: Tensor, level: float = 0.0) -> NoiseSample:
     """A whole batch of values (B, N, d) at one level: 0 where they are given."""
     levels = torch.full((1, 1), level, device=value.device)

@@ -15,7 +15,6 @@ from worldmodel.data.source import open_source
 from worldmodel.flow import MODES
 from worldmodel.imagine.image_metrics import CAP, psnr, squared
 from worldmodel.model import Given, ModelConfig, Prediction, Want, WorldModel
-from worldmodel.model.ahead import frames_ahead
 from worldmodel.schema import ACTION, Clip
 
 READING = 1
@@ -101,7 +100,7 @@ def predict(
     if roles.actions == "wanted":
         at = clip.at if roles.frames == "wanted" else None
         return model.predict(given, Want(actions=True, at=at), steps, generator=generator)
-    return Prediction(None, frames_ahead(model, given, clip.at, steps, generator))
+    return Prediction(None, model.frames_ahead(given, clip.at, steps, generator))
 
 
 def compare(clip: Clip, found: Prediction, relative: int = 0) -> dict[str, Any]:
@@ -175,7 +174,7 @@ def autoregressive(
         given = Given(images, state, clip.task, clip.executed if actions else None, more=clip.more)
         wanted = ahead[(ahead > begin) & (ahead <= begin + chunk_size)] - begin
         asked = wanted if begin + chunk_size >= reach else np.union1d(wanted, [chunk_size])
-        frames = frames_ahead(model, given, torch.as_tensor(asked), *sampling)
+        frames = model.frames_ahead(given, torch.as_tensor(asked), *sampling)
         out.append(frames[:, np.isin(asked, wanted)])
         images = frames[:, -1]
     return torch.cat(out, dim=1)

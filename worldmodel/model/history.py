@@ -1,13 +1,10 @@
 """Past steps of imagined rollouts as a key-value cache, and the prediction of the step after them.
 
-The tokens of a time step (frames, state and the action executed from it) attend only to one another, so their keys and
-values never change: steps can be dropped, replaced, or kept at growing distances. The next step's tokens attend to all
-cached ones, in every block.
+The tokens of a step (frames, state and the action executed from it) attend only to one another, so that their keys and
+values never change and steps can be dropped or replaced. The next step's tokens attend to all cached ones.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from einops import rearrange
@@ -16,28 +13,9 @@ from torch import Tensor
 
 from worldmodel.backbone import KVCache
 from worldmodel.flow.sampler import sample
+from worldmodel.model.records import RolloutHistory
 from worldmodel.model.world import WorldModel
 from worldmodel.tokens.sequence import TokenSequence, instants
-
-
-@dataclass(frozen=True)
-class RolloutHistory:
-    """T past steps of each of B rollouts.
-
-    frames: patches in model units. state, actions: physical units; action t is executed from step t on. when: seconds
-    on one clock. levels: noise levels that the model is conditioned on, in [0, 1].
-    """
-
-    frames: Float[Tensor, "B T M P"]
-    state: Float[Tensor, "B T S"]
-    actions: Float[Tensor, "B T A"]
-    when: Float[Tensor, " T"]
-    levels: Float[Tensor, "B T"]
-
-    def part(self, first: int, end: int) -> RolloutHistory:
-        """Its steps ``first`` to ``end`` - 1."""
-        frames, state, actions = (each[:, first:end] for each in (self.frames, self.state, self.actions))
-        return RolloutHistory(frames, state, actions, self.when[first:end], self.levels[:, first:end])
 
 
 def self_noise_level(imagined: Int[Tensor, "*b"]) -> Float[Tensor, "*b"]:
@@ -113,8 +91,7 @@ def regress_next(
 ) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
     """The next frames, and how the state changes, both in model units, in one pass.
 
-    embedded, last: the present frames, as `encode_steps` embeds them and as pixels in model units. when, valid: see
-    `denoise_next`.
+    embedded, last: the present frames, as `encode_steps` embeds them and as pixels. when, valid: see `denoise_next`.
     """
     assert model.body is not None and model.ahead is not None and model.warps is not None
     batch, cameras = last.shape[:2]

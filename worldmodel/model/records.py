@@ -22,7 +22,7 @@ class ModelConfig:
     relative to. Without cameras a model is a control: it gets the simulator's own state.
     sampler: how actions are drawn: ``flow``, or the passes of a ``regression`` or of ``mip``.
     prefix: how many committed actions it has learned to continue (0: none).
-    modalities: further ones beside frames and actions, with their options (see `worldmodel.tokens.listed`).
+    modalities: further ones, with their options (see `worldmodel.tokens.listed`).
     words: vocabulary of a model whose instruction is a sentence (``more["instruction"]``, by default the task's usual
     one, see `Language`); empty where it is the task's number.
     window: time steps that an imagined rollout conditions on, the present one included (0: no rollouts).
@@ -121,3 +121,23 @@ class ObservationCache:
             return self
         kv = [(k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)) for k, v in self.kv]
         return ObservationCache(kv, self.last.repeat_interleave(times, 0), self.after, self.frames)
+
+
+@dataclass(frozen=True)
+class RolloutHistory:
+    """T past steps of each of B rollouts.
+
+    frames: patches in model units. state, actions: physical units; action t is executed from step t on. when: seconds
+    on one clock. levels: noise levels that the model is conditioned on, in [0, 1].
+    """
+
+    frames: Float[Tensor, "B T M P"]
+    state: Float[Tensor, "B T S"]
+    actions: Float[Tensor, "B T A"]
+    when: Float[Tensor, " T"]
+    levels: Float[Tensor, "B T"]
+
+    def part(self, first: int, end: int) -> RolloutHistory:
+        """Its steps ``first`` to ``end`` - 1."""
+        frames, state, actions = (each[:, first:end] for each in (self.frames, self.state, self.actions))
+        return RolloutHistory(frames, state, actions, self.when[first:end], self.levels[:, first:end])

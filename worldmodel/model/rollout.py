@@ -10,16 +10,12 @@ from torch import Tensor
 
 from worldmodel.backbone import KVCache
 from worldmodel.flow.sampler import grid
-from worldmodel.model.history import (
-    RolloutHistory,
-    encode_steps,
-    regress_next,
-    sample_next,
-    self_noise_level,
-    tokens_per_step,
-)
+from worldmodel.model.history import encode_steps, regress_next, sample_next, self_noise_level, tokens_per_step
+from worldmodel.model.records import RolloutHistory
 from worldmodel.model.world import WorldModel
 from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
+
+Rows = Sequence[int] | None
 
 
 class ImaginedRollout:
@@ -57,11 +53,7 @@ class ImaginedRollout:
         self.generators = [torch.Generator() for _ in range(batch)]
 
     def begin(
-        self,
-        images: UInt8[Tensor, "R C H W 3"],
-        state: Float[Tensor, "R S"],
-        rows: Sequence[int] | None = None,
-        seeds: Sequence[int] | None = None,
+        self, images: UInt8[Tensor, "R C H W 3"], state: Float[Tensor, "R S"], rows: Rows = None, seeds: Rows = None
     ) -> None:
         """Restart the rollouts ``rows`` (all where absent) at an observation; the others continue.
 
@@ -79,8 +71,7 @@ class ImaginedRollout:
     def step(self, actions: Float[Tensor, "B A"]) -> tuple[UInt8[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
         """Execute one action (physical units) in each rollout; returns the imagined frames and states after it.
 
-        Raises ValueError if actions do not fit or are not finite (nothing has changed then), RuntimeError before
-        ``begin``.
+        Raises ValueError, unchanged, if actions do not fit or are not finite; RuntimeError before ``begin``.
         """
         model, config = self.model, self.model.config
         if (self.age < 0).any():
@@ -110,11 +101,7 @@ class ImaginedRollout:
 
     @torch.no_grad()
     def observe(
-        self,
-        images: UInt8[Tensor, "R C H W 3"],
-        state: Float[Tensor, "R S"],
-        rows: Sequence[int] | None = None,
-        ago: int = 0,
+        self, images: UInt8[Tensor, "R C H W 3"], state: Float[Tensor, "R S"], rows: Rows = None, ago: int = 0
     ) -> None:
         """Replace what was imagined ``ago`` steps before now by an observation, in ``rows`` (all where absent).
 

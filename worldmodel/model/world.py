@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -56,13 +58,8 @@ class WorldModel(nn.Module):
             self.warps = MaskedWarps(width, config.patch)
             self.ahead = nn.Parameter(torch.randn(width) * 0.02)
         # Last, so that models with and without them start from the same weights
-        self.projector = (
-            nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) if projector else None
-        )
-        wide, self.external = 4 * width, None
-        if external:  # three layers, as in REPA (arXiv 2410.06940)
-            layers = (nn.Linear(width, wide), nn.SiLU(), nn.Linear(wide, wide), nn.SiLU(), nn.Linear(wide, external))
-            self.external = nn.Sequential(*layers)
+        self.projector = _mlp(width, 2 * width, width) if projector else None
+        self.external = _mlp(width, 4 * width, 4 * width, external) if external else None  # as in REPA (2410.06940)
 
     @property
     def modalities(self) -> dict[str, Modality]:
@@ -76,11 +73,9 @@ class WorldModel(nn.Module):
 
     def fit(self, clip: Clip) -> None:
         """Set all ranges from a sample of recordings (`worldmodel.data.clips.Clips.sample`), tensors on the device."""
-        self.proprioception.fit(clip)
-        for modality in self.modalities.values():
-            modality.fit(clip)
-        if self.body is not None:
-            self.body.fit(clip)
+        for part in (self.proprioception, *self.modalities.values(), self.body):
+            if part is not None:
+                part.fit(clip)
         if self.config.words:
             self.instruction.fit(self.config.tasks)
 
@@ -120,12 +115,15 @@ class WorldModel(nn.Module):
         task, state, instruction = given.task, self.proprioception, self.instruction
         if self.config.words:
             task = given.more.get(SENTENCE, instruction.usual[given.task])
-        context = [
-            (state.tokens(given.state), state.positions(device)),
-            (instruction.tokens(task), instruction.positions(device)),
-        ]
-        further = [signal for signal in self.further.values() if signal.config.steps]
-        return context + [(s.observed(_of(given, s.config.key)), s.before(device)) for s in further]
+        context = [(state.tokens(given.state), state.positions(device))]
+        context.append((instruction.tokens(task), instruction.positions(device)))
+        for signal in self.further.values():
+            if signal.config.steps:
+                if (key := signal.config.key) not in given.more:
+                    found = f"there is {list(given.more)}"
+                    raise ValueError(f"this model needs more[{key!r}] beside images, state and task; {found}")
+                context.append((signal.observed(given.more[key]), signal.before(device)))
+        return context
 
     def sequence(
         self, values: dict[str, Tensor], noise: dict[str, NoiseSample], at: Int[Tensor, "B F"] | None
@@ -255,13 +253,25 @@ class WorldModel(nn.Module):
         assert frames is not None
         return frames
 
+    def frames_ahead(
+        self, given: Given, at: Sequence[int] | Tensor, steps: int = 2, generator: torch.Generator | None = None
+    ) -> UInt8[Tensor, "B K C H W 3"]:
+        """As `imagine`, for any number of frames: predicted in pairs, as in training, an odd last one twice.
 
-def _of(given: Given | Clip, key: str) -> Tensor:
-    """An observed array of a further modality. Raises ValueError where it is missing."""
-    if key not in given.more:
-        raise ValueError(f"this model needs more[{key!r}] beside images, state and task; there is {list(given.more)}")
-    value: Tensor = given.more[key]
-    return value
+        ``at``: K control steps for all rows, or a row (B, K) of them each.
+        """
+        wanted = torch.as_tensor(at, device=given.state.device).expand(len(given.state), -1)
+        count = wanted.shape[1]
+        if count % 2:
+            wanted = torch.cat([wanted, wanted[:, -1:]], dim=1)
+        frames = self.imagine(given, wanted.reshape(-1, 2), steps, generator=generator)
+        return frames.reshape(*wanted.shape, *frames.shape[2:])[:, :count]
+
+
+def _mlp(*widths: int) -> nn.Sequential:
+    """Linear layers with SiLU between them."""
+    layers = [layer for sizes in pairwise(widths) for layer in (nn.Linear(*sizes), nn.SiLU())]
+    return nn.Sequential(*layers[:-1])
 
 
 def _instruction(config: ModelConfig) -> Any:

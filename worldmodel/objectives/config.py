@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,9 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         known("objective.name", self.name, OBJECTIVES)
         if not 0 < self.student < self.teacher <= 1:
-            found = f"objective.student={self.student}, teacher={self.teacher}"
-            raise ValueError(f"{found}: expected 0 < student < teacher <= 1")
+            raise ValueError(
+                f"objective.student={self.student}, teacher={self.teacher}: expected 0 < student < teacher"
+            )
         if self.draws < 1:
             raise ValueError(f"objective.draws={self.draws}: expected at least 1")
 
@@ -99,8 +101,8 @@ class ObjectiveConfig:
 class RolloutConfig:
     """How imagined rollouts are learned, where modes.rollout is above 0.
 
-    ``history_bias`` teaches a model to correct colours that have drifted over a thousand steps, more than training's
-    rollouts can show; ``history_mixup`` teaches it to repaint what has become faint from state and actions.
+    ``history_bias`` teaches a model to correct colours that drift over long rollouts, ``history_mixup`` to repaint what
+    has become faint.
     """
 
     window: int = option("time steps of history that the model is given, the present one included", 4)
@@ -120,13 +122,11 @@ class RolloutConfig:
     grow: int = option("rollout steps of training over which `longest` is reached", 2000)
 
     def __post_init__(self) -> None:
-        ascending = all(a < b for a, b in zip(self.memory, self.memory[1:], strict=False))
-        if self.memory and not (self.memory[0] == 0 and ascending):
+        if self.memory and (self.memory[0] != 0 or list(self.memory) != sorted(set(self.memory))):
             raise ValueError(f"rollout.memory={self.memory}: expected steps ago in ascending order, from 0")
-        if self.longest < 2:
-            raise ValueError(f"rollout.longest={self.longest}: expected at least 2 steps")
         before, share = 16 - self.window, "a share in [0, 1]"
         bounds = {
+            "longest": (2, math.inf, "at least 2 steps"),
             "window": (1, 16, "1 to 16 time steps"),
             "burn_in": (0, before, f"0 to {before}, the chunk's 16 less window"),
             "noise": (SELF_NOISE_LEVEL, 1, f"{SELF_NOISE_LEVEL} to 1; the first is the level of imagined frames"),

@@ -61,11 +61,6 @@ def mean_direction(features: Float[Tensor, "B N D"]) -> Float[Tensor, ""]:
         return F.cosine_similarity(features.float(), features.float().roll(1, 0), dim=-1).mean()
 
 
-def asymmetry(student: Float[Tensor, "B N 1"], teacher: Float[Tensor, "B N 1"]) -> Float[Tensor, ""]:
-    """How much cleaner the teacher's tokens are than the student's, on average: 0 means nothing is left to predict."""
-    return (student - teacher).mean()
-
-
 def dispersion(features: Float[Tensor, "B N D"], temperature: float = 0.5) -> Float[Tensor, ""]:
     """Dispersive loss (arXiv 2506.09027): log of the mean over all pairs of exp(-squared distance / temperature).
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from worldmodel.model import WorldModel
-from worldmodel.model.history import RolloutHistory, encode_steps, regress_next, tokens_per_step
+from worldmodel.model.history import encode_steps, regress_next, tokens_per_step
+from worldmodel.model.records import RolloutHistory
 from worldmodel.objectives.config import ObjectiveConfig
 
 CHANGED = 8 / 127.5

@@ -35,11 +35,7 @@ def draw_levels(law: TimestepDistribution, batch: int, generator: torch.Generato
 
 
 def draw_noise(
-    law: TimestepDistribution,
-    shape: tuple[int, int, int],
-    generator: torch.Generator,
-    spec: Objective,
-    frames: int = 1,
+    law: TimestepDistribution, shape: tuple[int, int, int], generator: torch.Generator, spec: Objective, frames: int = 1
 ) -> NoiseSample:
     """Noise for a batch of shape (B, N, d), distributed over its tokens as the objective says.
 
@@ -93,9 +89,8 @@ def draw_regression(shape: tuple[int, int, int], generator: torch.Generator, spe
     eps = normal(generator, *shape)
     refine = torch.arange(batch, device=eps.device) % spec.passes == 1
     levels = torch.where(refine, REFINE, 1.0)[:, None]
-    return NoiseSample(
-        eps * refine[:, None, None], levels, torch.zeros(1, tokens, dtype=torch.int64, device=eps.device)
-    )
+    level_index = torch.zeros(1, tokens, dtype=torch.int64, device=eps.device)
+    return NoiseSample(eps * refine[:, None, None], levels, level_index)
 
 
 def draw_observed(

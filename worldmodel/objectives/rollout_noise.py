@@ -27,10 +27,8 @@ def rollout_noise(
 ) -> dict[str, NoiseSample]:
     """Noise samples for `rollout_loss`.
 
-    law: distribution of the next steps' noise. generator: the step's random numbers for one purpose, by its number.
-
-    Frames and state of a step share a level, as in sampling. Self-generated steps take 1 to `STEPS` sampling steps,
-    drawn at random.
+    law: distribution of the next steps' noise; frames and state of a step share a level, as in sampling. generator: the
+    step's random numbers for one purpose, by its number. Self-generated steps take 1 to `STEPS` sampling steps.
     """
     times, dim = model.config.window, model.config.state_dim
     _, patches, pixels = shape = model.frames.shape(batch, times)

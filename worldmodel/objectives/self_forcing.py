@@ -13,7 +13,8 @@ from torch.nn.functional import interpolate
 from worldmodel.backbone import KVCache
 from worldmodel.flow import NoiseSample, mix
 from worldmodel.model import WorldModel
-from worldmodel.model.history import RolloutHistory, denoise_next, encode_steps, sample_next, tokens_per_step
+from worldmodel.model.history import denoise_next, encode_steps, sample_next, tokens_per_step
+from worldmodel.model.records import RolloutHistory
 from worldmodel.objectives.config import ObjectiveConfig
 from worldmodel.objectives.losses import absolute_loss, flow_loss
 from worldmodel.schema import STATE, Clip
@@ -34,10 +35,8 @@ def rollout_loss(
     ``clip.future``: the T >= W next frames, one control step apart; ``clip.more_future[STATE]`` their states. The first
     T - W are burn-in. ``noise`` holds samples for ``frames`` and ``body`` (a level per step), and for ``observed``, the
     history's. With ``own.frames`` and ``own.body`` the last history steps are imagined without gradient (`self_force`);
-    with ``drift`` the history is corrupted (`corrupt_history`). Targets stay the recorded ones.
-
-    ``l1`` (where ``objective.l1`` > 0) is the mean absolute error of the frames, model units: the squared error alone
-    leaves mottled surfaces and seams.
+    with ``drift`` the history is corrupted (`corrupt_history`). Targets stay the recorded ones. ``l1`` (where
+    ``objective.l1`` > 0) is the frames' mean absolute error: the squared one alone leaves mottled surfaces and seams.
     """
     if model.body is None:
         raise ValueError("mode rollout needs a model built with a window")

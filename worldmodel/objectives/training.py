@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from worldmodel.flow import MODES, ROLLOUT, NoiseSample, mix
 from worldmodel.model import WorldModel
 from worldmodel.objectives.config import ObjectiveConfig
-from worldmodel.objectives.losses import alignment, asymmetry, dispersion, flow_loss, mean_direction, regression_loss
+from worldmodel.objectives.losses import alignment, dispersion, flow_loss, mean_direction, regression_loss
 from worldmodel.schema import Clip
 
 type Losses = dict[str, Tensor]
@@ -67,10 +67,12 @@ def loss(
     weighted = (objective.weight(name, model.modalities[name]) * value for name, value in losses.items())
     total = sum(weighted, torch.zeros(()).to(cache.last))
 
-    uneven = [draw for n, draw in noise.items() if _uneven(draw) and (n == "observed" or signals[n].wanted)]
+    wanted = [draw for n, draw in noise.items() if n == "observed" or signals[n].wanted]
+    uneven = [draw for draw in wanted if draw.levels.shape[1] > 1 + draw.given or draw.nearer is not None]
     if spec.teacher != "none" and uneven:
         found = _align(model, teacher, clip, signals, noise, objective, (observed.after, after), allowed)
-        losses |= found | {"asymmetry": _mean_gap(uneven)}
+        gaps = [(draw.noise() - draw.teacher().noise()).mean() for draw in uneven]
+        losses |= found | {"asymmetry": torch.stack(gaps).mean()}
         total = total + objective.align * found["align"]
     if spec.disperse:
         losses["disperse"] = dispersion(after[max(1, round(len(after[1:]) / 4))])
@@ -129,16 +131,6 @@ def _repeats(noisy: dict[str, Tensor], clip: Clip) -> int:
     return len(next(iter(noisy.values()))) // len(clip.state)
 
 
-def _uneven(draw: NoiseSample) -> bool:
-    """Whether a teacher's tokens of this modality are cleaner than the student's."""
-    return draw.levels.shape[1] > 1 + draw.given or draw.nearer is not None
-
-
-def _mean_gap(draws: list[NoiseSample]) -> Tensor:
-    """Noise asymmetry, mean over the modalities that have one."""
-    return torch.stack([asymmetry(d.noise(), d.teacher().noise().expand_as(d.noise())) for d in draws]).mean()
-
-
 def _align(
     model: WorldModel,
     teacher: WorldModel | None,
@@ -159,7 +151,7 @@ def _align(
         context = teacher.observe(clip, cleaner.get("observed"), later(teacher, clip, noise))
         noisy = {name: mix(s.clean, cleaner[name].eps, cleaner[name].noise()) for name, s in signals.items()}
         sequence, kv = teacher.sequence(noisy, cleaner, clip.at), context.repeat(_repeats(noisy, clip)).kv
-        target = teacher.backbone.features(sequence, kv, teacher_tap, allowed)
+        target = teacher.backbone.run(sequence, kv, teacher_tap, allowed)[0][-1]
     align = alignment(model.projector(wanted[student_tap]), target, centre)
     if "observed" in noise:
         deep = context.after[min(teacher_tap, len(context.after) - 1)]

@@ -87,10 +87,8 @@ class ModelPolicy:
 
         Returns uint8 (B, len(steps), H, W, 3) for every camera's key. Frames are imagined in pairs, as in training.
         """
-        from worldmodel.model.ahead import frames_ahead  # here: who only acts needs none of it
-
         given = replace(self._given(observations), actions=torch.as_tensor(actions, device=self.device))
-        frames = frames_ahead(self.model, given, steps, passes, self.generator).cpu()
+        frames = self.model.frames_ahead(given, steps, passes, self.generator).cpu()
         return {image_key(camera): frames[:, :, n].numpy() for n, camera in enumerate(self.model.config.cameras)}
 
     def _given(self, observations: Arrays) -> Given:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from worldmodel.flow import ROLLOUT
-from worldmodel.model.history import RolloutHistory, self_noise_level
+from worldmodel.model.history import self_noise_level
+from worldmodel.model.records import RolloutHistory
 from worldmodel.objectives.next_step import NextStep
 from worldmodel.schema import Clip
 from worldmodel.train.step import Batches, Loss

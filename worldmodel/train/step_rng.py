@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from worldmodel.flow import MODES, ROLLOUT, NoiseSample
-from worldmodel.flow.noise import no_noise
+from worldmodel.flow.noise import clean_draw
 from worldmodel.model import WorldModel
 from worldmodel.objectives.noise import draw_noise, draw_observed, draw_regression
 from worldmodel.schema import Clip
@@ -159,7 +159,7 @@ class StepRng:
             if role == "given":
                 left_out = modality.optional and torch.rand((), generator=generator) < 0.5
                 if not modality.with_observation and not left_out:
-                    out[name] = no_noise(shape)
+                    out[name] = clean_draw(torch.zeros(shape))
             elif role == "wanted" and name == "actions" and spec.passes:
                 out[name] = draw_regression(shape, generator, spec)
             elif role == "wanted":

@@ -18,7 +18,6 @@ from lerobot_policy_worldmodel.configuration_worldmodel import WorldModelConfig
 from lerobot_policy_worldmodel.learning import LeRobotDraws
 from worldmodel.backbone import fast_dtype
 from worldmodel.model import Given, WorldModel
-from worldmodel.model.ahead import frames_ahead
 from worldmodel.report.video import text_bar
 from worldmodel.train.optimiser import average
 from worldmodel.train.state import fit_ranges
@@ -125,7 +124,7 @@ class WorldModelPolicy(PreTrainedPolicy):
     def _imagine(self, seen: Given, chunk: Tensor) -> Tensor:
         """The frames expected while the chunk is executed, uint8 (1, 3, execute, H, W x cameras); first row alone."""
         first = Given(seen.images[:1], seen.state[:1], seen.task[:1], actions=chunk[:1], more=_first(seen.more))
-        frames = frames_ahead(self._actor(), first, range(1, self.config.execute + 1), self.config.sampler_steps)
+        frames = self._actor().frames_ahead(first, range(1, self.config.execute + 1), self.config.sampler_steps)
         return frames[0].movedim(1, -3).flatten(-3, -2).permute(3, 0, 1, 2)[None]
 
     def _actor(self) -> WorldModel:

@@ -18,7 +18,6 @@ from worldmodel.imagine.modes import autoregressive, open_clips
 from worldmodel.imagine.score.command import ScoreConfig, measure, score
 from worldmodel.imagine.score.evaluator import Evaluator
 from worldmodel.model import Given, Prediction, Want, WorldModel
-from worldmodel.model.ahead import frames_ahead
 from worldmodel.schema import STATE
 from worldmodel.train.config import ModesConfig
 
@@ -128,7 +127,7 @@ def test_moments_in_pairs_come_back_in_order_and_an_odd_one_is_asked_twice(groun
     clips = open_clips(CONFIG, str(ground / "data"))
     clip = clips.gather(np.array([2])).map(torch.as_tensor)
     given = Given(clip.images, clip.state, clip.task, clip.executed)
-    frames = frames_ahead(Oracle(CONFIG), given, [1, 4, 9], 1, torch.Generator())
+    frames = Oracle(CONFIG).frames_ahead(given, [1, 4, 9], 1, torch.Generator())
     assert frames.shape[:3] == (1, 3, 2) and frames[0, :, 0, 0, 0, 0].tolist() == [3, 6, 11]
 
 

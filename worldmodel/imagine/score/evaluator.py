@@ -20,7 +20,6 @@ from worldmodel.imagine.modes import autoregressive, open_clips, position_error,
 from worldmodel.imagine.score.gallery import Gallery
 from worldmodel.imagine.score.windows import ScoreWindows, plan, remarks
 from worldmodel.model import Given, ModelConfig, WorldModel
-from worldmodel.model.ahead import frames_ahead
 from worldmodel.schema import Clip, segmentation_key
 
 SOURCES = {"imagined": "forward", "no_action": "video"}
@@ -55,7 +54,7 @@ def action_sensitivity(
     for actions in (clip.executed, moved):
         given = Given(clip.images, clip.state, clip.task, actions, more=clip.more)
         noise = torch.Generator().manual_seed(sampling[1])
-        frames = frames_ahead(model, given, sorted({max(1, step // 2), step}), sampling[0], noise)
+        frames = model.frames_ahead(given, sorted({max(1, step // 2), step}), sampling[0], noise)
         errors.append(squared(frames[:, -1], clip.future[:, 0]))
     return np.stack(errors, axis=1)
 
@@ -120,7 +119,7 @@ class Evaluator:
         guesses = {"real": read_actions(model, clip, self.noise).numpy()}
         if "forward" in self.plan.modes:
             given = Given(clip.images, clip.state, clip.task, clip.executed, more=clip.more)
-            imagined = replace(clip, future=frames_ahead(model, given, clip.at, *self.sampling))
+            imagined = replace(clip, future=model.frames_ahead(given, clip.at, *self.sampling))
             guesses["imagined"] = read_actions(model, imagined, self.noise).numpy()
         guesses["every"] = read_pairs(model, whole, self.noise).numpy()
         if policy is not None:
