@@ -138,13 +138,9 @@ class WorldModel(nn.Module):
 
     def read(self, features: Tensor, values: dict[str, Tensor], last: Tensor) -> dict[str, Tensor]:
         """The clean values that features predict, for every modality present, in model units."""
-        out, first = {}, 0
-        for name, modality in self.modalities.items():
-            if name in values:
-                count = values[name].shape[1]
-                out[name] = modality.read(features[:, first : first + count], last)
-                first += count
-        return out
+        present = {name: modality for name, modality in self.modalities.items() if name in values}
+        parts = features.split([values[name].shape[1] for name in present], dim=1)
+        return {name: present[name].read(part, last) for name, part in zip(present, parts, strict=True)}
 
     @torch.no_grad()
     def predict(

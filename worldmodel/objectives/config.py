@@ -72,9 +72,8 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         known("objective.name", self.name, OBJECTIVES)
         if not 0 < self.student < self.teacher <= 1:
-            raise ValueError(
-                f"objective.student={self.student}, teacher={self.teacher}: expected 0 < student < teacher"
-            )
+            found = f"objective.student={self.student}, teacher={self.teacher}"
+            raise ValueError(f"{found}: expected 0 < student < teacher <= 1")
         if self.draws < 1:
             raise ValueError(f"objective.draws={self.draws}: expected at least 1")
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from worldmodel.flow import MODES, ROLLOUT, NoiseSample, mix
 from worldmodel.model import WorldModel
@@ -168,5 +167,4 @@ def _repa_loss(model: WorldModel, clip: Clip, features: Tensor, noisy: dict[str,
         raise ValueError("objective repa needs features of a frozen encoder: run `worldmodel encode`, give features=")
     first = noisy["actions"].shape[1] if "actions" in noisy else 0
     projected = model.external(features[:, first : first + noisy["frames"].shape[1]])
-    target = clip.features.flatten(1, 3).to(projected.device).float()
-    return -F.cosine_similarity(projected.float(), target, dim=-1).mean()
+    return alignment(projected, clip.features.flatten(1, 3).to(projected.device))
