@@ -1,7 +1,5 @@
 """Attention over physical positions: rotary embedding in time, row and column."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """One transformer block, modulated by each token's noise (adaLN-Zero)."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn

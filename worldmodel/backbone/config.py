@@ -1,7 +1,5 @@
 """Sizes of the network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from worldmodel.config import option

@@ -1,7 +1,5 @@
 """Which number format a machine multiplies fast."""
 
-from __future__ import annotations
-
 import torch
 
 

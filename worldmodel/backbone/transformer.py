@@ -1,7 +1,5 @@
 """The backbone: encodes the given tokens once, then processes the wanted ones as often as needed."""
 
-from __future__ import annotations
-
 import math
 
 import torch

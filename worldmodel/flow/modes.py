@@ -1,7 +1,5 @@
 """One operation, five modes: which tokens are given, wanted or absent."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

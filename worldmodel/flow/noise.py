@@ -1,7 +1,5 @@
 """Which noise each token of a batch has: a sample, and one of a few levels."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +26,7 @@ class NoiseSample:
         """Noise of every token."""
         return torch.gather(self.levels, 1, self.level_index.expand(len(self.levels), -1))[..., None]
 
-    def teacher(self) -> NoiseSample:
+    def teacher(self) -> "NoiseSample":
         """The teacher's: the same noise sample, every token at the smaller of the two levels."""
         drawn = self.levels[:, :-1] if self.given else self.levels
         level = drawn.amin(1, keepdim=True) if self.nearer is None else self.nearer
@@ -37,7 +35,7 @@ class NoiseSample:
         levels = torch.cat([level, self.levels[:, -1:]], 1)
         return NoiseSample(self.eps, levels, (self.level_index == drawn.shape[1]).long(), given=True)
 
-    def to(self, device: torch.device) -> NoiseSample:
+    def to(self, device: torch.device) -> "NoiseSample":
         """The same on a device."""
         nearer = None if self.nearer is None else self.nearer.to(device)
         return NoiseSample(self.eps.to(device), self.levels.to(device), self.level_index.to(device), nearer, self.given)

@@ -4,8 +4,6 @@ x_noise = (1 - noise) * x + noise * eps, velocity = eps - x (Self-Flow, arXiv 26
 noise is called tau). The network predicts x; losses are taken in velocity space (JiT, arXiv 2511.13720).
 """
 
-from __future__ import annotations
-
 from jaxtyping import Float
 from torch import Tensor
 

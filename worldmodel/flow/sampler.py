@@ -1,7 +1,5 @@
 """The sampler: from noise to data over falling noise levels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 

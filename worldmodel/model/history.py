@@ -4,8 +4,6 @@ The tokens of a step (frames, state and the action executed from it) attend only
 values never change and steps can be dropped or replaced. The next step's tokens attend to all cached ones.
 """
 
-from __future__ import annotations
-
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int

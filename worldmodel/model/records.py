@@ -1,7 +1,5 @@
 """What goes into a world model and what comes out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,7 +113,7 @@ class ObservationCache:
     after: list[Tensor]
     frames: slice
 
-    def repeat(self, times: int) -> ObservationCache:
+    def repeat(self, times: int) -> "ObservationCache":
         """Every row ``times`` over, one after another, for several predictions from each observation."""
         if times == 1:
             return self
@@ -137,7 +135,7 @@ class RolloutHistory:
     when: Float[Tensor, " T"]
     levels: Float[Tensor, "B T"]
 
-    def part(self, first: int, end: int) -> RolloutHistory:
+    def part(self, first: int, end: int) -> "RolloutHistory":
         """Its steps ``first`` to ``end`` - 1."""
         frames, state, actions = (each[:, first:end] for each in (self.frames, self.state, self.actions))
         return RolloutHistory(frames, state, actions, self.when[first:end], self.levels[:, first:end])

@@ -1,7 +1,5 @@
 """Imagined rollouts of any length, one action and one frame at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

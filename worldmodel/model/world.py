@@ -1,7 +1,5 @@
 """One set of weights for every mode."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -67,7 +65,7 @@ class WorldModel(nn.Module):
         return {"actions": self.actions, "frames": self.frames, **self.further}
 
     @property
-    def further(self) -> dict[str, Signal]:
+    def further(self) -> dict[str, "Signal"]:
         """Modalities beside frames and actions."""
         return {name: self.get_submodule(name) for name in self.config.modalities}  # type: ignore[misc]  # as built
 
@@ -79,7 +77,7 @@ class WorldModel(nn.Module):
         if self.config.words:
             self.instruction.fit(self.config.tasks)
 
-    def compute_in(self, dtype: torch.dtype) -> WorldModel:
+    def compute_in(self, dtype: torch.dtype) -> "WorldModel":
         """Hold the weights in ``dtype`` for inference; scaling ranges and rotary rates stay float32."""
         for parameter in self.parameters():
             parameter.data = parameter.data.to(dtype)

@@ -1,7 +1,5 @@
 """What is learned: which losses and how much of each, and how much noise; values for ``worldmodel train``."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,7 +39,7 @@ class NoiseConfig:
     observed: ObservationNoise = field(default_factory=ObservationNoise)
     rollout: TimestepDistribution = field(default_factory=lambda: TimestepDistribution(mean=1.08, p_max=0.25))
 
-    def law(self, name: str, modality: Modality) -> TimestepDistribution:
+    def law(self, name: str, modality: "Modality") -> TimestepDistribution:
         """Of one modality: its own, where it is not configured here."""
         return {"frames": self.frames, "actions": self.actions}.get(name, modality.noise)
 
@@ -82,7 +80,7 @@ class ObjectiveConfig:
         """What ``name`` stands for."""
         return OBJECTIVES[self.name]
 
-    def weight(self, name: str, modality: Modality) -> float:
+    def weight(self, name: str, modality: "Modality") -> float:
         """Of one modality's loss: its own, where it is not configured here."""
         return {"frames": self.frames, "actions": self.actions}.get(name, modality.weight)
 

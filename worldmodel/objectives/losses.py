@@ -1,7 +1,5 @@
 """What training minimises: flow matching, and the representation losses that an objective may add to it."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor

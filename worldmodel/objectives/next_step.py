@@ -1,7 +1,5 @@
 """Losses of models with a memory: the next step after observed and imagined ones."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

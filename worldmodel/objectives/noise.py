@@ -1,7 +1,5 @@
 """How much noise each token gets while training."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor

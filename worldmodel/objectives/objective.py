@@ -1,7 +1,5 @@
 """What distinguishes one objective from plain flow matching: one table, one code path."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

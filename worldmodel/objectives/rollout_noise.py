@@ -1,7 +1,5 @@
 """Noise of one training step in rollout mode: of the targets, of the history, and of self-generated steps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Training for imagined rollouts: every next step of a clip at once, after recorded and self-generated history."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

@@ -1,7 +1,5 @@
 """The loss of a batch: one path through the model for every objective."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch
