@@ -1,7 +1,5 @@
 """Action chunks as tokens: one continuous token per control step."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

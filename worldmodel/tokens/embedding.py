@@ -1,7 +1,5 @@
 """Numbers to tokens and back: ranges, an embedding, a head that is zero at first, one token per control step."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn

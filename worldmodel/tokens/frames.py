@@ -1,7 +1,5 @@
 """Camera frames as tokens: pixels in, pixels out, no encoder from elsewhere."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch

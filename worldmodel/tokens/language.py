@@ -1,7 +1,5 @@
 """An instruction in words: the tasks' sentences, and one token per word from a learned vocabulary."""
 
-from __future__ import annotations
-
 import re
 import zlib
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 A new modality beside frames and actions is one file (see `Signal`, which does most of it) and one line in `LISTED`.
 """
 
-from __future__ import annotations
-
 from typing import Literal, Protocol
 
 import torch

@@ -1,7 +1,5 @@
 """What imagined rollouts predict of one control step: the next state as a token, the next frame from the last one."""
 
-from __future__ import annotations
-
 import torch
 from einops import rearrange
 from jaxtyping import Float

@@ -1,7 +1,5 @@
 """A sequence of tokens: values, places and noise travel together. Knows no network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

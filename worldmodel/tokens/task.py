@@ -1,7 +1,5 @@
 """What is always given, one token each: which of the known tasks is wanted, and the robot's own state."""
 
-from __future__ import annotations
-
 import difflib
 
 import torch

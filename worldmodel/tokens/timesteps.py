@@ -1,7 +1,5 @@
 """How noisy a modality's tokens are while training: values alone, drawn in `worldmodel.objectives.noise`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from worldmodel.config import option

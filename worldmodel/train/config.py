@@ -1,7 +1,5 @@
 """Everything about a run, in one frozen record."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -4,8 +4,6 @@ A student that predicts what all samples share reaches the ``mean_direction`` of
 copies its own features reaches ``identity``. An alignment that is high and no higher than these teaches nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

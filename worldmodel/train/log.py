@@ -1,7 +1,5 @@
 """What a run writes about itself: a line of JSON per interval, sent to a tracker as well where one is chosen."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping

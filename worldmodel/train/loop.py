@@ -1,7 +1,5 @@
 """The training loop."""
 
-from __future__ import annotations
-
 from contextlib import closing
 
 from worldmodel.flow import ROLLOUT

@@ -1,7 +1,5 @@
 """What watches a run and changes nothing in it: progress, log, pictures, held-out losses, closed-loop validation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

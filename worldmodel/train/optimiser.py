@@ -1,7 +1,5 @@
 """The optimisers, their schedule, and the exponential moving average of the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pictures of a run: its first batch, and its log (losses, closed-loop success, representation losses)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Imagined rollouts that go on while their model learns: every training step is one more step of each."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """A training run made ready: data opened, learner built or restored, everything checked before the first step."""
 
-from __future__ import annotations
-
 import json
 import platform
 import sys

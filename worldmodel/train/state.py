@@ -1,7 +1,5 @@
 """A training run's state on disk: everything that the next step depends on, so that resuming is exact."""
 
-from __future__ import annotations
-
 import copy
 import shutil
 from dataclasses import asdict

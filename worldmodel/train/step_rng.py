@@ -1,7 +1,5 @@
 """What is drawn for a training step's batch, wherever its arrays come from: `worldmodel train`'s stores or LeRobot."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What a run measures while it learns: the held-out loss, and closed-loop success on validation starts."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
