@@ -100,6 +100,6 @@ def test_what_cannot_roll_out_says_so() -> None:
     assert tokens_per_step(remembering()) == 2 * 4 + 2
 
 
-def test_doubt_grows_with_every_imagined_step_and_is_none_after_an_observation() -> None:
+def test_the_noise_level_grows_with_every_imagined_step_and_is_none_after_an_observation() -> None:
     levels = self_noise_level(torch.tensor([0, 1, 2, 16, 10_000]))
     torch.testing.assert_close(levels, torch.tensor([0, 0.1, 0.2, 0.5, 0.9]))
