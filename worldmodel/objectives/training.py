@@ -68,8 +68,8 @@ def loss(
     uneven = [draw for draw in wanted if draw.levels.shape[1] > 1 + draw.given or draw.nearer is not None]
     if spec.teacher != "none" and uneven:
         found = _align(model, teacher, clip, signals, noise, objective, (observed.after, after), allowed)
-        gaps = [(draw.noise() - draw.teacher().noise()).mean() for draw in uneven]
-        losses |= found | {"asymmetry": torch.stack(gaps).mean()}
+        asymmetry = [(draw.noise() - draw.teacher().noise()).mean() for draw in uneven]
+        losses |= found | {"asymmetry": torch.stack(asymmetry).mean()}
         total = total + objective.align * found["align"]
     if spec.disperse:
         losses["disperse"] = dispersion(after[max(1, round(len(after[1:]) / 4))])
