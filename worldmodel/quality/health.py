@@ -80,8 +80,10 @@ def check_store(store: EpisodeStore, others: Sequence[leakage.Openings] = ()) ->
             why = lacks.get(needs.removeprefix("finite "))
             findings.append(replace(Finding(SKIPPED, why) if why else check(on), check=name))
             finite &= name != "numbers" or findings[-1].verdict == OK
-    ours = leakage.of_store(store) if others else None
-    return findings + [leakage.leakage(ours, other) for other in others if ours is not None]
+    if others:
+        ours = leakage.of_store(store)
+        findings += [replace(leakage.shared(ours, one), check=f"leakage: {one.name}") for one in others]
+    return findings
 
 
 def limits_of(store: EpisodeStore) -> Limits | None:

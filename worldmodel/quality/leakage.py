@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -76,12 +76,8 @@ def frozen_for(tasks: Iterable[str]) -> list[Openings]:
     return [of_starts(file) for file in files if file.is_file()]
 
 
-def leakage(ours: Openings, theirs: Openings) -> Finding:
+def shared(ours: Openings, theirs: Openings) -> Finding:
     """What ``ours`` (to train on) shares with ``theirs`` (to be tested on)."""
-    return replace(_shared(ours, theirs), check=f"leakage: {theirs.name}")
-
-
-def _shared(ours: Openings, theirs: Openings) -> Finding:
     if ours.fingerprint and ours.fingerprint == theirs.fingerprint:
         everything = tuple(range(ours.episodes))
         return Finding(FAIL, "it is the same store", everything, "split the episodes, or collect others to test")
@@ -90,8 +86,8 @@ def _shared(ours: Openings, theirs: Openings) -> Finding:
     compared = [what for what, (mine, other) in both.items() if mine and other] + ["first frames"] * bool(cameras)
     for key in cameras:
         both[f"first frames of {key.split()[0].removeprefix(IMAGES)}"] = ours.frames[key], theirs.frames[key]
-    shared = {what: {mine[mark] for mark in mine.keys() & other.keys()} for what, (mine, other) in both.items()}
-    found = {what: episodes for what, episodes in shared.items() if episodes}
+    both_have = {what: {mine[mark] for mark in mine.keys() & other.keys()} for what, (mine, other) in both.items()}
+    found = {what: episodes for what, episodes in both_have.items() if episodes}
     if not compared:
         return Finding(SKIPPED, "no seeds, simulator states or cameras in common to compare")
     if not found:
