@@ -60,8 +60,10 @@ def doctor(config: DoctorConfig) -> int:
 
 def inspect(timeout: float) -> dict[str, Any]:
     """The report, ready for JSON: versions, machine, compute, rendering and notes."""
+    installed = {package.name: package.version for package in importlib.metadata.distributions()}
+    versions = {name: installed.get(name, "not installed") for name in PACKAGES}
     report = {
-        "versions": {"worldmodel": __version__, "python": platform.python_version(), **_versions()},
+        "versions": {"worldmodel": __version__, "python": platform.python_version(), **versions},
         "machine": _machine(),
         "compute": _compute(),
         "rendering": probe_rendering(timeout),
@@ -100,11 +102,6 @@ def notes(report: dict[str, Any]) -> list[str]:
         (disk < 5, f"{disk:.1f} GiB of disk free: 200 episodes with images take about 2 GiB"),
     )
     return [note for applies, note in found if applies]
-
-
-def _versions() -> dict[str, str]:
-    found = {package.name: package.version for package in importlib.metadata.distributions()}
-    return {name: found.get(name, "not installed") for name in PACKAGES}
 
 
 def _machine() -> dict[str, Any]:

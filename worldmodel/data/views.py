@@ -156,7 +156,8 @@ def open_view(folder: Path, shape: tuple[int, ...], dtype: np.dtype, block: int)
     if not agrees:
         raise DamagedStoreError(f"{what} is damaged: expected {shape} {dtype} in {file}")
     small = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize <= CACHED_ROW_BYTES
-    if is_plain(metadata, shape, dtype, block):
+    ours, layout = array_metadata(shape, dtype, block, ()), ("chunk_grid", "chunk_key_encoding", "codecs")
+    if all(metadata.get(name) == ours[name] for name in layout):  # block files without a codec, as we write them
         mapped = MappedView(folder, shape, dtype, block)
         return CachedView(np.array(mapped[:])) if small else mapped
     try:
@@ -164,12 +165,6 @@ def open_view(folder: Path, shape: tuple[int, ...], dtype: np.dtype, block: int)
         return CachedView(view[:]) if small else view
     except Exception as error:  # whatever zarr makes of damaged metadata, the user gets one line
         raise DamagedStoreError(f"array {folder.name} cannot be read: {error} ({file})") from error
-
-
-def is_plain(metadata: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype, block: int) -> bool:
-    """Whether an array's metadata says: block files without a codec, exactly as we write them."""
-    expected = array_metadata(shape, dtype, block, ())
-    return all(metadata.get(name) == expected[name] for name in ("chunk_grid", "chunk_key_encoding", "codecs"))
 
 
 def _allow_open_files(count: int) -> None:

@@ -109,11 +109,10 @@ def roll_out(
         stats.append(image_stats(frames.numpy()))
         shows.append(has(frames.numpy()))
         shown.append(frames[:show].numpy())
-    each = (np.stack(values, axis=1) for values in (stats, shows, shown))
-    if truth is None:
-        return Rollouts(errors, known.sum(0), *each)
-    truth.close()
-    return Rollouts(errors, known.sum(0), *each, *(np.stack(values, axis=1) for values in (simulated, really)))
+    if truth:
+        truth.close()
+    kept = (stats, shows, shown, *((simulated, really) if truth else ()))
+    return Rollouts(errors, known.sum(0), *(np.stack(values, axis=1) for values in kept))
 
 
 def measure(parts: Sequence[Rollouts], references: Sequence[Clips], length: int, has: ShowsObject) -> dict[str, Any]:

@@ -31,20 +31,18 @@ class Imagination:
     drives: bool
     steps: int
 
-    @property
-    def policy(self) -> Any:
-        return self.loaded.policy
-
     def env(self, task: str) -> gymnasium.Env:
         """A new imagined env, to be reset with ``options={"observation": ...}``; one thread steps it."""
+        policy: Any = self.loaded.policy
         if self.kind == "streaming":
-            return WorldModelEnv(self.policy.model, task, steps=self.steps, device=self.loaded.device)
-        return ChainedEnv(self.policy)
+            return WorldModelEnv(policy.model, task, steps=self.steps, device=self.loaded.device)
+        return ChainedEnv(policy)
 
     def chunk(self, observation: Arrays) -> np.ndarray:
         """The policy's next actions, float32 (n_action_steps, 4)."""
+        policy: Any = self.loaded.policy
         batch = {key: np.asarray(value)[None] for key, value in observation.items()}
-        return np.asarray(self.policy.act(batch)[0, : self.policy.n_action_steps])
+        return np.asarray(policy.act(batch)[0, : policy.n_action_steps])
 
 
 class ChainedEnv(gymnasium.Env):

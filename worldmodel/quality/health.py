@@ -35,8 +35,6 @@ CHECKS: tuple[tuple[str, str, Callable[[Subject], Finding]], ...] = (
 )
 """Every check in the report's order: its name, what a store must have for it, and the function."""
 
-type Limits = tuple[Sequence[float], Sequence[float]]
-
 
 @dataclass(frozen=True)
 class HealthConfig:
@@ -86,7 +84,7 @@ def check_store(store: EpisodeStore, others: Sequence[leakage.Openings] = ()) ->
     return findings
 
 
-def limits_of(store: EpisodeStore) -> Limits | None:
+def limits_of(store: EpisodeStore) -> tuple[Sequence[float], Sequence[float]] | None:
     """Lowest and highest action of the env: as the provenance says (``action_range``), or as our own tasks have it."""
     limits = store.meta["provenance"].get("action_range")
     if isinstance(limits, dict) and {"low", "high"} <= limits.keys():

@@ -185,14 +185,11 @@ def _branches(record: Mapping[str, Any], tree: Tree) -> None:
 def _simulator(facts: Mapping[str, Any]) -> str:
     """What simulated and drew, with versions; envs without MuJoCo say "none" of it, and have no GL of ours."""
     made_by, named = str(facts.get("made_by") or ""), {"robosuite": "robosuite", "metaworld": "metaworld"}
-    engines = [f"{name} {facts[key]}" for key, name in (named | {"mujoco": "MuJoCo"}).items() if _known(facts.get(key))]
+    there = {key: value for key, value in facts.items() if value not in (None, "", NONE)}
+    engines = [f"{name} {there[key]}" for key, name in (named | {"mujoco": "MuJoCo"}).items() if key in there]
     engines = [made_by] * bool(made_by) + [one for one in engines if not made_by.startswith(one.split()[0] + " ")]
     parts = [*(engines or ["simulator unknown"]), f"scene {_or(facts.get('scene_sha256'))[:12]}"]
     return ", ".join(parts + ([] if facts.get("gl") == NONE else [_or(facts.get("gl"))]))
-
-
-def _known(value: Any) -> bool:
-    return value not in (None, "", NONE)
 
 
 def _code(code: Mapping[str, Any]) -> str:

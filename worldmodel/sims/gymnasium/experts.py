@@ -86,7 +86,7 @@ class ReacherExpert:
         numbers = self._simulator.observe(draw=False)
         seen = numbers.get(ENVIRONMENT_STATE, numbers[STATE]).astype(np.float64)
         angles, speeds, target = np.arctan2(seen[2:4], seen[0:2]), seen[6:8], seen[4:6]
-        ways = [_wrapped(goal - angles) for goal in bends(target)]
+        ways = [(goal - angles + np.pi) % (2 * np.pi) - np.pi for goal in bends(target)]
         turn = min(ways, key=lambda way: float(np.abs(way).sum()))
         return np.clip(STIFF * turn - DAMP * speeds, -1, 1), 0
 
@@ -101,10 +101,6 @@ def bends(target: np.ndarray) -> list[np.ndarray]:
         shoulder = np.arctan2(target[1], target[0]) - np.arctan2(second * np.sin(bend), first + second * np.cos(bend))
         found.append(np.array([shoulder, bend]))
     return found
-
-
-def _wrapped(angle: np.ndarray) -> np.ndarray:
-    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 OURS: dict[str, MakePolicy] = {"gym_pusht/PushT-v0": PushTExpert, "Reacher-v5": ReacherExpert}

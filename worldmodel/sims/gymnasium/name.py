@@ -140,7 +140,8 @@ def rule_of(text: str, info: Mapping[str, Any], threshold: float | None) -> Rule
     if text in ("terminated", "survived"):
         return Rule(text)
     match = re.fullmatch(r"(\w+)(?:([<>])(-?[\d.]+(?:e-?\d+)?))?", text)
-    numbers = {key for key, value in info.items() if _is_number(value)}
+    scalar = int | float | np.number | np.bool_
+    numbers = {key for key, value in info.items() if np.ndim(value) == 0 and isinstance(value, scalar)}
     if not match or (match[1] == "return" and match[2] != ">"):
         rules = "auto, terminated, survived, return>NUMBER, KEY, KEY>NUMBER or KEY<NUMBER"
         raise UserError(f"success={text}: expected {rules}")
@@ -150,7 +151,3 @@ def rule_of(text: str, info: Mapping[str, Any], threshold: float | None) -> Rule
         near = closest(match[1], numbers or ["auto"])
         raise UserError(f"success={text}: the env's info has no number '{match[1]}'; {near}")
     return Rule({None: "info", ">": "above", "<": "below"}[match[2]], match[1], float(match[3] or 0))
-
-
-def _is_number(value: Any) -> bool:
-    return np.ndim(value) == 0 and isinstance(value, int | float | np.number | np.bool_)

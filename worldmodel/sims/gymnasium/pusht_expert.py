@@ -126,9 +126,9 @@ class PushTExpert:
         """Target of the finger, float64 (2,) in [0, 512]; phase 0 on the way, 1 pushing."""
         finger = np.array(self._env.agent.position, np.float64)
         pose = np.array([*self._env.block.position, self._env.block.angle], np.float64)
-        if self._plan is None or self._plan.done == len(self._plan.targets) or self._astray(self._plan, pose):
-            self._plan = self._best(finger, pose)
         plan = self._plan
+        if plan is None or plan.done == len(plan.targets) or apart(pose, plan.predicted[plan.done]) > ASTRAY:
+            plan = self._plan = self._best(finger, pose)
         while plan.way:
             rest = plan.way[0] - finger
             if np.linalg.norm(rest) >= (6 if len(plan.way) == 1 else 14):
@@ -136,9 +136,6 @@ class PushTExpert:
             plan.way.pop(0)
         plan.done += 1
         return plan.targets[plan.done - 1], 1
-
-    def _astray(self, plan: Push, pose: np.ndarray) -> bool:
-        return apart(pose, plan.predicted[plan.done]) > ASTRAY
 
     def _best(self, finger: np.ndarray, pose: np.ndarray) -> Push:
         """The push that gains most for the steps it takes, the way included."""
