@@ -155,7 +155,7 @@ class StepRng:
             role, shape = getattr(MODES[mode], modality.role), modality.shape(rows, self.config.future)
             generator = self.generator(step, number)
             if role == "given":
-                left_out = modality.optional and torch.rand((), generator=generator) < 0.5
+                left_out = modality.optional and torch.rand((), generator=generator, device=generator.device) < 0.5
                 if not modality.with_observation and not left_out:
                     out[name] = clean_draw(torch.zeros(shape))
             elif role == "wanted" and name == "actions" and spec.passes:
