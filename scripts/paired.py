@@ -34,7 +34,7 @@ def milliseconds(checkout: Path) -> float:
 
 
 def main(other: str, pairs: str = "6") -> None:
-    """Time both, one after the other, as often as asked."""
+    """Time both in turns."""
     here, ratios = Path(__file__).resolve().parents[1], []
     for _ in range(int(pairs)):
         theirs, ours = milliseconds(Path(other).resolve()), milliseconds(here)

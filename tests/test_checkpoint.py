@@ -20,7 +20,7 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
         assert back.config == model.config and back.projector is None and not back.training
         start = torch.zeros(2, 16, 4)
         assert torch.equal(back.act(small_given(), 2, start), model.act(small_given(), 2, start))
-    assert checkpoint.card(tmp_path / "run")["made"] == {"steps": 7}
+    assert checkpoint.card(tmp_path / "run")["provenance"] == {"steps": 7}
 
 
 def test_bfloat16_halves_the_file_and_keeps_the_ranges(tmp_path: Path) -> None:
@@ -77,5 +77,17 @@ def test_a_full_disk_leaves_the_earlier_save_whole(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(OSError, match=r"No space left on device.*earlier saves are whole"):
         checkpoint.save(small_model(), folder, {"steps": 2})
-    assert checkpoint.card(folder)["made"] == {"steps": 1} and checkpoint.load(folder) is not None
+    assert checkpoint.card(folder)["provenance"] == {"steps": 1} and checkpoint.load(folder) is not None
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_cards_of_older_versions_are_read_under_todays_keys(tmp_path: Path) -> None:
+    folder = checkpoint.save(small_model(), tmp_path / "model", {})
+    card = json.loads((folder / "model.json").read_text())
+    del card["provenance"]
+    old = {"steps": 3, "train": {"optimiser": {"rate": 0.1}}, "init": {"sha256": "f", "made": {"steps": 1}}}
+    (folder / "model.json").write_text(json.dumps(card | {"made": old}))
+    found = checkpoint.card(folder)
+    assert "made" not in found and found["provenance"]["train"] == {"optimiser": {"lr": 0.1}}
+    assert found["provenance"]["init"] == {"sha256": "f", "provenance": {"steps": 1}}
+    assert checkpoint.load(folder) is not None

@@ -27,7 +27,7 @@ __all__ = [
 def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dtype = torch.float32) -> Path:
     """Write a model folder atomically (temporary name, fsync, rename); replaces an earlier one.
 
-    card: what made these weights (data, steps, hardware, evaluations); stored under ``made`` beside the config.
+    card: what made these weights (data, steps, hardware, evaluations); stored under ``provenance`` beside the config.
     Parameters are stored in ``dtype``, buffers (scaling ranges) in float32. Training's own heads are left out.
     """
     parameters = {name for name, _ in model.named_parameters()}
@@ -36,7 +36,7 @@ def save(model: WorldModel, folder: Path, card: dict[str, Any], dtype: torch.dty
         for name, value in model.state_dict().items()
         if not name.startswith(("projector.", "external."))
     }
-    whole = {"format": FORMAT, "config": asdict(model.config), "made": card}
+    whole = {"format": FORMAT, "config": asdict(model.config), "provenance": card}
     return write_folder(folder, tensors, whole, WEIGHTS, CARD)
 
 

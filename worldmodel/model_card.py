@@ -27,19 +27,25 @@ def resolve(name: str | Path) -> Path:
 
 
 def card(name: str | Path) -> dict[str, Any]:
-    """The JSON card of a checkpoint: ``config``, ``made`` (training under today's keys), ``sha256`` of weights."""
+    """The JSON card of a checkpoint: ``config``, ``provenance`` (under today's keys), ``sha256`` of the weights."""
     folder = resolve(name)
     try:
-        found = dict(json.loads((folder / CARD).read_text()))
+        return _todays(dict(json.loads((folder / CARD).read_text())))
     except ValueError:
         raise CheckpointError(f"checkpoint {folder}: {CARD} is not JSON; copy it again or train again") from None
-    made = found.get("made") or {}
-    if made.get("train"):
-        found["made"] = made | {"train": legacy.saved("train", made["train"])}
-    return found
+
+
+def _todays(found: dict[str, Any]) -> dict[str, Any]:
+    """A card with today's keys, and that of the checkpoint that its training began from: ``made`` is an old name."""
+    record = dict(found.pop("made", None) or found.get("provenance") or {})
+    if record.get("train"):
+        record["train"] = legacy.saved("train", record["train"])
+    if record.get("init"):
+        record["init"] = _todays(dict(record["init"]))
+    return found | {"provenance": record}
 
 
 def trained_modes(name: str | Path) -> tuple[str, ...] | None:
     """The modes that a checkpoint's last training had a share for; None where its card does not say."""
-    shares = card(name).get("made", {}).get("train", {}).get("modes", {})
+    shares = card(name)["provenance"].get("train", {}).get("modes", {})
     return tuple(mode for mode, share in shares.items() if share) if shares else None

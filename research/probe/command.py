@@ -89,7 +89,7 @@ def measure(config: ProbeConfig, progress: Progress | None = None) -> dict[str, 
 
 def choose_episodes(store: EpisodeStore, card: dict[str, Any], config: ProbeConfig) -> tuple[np.ndarray, int]:
     """Numbers of the episodes to use, and how many of them the model was trained on. Raises UserError for too few."""
-    made = card.get("made", {})
+    made = card.get("provenance", {})
     trained = made.get("train", {})
     mine = store.fingerprint in [source.get("fingerprint") for source in made.get("data", [])]
     cut = store.episodes - round(trained.get("holdout", 0.0) * store.episodes) if mine else 0
@@ -115,7 +115,7 @@ def pixel_clips(store: EpisodeStore, model: WorldModel) -> Clips:
 
 def trained_on_noisy_observations(card: dict[str, Any]) -> bool:
     """Whether the model saw noise on observed frames in training, so that it means something to it."""
-    law = card.get("made", {}).get("train", {}).get("noise", {}).get("observed", {})
+    law = card.get("provenance", {}).get("train", {}).get("noise", {}).get("observed", {})
     return bool(law.get("high", 0) > 0 or law.get("masked", 0) > 0)
 
 

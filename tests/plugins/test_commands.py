@@ -59,7 +59,10 @@ def test_train_then_eval(dataset: Path, tmp_path: Path) -> None:
 
     assert convert(ConvertPolicyConfig(str(tmp_path / "out"), str(tmp_path / "ours"))) == 0
     model, card = checkpoint.load(tmp_path / "ours"), checkpoint.card(tmp_path / "ours")
-    assert model.config.size == 48 and (card["made"]["command"], card["made"]["steps"]) == ("lerobot-train", 50)
-    [data] = card["made"]["data"]
+    assert model.config.size == 48 and (card["provenance"]["command"], card["provenance"]["steps"]) == (
+        "lerobot-train",
+        50,
+    )
+    [data] = card["provenance"]["data"]
     assert data["fingerprint"] == open_source(f"lerobot:{dataset}").fingerprint, "lineage knows what it learned from"
     assert data["card"]["licence"]["value"] == "Apache-2.0"

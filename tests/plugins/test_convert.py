@@ -101,7 +101,9 @@ def test_weights_that_lerobot_changed_are_not_said_to_be_ours(theirs: Path, tmp_
     )
     assert cli.main(["policy", "convert", str(tmp_path), f"out={tmp_path / 'ours'}"]) == 0
     card = json.loads((tmp_path / "ours" / checkpoint.CARD).read_text())
-    assert card["made"]["steps"] == 1 and card["made"]["command"] is None and "lerobot" in card["made"]
+    assert (
+        card["provenance"]["steps"] == 1 and card["provenance"]["command"] is None and "lerobot" in card["provenance"]
+    )
     loaded = checkpoint.load(tmp_path / "ours")
     assert loaded.config == CONFIG and not loaded.actions.head.weight.any()
 

@@ -264,7 +264,7 @@ def test_training_carries_the_card(tmp_path):
     card(CardConfig(str(tmp_path / "data"), consent="signed", health=False))
     size = BackboneConfig(width=32, depth=2, heads=2)
     config = TrainConfig(data=str(tmp_path / "data"), out=str(tmp_path / "run"), steps=1, batch=2, backbone=size)
-    made = json.loads(json.dumps(prepare(config).made))
+    made = json.loads(json.dumps(prepare(config).provenance))
     assert made["data"][0]["card"]["consent"] == {"value": "signed", "by": "person"}
     assert made["data"][0]["fingerprint"] == EpisodeStore.open(tmp_path / "data").fingerprint
     assert made["code"] == revision()

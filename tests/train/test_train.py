@@ -97,7 +97,7 @@ def test_a_run_begins_from_other_weights(config: TrainConfig, tmp_path: Path) ->
     assert all(torch.equal(before[name], after[name]) for name in parameters) and learner.model.body is not None
     assert all(torch.equal(after[name], value) for name, value in learner.ema.state_dict().items())
     train(replace(fresh, steps=2))
-    assert checkpoint.card(fresh.out)["made"]["init"]["sha256"] == checkpoint.card(config.out)["sha256"]
+    assert checkpoint.card(fresh.out)["provenance"]["init"]["sha256"] == checkpoint.card(config.out)["sha256"]
     with pytest.raises(checkpoint.CheckpointError, match=r"a model of another shape .*see model="):
         setup.prepare(replace(fresh, backbone=BackboneConfig(width=64, depth=2, heads=2), out=str(tmp_path / "wide")))
 
@@ -161,7 +161,7 @@ def test_a_run_leaves_a_model_a_log_and_pictures(config: TrainConfig) -> None:
     assert {"first_batch.png", "metrics.png", "metrics.jsonl", "model", "states"} <= {p.name for p in out.iterdir()}
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert any("held_out/policy" in row for row in rows) and any("held_out/forward" in row for row in rows)
-    model, card = checkpoint.load(out), checkpoint.card(out)["made"]
+    model, card = checkpoint.load(out), checkpoint.card(out)["provenance"]
     assert model.config.size == 32 and model.config.cameras == ("scene", "wrist")
     assert card["steps"] == 4 and card["data"][0]["provenance"]["licence"] == "Apache-2.0" and card["seconds"] > 0
     assert model.actions.scaling.binary[:, 3].any(), "ranges were fitted to the data"
@@ -217,7 +217,7 @@ def test_one_augmentation_for_all_frames_of_a_clip() -> None:
 
 def test_the_schedule_warms_up_rests_and_decays() -> None:
     optimiser = Optimiser(torch.nn.Linear(2, 2), OptimiserConfig(kind="adamw", warmup=10, decay=0.5), steps=100)
-    found = [optimiser.fraction(step) for step in (0, 4, 9, 49, 75, 100)]
+    found = [optimiser.lr_scale(step) for step in (0, 4, 9, 49, 75, 100)]
     assert found == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.5, 0.0])
 
 

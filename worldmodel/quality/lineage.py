@@ -48,7 +48,7 @@ def trace(name: str) -> dict[str, Any]:
     under "init" the same of the initial weights (None where random). Raises CheckpointError.
     """
     folder, card = checkpoints.resolve(name), checkpoints.card(name)
-    made = card.get("made") or {}
+    made = card.get("provenance") or {}
     record = {"weights": _weights(folder, card)} | _history(made)
     return record | {"missing": list(_missing(record))}
 
@@ -61,7 +61,9 @@ def _history(made: Mapping[str, Any]) -> dict[str, Any]:
         "code": _code_of(made),
         "data": [_data(entry, path) for entry, path in _stores(made)],
         "encoders": made.get("features") or [],
-        "init": {"weights": {"sha256": before.get("sha256")}} | _history(before.get("made") or {}) if before else None,
+        "init": {"weights": {"sha256": before.get("sha256")}} | _history(before.get("provenance") or {})
+        if before
+        else None,
     }
 
 

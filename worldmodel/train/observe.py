@@ -35,7 +35,7 @@ class Observers:
         self.progress.update(self.bar, completed=step)
         if step % config.log.every == 0:
             measured = diagnose(self.learner, self.plain, batch, config.objective)
-            row = self.log.flush(step, {"rate": self.learner.optimiser.fraction(step)} | measured)
+            row = self.log.flush(step, {"rate": self.learner.optimiser.lr_scale(step)} | measured)
             for name, value in row.items():  # nothing after it is worth saving
                 if not math.isfinite(value):
                     advice = f"training diverged; lower optimiser.lr ({self.run.out})"

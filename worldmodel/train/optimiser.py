@@ -20,16 +20,16 @@ class Optimiser:
         self.parts = parts(dict(model.named_parameters()), config)
         self.peaks = [config.lr, config.muon_lr][: len(self.parts)]
 
-    def fraction(self, step: int) -> float:
+    def lr_scale(self, step: int) -> float:
         """Share of the peak rate at a step."""
-        return fraction(step, self.steps, self.config.warmup, self.config.decay)
+        return lr_scale(step, self.steps, self.config.warmup, self.config.decay)
 
     def update(self, step: int) -> Tensor:
         """Clip, step and clear; returns the gradient norm before clipping."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)
         for part, peak in zip(self.parts, self.peaks, strict=True):
             for group in part.param_groups:
-                group["lr"] = peak * self.fraction(step)
+                group["lr"] = peak * self.lr_scale(step)
             part.step()
             part.zero_grad(set_to_none=True)
         return norm
@@ -68,7 +68,7 @@ def parts(named: Mapping[str, nn.Parameter], config: OptimiserConfig) -> list[to
     return [adam, Muon(matrices, config.muon_lr, config.weight_decay)] if matrices else [adam]
 
 
-def fraction(step: int, steps: int, warmup: int, decay: float) -> float:
+def lr_scale(step: int, steps: int, warmup: int, decay: float) -> float:
     """Share of the peak rate at a step: up over ``warmup`` steps, constant, to zero over the last ``decay`` of all."""
     up = (step + 1) / max(warmup, 1)
     down = (steps - step) / max(decay * steps, 1)

@@ -39,7 +39,7 @@ MAY_CHANGE = (
 
 @dataclass(frozen=True)
 class Run:
-    """A training run: where it writes, what it learns from, and the learner itself. ``made``: what goes into cards."""
+    """A training run: where it writes, what it learns from, and the learner itself. ``provenance``: for cards."""
 
     config: TrainConfig
     out: Path
@@ -47,13 +47,13 @@ class Run:
     batches: Batches
     held_out: Clips | None
     log: Log
-    made: Mapping[str, object]
+    provenance: Mapping[str, object]
     validation: ValidationConfig
 
     def save(self) -> None:
         """Checkpoint the whole state, and export the averaged weights."""
-        self.learner.save(self.out / "states", {"train": asdict(self.config), "made": dict(self.made)})
-        card = dict(self.made) | {"steps": self.learner.step, "seconds": self.log.seconds()}
+        self.learner.save(self.out / "states", {"train": asdict(self.config), "provenance": dict(self.provenance)})
+        card = dict(self.provenance) | {"steps": self.learner.step, "seconds": self.log.seconds()}
         folders = ["model", *([f"models/{self.learner.step:08d}"] if self.config.keep else [])]
         for folder in folders:
             checkpoint.save(self.learner.ema, self.out / folder, card, getattr(torch, self.config.save_dtype))
@@ -79,7 +79,7 @@ def prepare(config: TrainConfig) -> Run:
         )
     spared = any(round(config.holdout * store.episodes) for store in stores)  # a handful of episodes spares none
     held_out = Clips(stores, spec, config.holdout, split="held out", features=features) if spared else None
-    made = provenance(config, stores, features, device)
+    record = provenance(config, stores, features, device)
     learner = build(shape, config, channels_of(features[0]) if features else 0, device)
     out = Path(config.out)
     if states := saved(out / "states"):
@@ -97,7 +97,7 @@ def prepare(config: TrainConfig) -> Run:
     log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
     size = sum(p.numel() for p in learner.model.parameters())
     say(f"{len(clips):,} windows, {size / 1e6:.2f} M parameters, {device.type}")
-    return Run(config, out, learner, Batches(data, learner.model, config, device), held_out, log, made, validation)
+    return Run(config, out, learner, Batches(data, learner.model, config, device), held_out, log, record, validation)
 
 
 def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[EpisodeStore]) -> ModelConfig:

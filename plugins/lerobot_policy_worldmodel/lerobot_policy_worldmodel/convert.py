@@ -44,7 +44,7 @@ def to_lerobot(source: str, out: Path) -> None:
     if model.modalities or model.states != (STATE,) or not model.cameras:
         what = "has audio" if model.modalities else "reads the simulator's own state"
         raise CheckpointError(f"checkpoint {source}: it {what}, for which LeRobot's envs and robots have no place")
-    config = config_for(model, card.get("made", {}).get("train") or {})
+    config = config_for(model, card.get("provenance", {}).get("train") or {})
     with atomic_folder(out) as partial:
         partial.mkdir()
         save_file({AVERAGE + name: value for name, value in tensors.items()}, partial / WEIGHTS)
@@ -119,7 +119,7 @@ def _card(source: Path, config: WorldModelConfig, tensors: Mapping[str, Tensor])
         "data": _data((trained or {}).get("dataset") or {}),
         "lerobot_train": trained,
     }
-    return {"format": checkpoint.FORMAT, "config": asdict(config.model), "made": made}
+    return {"format": checkpoint.FORMAT, "config": asdict(config.model), "provenance": made}
 
 
 def _data(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from worldmodel.train.config import OptimiserConfig
-from worldmodel.train.optimiser import fraction, parts
+from worldmodel.train.optimiser import lr_scale, parts
 
 
 class Together(torch.optim.Optimizer):
@@ -72,4 +72,4 @@ class WorldModelSchedulerConfig(LRSchedulerConfig):
     def build(self, optimizer: torch.optim.Optimizer, num_training_steps: int) -> LambdaLR:
         """The schedule over a run of so many steps."""
         warmup = self.num_warmup_steps or 0
-        return LambdaLR(optimizer, lambda step: fraction(step, num_training_steps, warmup, self.decay))
+        return LambdaLR(optimizer, lambda step: lr_scale(step, num_training_steps, warmup, self.decay))

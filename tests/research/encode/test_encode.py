@@ -256,7 +256,7 @@ def test_repa_trains_and_resumes_exactly(config: EncodeConfig, run: TrainConfig,
     assert any(name.startswith("model.external.") for name in whole) and whole.keys() == resumed.keys()
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     assert checkpoint.load(Path(run.out)).external is None, "the head that imitates is no part of the model"
-    assert checkpoint.card(Path(run.out))["made"]["features"][0]["encoder"] == "tiny_random"
+    assert checkpoint.card(Path(run.out))["provenance"]["features"][0]["encoder"] == "tiny_random"
 
 
 def test_repa_says_what_it_lacks(config: EncodeConfig, run: TrainConfig, tmp_path: Path) -> None:

@@ -251,12 +251,12 @@ def test_held_out_episodes_are_preferred(tmp_path: Path) -> None:
     store = small_store(tmp_path / "store", lengths=(6,) * 40)
     config = ProbeConfig(str(store.path), "")
     made = {"data": [{"fingerprint": store.fingerprint}], "train": {"holdout": 0.4, "demonstrations": 10}}
-    episodes, seen = choose_episodes(store, {"made": made}, config)
+    episodes, seen = choose_episodes(store, {"provenance": made}, config)
     assert episodes.tolist() == list(range(24, 40)) and seen == 0
     few = made | {"train": {"holdout": 0.1}}
-    episodes, seen = choose_episodes(store, {"made": few}, config)
+    episodes, seen = choose_episodes(store, {"provenance": few}, config)
     assert len(episodes) == 40 and seen == 36, "four held-out episodes are too few: all, and it says so"
-    assert choose_episodes(store, {"made": made}, replace(config, first=0))[1] == 10
+    assert choose_episodes(store, {"provenance": made}, replace(config, first=0))[1] == 10
     assert choose_episodes(store, {}, config)[1] == 0, "another store"
     with pytest.raises(UserError, match="first=38: leaves 2 of 40 episodes"):
         choose_episodes(store, {}, replace(config, first=38))
@@ -289,5 +289,5 @@ def test_quick_is_smaller_and_never_larger() -> None:
 
 def test_which_models_know_noise_on_what_they_observe() -> None:
     cards = [{"noise": {"observed": law}} for law in ({"high": 0.2}, {"high": 0.0, "masked": 0.1}, {"high": 0.0})]
-    assert [trained_on_noisy_observations({"made": {"train": card}}) for card in cards] == [True, True, False]
-    assert not trained_on_noisy_observations({"made": {}}), "the shipped model is older than that noise"
+    assert [trained_on_noisy_observations({"provenance": {"train": card}}) for card in cards] == [True, True, False]
+    assert not trained_on_noisy_observations({"provenance": {}}), "the shipped model is older than that noise"

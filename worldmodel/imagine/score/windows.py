@@ -62,7 +62,7 @@ def groups(plan: ScoreWindows) -> dict[str, np.ndarray]:
 def remarks(plan: ScoreWindows, shape: ModelConfig, config: ScoreConfig) -> list[str]:
     """What a reader must know about data and checkpoint, a sentence each."""
     store, notes = plan.clips.stores[0], []
-    made: Any = checkpoint.card(config.checkpoint).get("made", {}).get("data", ())
+    made: Any = checkpoint.card(config.checkpoint).get("provenance", {}).get("data", ())
     if any(isinstance(data, dict) and data.get("fingerprint") == store.fingerprint for data in made):
         kept = "only the episodes it kept out are scored" if config.holdout else "nothing here is held out"
         notes.append(f"The checkpoint was trained on this very store: {kept}.")
