@@ -32,10 +32,15 @@ def wanted(tokens: int = 4) -> TokenSequence:
     return stream(tokens, [[0.3, 0.8], [0.5, 0.1]], torch.randint(0, 2, (2, tokens)))
 
 
+def noise_of(sequence: TokenSequence) -> Tensor:
+    """Noise of every token, (B, N)."""
+    return torch.gather(sequence.levels, 1, sequence.level_index.expand(len(sequence.levels), -1))
+
+
 def one_masked_pass(backbone: Backbone, first: TokenSequence, second: TokenSequence) -> Tensor:
     """The slow truth: all tokens in one sequence, a mask that keeps the given from seeing the wanted."""
     n, total = len(first), len(first) + len(second)
-    noise = torch.cat([first.noise.expand(2, -1), second.noise], dim=1)
+    noise = torch.cat([noise_of(first).expand(2, -1), noise_of(second)], dim=1)
     shared = backbone.noise(noise)
     turn = backbone.rotary(torch.cat([first.positions, second.positions]))
     mask = torch.ones(total, total, dtype=torch.bool)
