@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The shipped checkpoint from nothing on one machine with a GPU: collect on all cores, measure, train for the time left.
+# experiment=shipped from nothing on one machine with a GPU: collect on all cores, measure, train for the time left.
 #   scripts/gpu.sh pack                     here: fetch the wheels and GL libraries that a bare machine lacks into .gpu/
 #   scripts/gpu.sh install                  there: unpack them (as root; /tmp/site goes into PYTHONPATH)
 #   scripts/gpu.sh collect DATA             2,100 episodes; SCALE=10 for a tenth
