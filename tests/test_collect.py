@@ -12,10 +12,11 @@ from pathlib import Path
 import counting
 import numpy as np
 import pytest
+from rich.console import Console
 
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.collect.config import MIXTURE
-from worldmodel.collect.loop import Queue
+from worldmodel.collect.loop import Queue, _Bar
 from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreError, layout, verify
 from worldmodel.data.inspect import InspectConfig, info, summary
@@ -321,3 +322,13 @@ def test_the_queue_tries_no_seed_that_was_stored_while_all_workers_were_busy():
     queue.settle(3, True)
     del queue.finished[3], queue.finished[4]
     assert queue.draw() == 5
+
+
+def test_a_collection_that_keeps_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with _Bar(Console(width=200), total=2, done=0) as bar:
+        for dropped in (0, 30):
+            bar.spoke -= 11
+            bar.update(0, dropped)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("starting simulators")
+    assert second.endswith("none of 30 met the success rule; can the expert?")

@@ -37,7 +37,7 @@ def rewrite(path: Path, **changes: np.ndarray) -> None:
 
 def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
-    with pytest.raises(StartsError, match=r"no starts file .*s\.npz; freeze one with"):
+    with pytest.raises(StartsError, match=r"no starts file .*s\.npz; make one: worldmodel starts"):
         Starts.load(path)
     for content in (b"", b"nonsense", b"PK\x03\x04 cut short"):
         path.write_bytes(content)

@@ -65,6 +65,7 @@ def test_its_attributes_choose_what_it_observes(file: Path) -> None:
     ("name", "options", "line"),
     [
         ("nowhere.py:Still", PolicyOptions(8), "no file 'nowhere.py'; write python:FILE.py:NAME"),
+        ("{file}", PolicyOptions(8), "still.py: no name; write python:FILE.py:NAME"),
         ("{file}:Stil", PolicyOptions(8), "no class or function 'Stil'; did you mean 'Still'"),
         ("{file}:broken", PolicyOptions(8), "what broken gives has no 'act'"),
         ("{file}:Still", PolicyOptions(17), "gives 16 actions at a time; use fewer"),

@@ -121,11 +121,11 @@ class _Bar:
         now = time.monotonic()
         rate = (done - self.first) / (now - self.began)
         text = f"{rate:.2f} episodes/s, {done} of {done + dropped} kept"
-        if done > self.first:
-            self.progress.update(self.task, completed=done, rate=text)
+        none = "starting simulators" if not dropped else f"none of {dropped} met the success rule; can the expert?"
+        self.progress.update(self.task, completed=done, rate=text if done > self.first else none)
         if not self.console.is_terminal and now - self.spoke > 10:
             self.spoke = now
-            left = f"{(self.total - done) / rate:.0f} s left" if rate else "starting simulators"
+            left = f"{(self.total - done) / rate:.0f} s left" if rate else none
             self.console.print(f"{done}/{self.total} episodes, {text}, {left}", highlight=False)
 
     def __enter__(self) -> _Bar:

@@ -81,7 +81,7 @@ class Starts:
     def load(cls, path: Path) -> "Starts":
         """Read and verify. Raises StartsError where the file is missing, damaged, not ours, or was edited."""
         if not path.is_file():
-            raise StartsError(f"no starts file {path}; freeze one with: worldmodel starts task=... out={path}")
+            raise StartsError(f"no starts file {path}; make one: worldmodel starts task=... out={path}")
         try:
             starts, meta, hashes = _read(cls, path)
         except DAMAGE as error:

@@ -21,7 +21,7 @@ def load(name: str, task: str) -> tuple[Policy, str]:
     path, _, factory = name.rpartition(":")
     file = Path(path).expanduser()
     if not file.is_file():
-        raise UserError(f"python:{name}: no file {path or name!r}; write python:FILE.py:NAME")
+        raise UserError(f"python:{name}: {f'no file {path!r}' if path else 'no name'}; write python:FILE.py:NAME")
     found = runpy.run_path(str(file), run_name=file.stem)
     if not callable(found.get(factory)):
         known = [one for one, value in found.items() if callable(value) and not one.startswith("_")]

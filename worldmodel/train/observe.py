@@ -21,7 +21,7 @@ class Observers:
     def __init__(self, run: Run, plain: Loss, progress: Progress) -> None:
         self.run, self.plain, self.progress = run, plain, progress
         self.learner, self.log = run.learner, run.log
-        begun, note = run.learner.step, "compiling the first step"
+        begun, note = run.learner.step, "compiling the first step" if run.config.compile else "first step"
         self.bar = progress.add_task("train", total=run.config.steps, completed=begun, note=note)
 
     def before_step(self, clip: Clip) -> None:
