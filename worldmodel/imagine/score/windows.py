@@ -64,7 +64,7 @@ def remarks(plan: ScoreWindows, shape: ModelConfig, config: ScoreConfig) -> list
     store, notes = plan.clips.stores[0], []
     made: Any = checkpoint.card(config.checkpoint).get("provenance", {}).get("data", ())
     if any(isinstance(data, dict) and data.get("fingerprint") == store.fingerprint for data in made):
-        kept = "only the episodes it kept out are scored" if config.holdout else "nothing here is held out"
+        kept = "held out only if `holdout=` was the same in training" if config.holdout else "nothing here is held out"
         notes.append(f"The checkpoint was trained on this very store: {kept}.")
     under = getattr(store, "store", store)
     rows = {under.row(image_key(camera)) for camera in shape.cameras}
