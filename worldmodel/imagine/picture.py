@@ -11,7 +11,7 @@ from worldmodel.data.clips import Clips
 from worldmodel.flow import MODES
 from worldmodel.imagine.rollout import real_frames, recorded_actions
 from worldmodel.model import ModelConfig, Prediction
-from worldmodel.report.plots import panels, save
+from worldmodel.report.plots import COLOURS, panels, save
 from worldmodel.report.video import GENERATED, caption, in_column, in_row, side_by_side, write_image, write_mp4
 from worldmodel.schema import Clip
 
@@ -24,23 +24,24 @@ AHEAD = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 def draw(clip: Clip, found: Prediction, rows: np.ndarray, path: Path, model: ModelConfig, mode: str) -> None:
     """One block per window in ``rows``; cameras side by side in each picture, time to the right."""
-    roles, bands, count = MODES[mode], 1 if found.frames is None else 2, clip.at.shape[1]
+    roles, bands, count = MODES[mode], 2 if found.frames is None else 3, clip.at.shape[1]
     shown = sorted({count * part // min(count, 4) - 1 for part in range(1, min(count, 4) + 1)})  # with the last
-    columns, lines = 1 + len(shown) + 2, bands * len(rows)
-    figure, axes = panels(lines, columns, (1.6 * columns * max(1, len(model.cameras)), 1.8 * lines))
+    columns, lines = 1 + len(shown), bands * len(rows)
+    figure, axes = panels(lines, columns, (1.5 * columns * max(1, len(model.cameras)), 1.5 * lines))
     figure.suptitle(f"{mode}: actions {ROLES[roles.actions]}, frames {ROLES[roles.frames]}", fontsize=9)
     for axis in axes.flat:
         axis.axis("off")
-    for block, row in zip(np.split(axes, len(rows)), rows.tolist(), strict=True):
-        _picture(block[0, 0], clip.images[row], "observed")
+    for line, row in zip(range(0, lines, bands), rows.tolist(), strict=True):
+        _picture(axes[line, 0], clip.images[row], "observed")
         for column, moment in enumerate(shown, 1):
             ended = "" if clip.future_valid[row, moment] else " (the episode had ended)"
-            _picture(block[0, column], clip.future[row, moment], f"+{int(clip.at[row, moment])} steps{ended}")
+            _picture(axes[line, column], clip.future[row, moment], f"+{int(clip.at[row, moment])} steps{ended}")
             if found.frames is not None:
-                _picture(block[1, column], found.frames[row, moment], "imagined")
+                _picture(axes[line + 1, column], found.frames[row, moment], "imagined")
         done = clip.executed if roles.actions == "given" else clip.action
         predicted = None if found.actions is None else found.actions[row]
-        _actions(block[0, -2:], clip.state[row], done[row], predicted, model)
+        wide = figure.add_subplot(axes[0, 0].get_gridspec()[line + bands - 1, :])
+        _actions(wide, clip.state[row], done[row], predicted, model)
     save(figure, path, dpi=110, comment="" if found.frames is None else GENERATED)
 
 
@@ -49,23 +50,27 @@ def _picture(axis: Any, frames: Tensor, title: str) -> None:
     axis.set_title(title, fontsize=6, pad=2)
 
 
-def _actions(axes: np.ndarray, state: Tensor, done: Tensor, predicted: Tensor | None, model: ModelConfig) -> None:
-    """``done`` as lines, predicted actions dashed: what is relative to the state in centimetres, then the rest."""
-    steps = np.arange(1, len(done) + 1)
+def _actions(axis: Any, state: Tensor, done: Tensor, predicted: Tensor | None, model: ModelConfig) -> None:
+    """``done`` as lines, predicted actions dashed: left those relative to the state, in centimetres, right the rest."""
+    steps, right = np.arange(1, len(done) + 1), axis.twinx()
     for dimension in range(done.shape[1]):
         relative = dimension < model.relative
-        axis, origin, scale = (axes[0], state[dimension], 100.0) if relative else (axes[1], 0.0, 1.0)
+        side, origin, scale = (axis, state[dimension], 100.0) if relative else (right, 0.0, 1.0)
         name = "xyz"[dimension] if relative and dimension < 3 else f"a{dimension}"
-        (line,) = axis.plot(steps, scale * (done[:, dimension] - origin), lw=1, label=name)
+        colour = COLOURS[dimension % len(COLOURS)]
+        side.plot(steps, scale * (done[:, dimension] - origin), lw=1, color=colour, label=name)
         if predicted is not None:
-            axis.plot(steps, scale * (predicted[:, dimension] - origin), "--", color=line.get_color(), lw=1)
-    about = "carried out" if predicted is None else "recorded; dashed: predicted"
-    for axis, unit in zip(axes, ("target - state [cm]", "as recorded"), strict=True):
-        if axis.lines:
-            axis.axis("on")
-            axis.set_title(f"actions {about}, {unit}", fontsize=6, pad=2)
-            axis.tick_params(labelsize=5, length=2)
-            axis.legend(fontsize=5, loc="upper left", ncols=4)
+            side.plot(steps, scale * (predicted[:, dimension] - origin), "--", color=colour, lw=1)
+    low, high = right.get_ylim()
+    right.set_ylim(min(low, -1.2), max(high, 1.2))  # noise in a command that rests is no swing
+    axis.set_title(
+        "actions " + ("carried out" if predicted is None else "recorded; dashed: predicted"), fontsize=6, pad=2
+    )
+    axis.set_ylabel("target - state [cm]", fontsize=6)
+    for each in (axis, right):
+        each.tick_params(labelsize=5, length=2)
+    lines = [line for each in (axis, right) for line in each.lines if not line.get_label().startswith("_")]
+    axis.legend(handles=lines, fontsize=5, loc="upper left", ncols=len(lines))
 
 
 def show(
