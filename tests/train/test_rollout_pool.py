@@ -124,3 +124,11 @@ def test_a_memory_that_does_not_ascend_from_now_is_refused() -> None:
     for memory in ((1, 2), (0, 3, 2)):
         with pytest.raises(ValueError, match="ascending order, from 0"):
             RolloutConfig(memory=memory)
+
+
+def test_what_the_device_cannot_hold_is_refused_with_the_option_to_use(config: TrainConfig) -> None:
+    clips = prepare(config).batches.clips
+    assert isinstance(clips, Clips)
+    clips.spec = replace(clips.spec, cameras=())
+    with pytest.raises(ValueError, match="cache_on_device=true: .* use cache_in_memory=true"):
+        ClipsOnDevice(clips, torch.device("cpu"))

@@ -86,7 +86,7 @@ def open_imagination(name: str, task: str, n_action_steps: int, steps: int, devi
     config = loaded.policy.model.config
     check_fit(name, config)
     modes = checkpoint.trained_modes(name)
-    kind = "streaming" if config.window > 0 else "chained"
+    kind = "streaming" if config.window or config.memory else "chained"
     if kind == "chained" and modes is not None and "forward" not in modes:
         trained = f"modes.forward=0, modes.rollout=0; it was trained for: {', '.join(modes) or 'none'}"
         advice = "train one with modes.forward above 0, or use checkpoint=shipped"
