@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 KNOWN_CYCLES: set[frozenset[str]] = set()
 KNOWN_TWICE: set[str] = set()
-LINES = 20_844
+LINES = 20_846
 """Lines of Python in the package."""
 IMPORT_LINES = {"worldmodel.policies.model_policy": 1_900, "worldmodel.train.loop": 4_000}
 """Lines of ours that an import pulls in."""

@@ -130,5 +130,5 @@ def test_what_the_device_cannot_hold_is_refused_with_the_option_to_use(config: T
     clips = prepare(config).batches.clips
     assert isinstance(clips, Clips)
     clips.spec = replace(clips.spec, cameras=())
-    with pytest.raises(ValueError, match="cache_on_device=true: .* use cache_in_memory=true"):
+    with pytest.raises(ValueError, match=r"cache_on_device=true: .* use cache_in_memory=true"):
         ClipsOnDevice(clips, torch.device("cpu"))

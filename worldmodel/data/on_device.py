@@ -11,14 +11,12 @@ from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, image_key
 class ClipsOnDevice:
     """The same windows as ``clips``, as tensors on ``device``: frames uint8 (N, C, H, W, 3), numbers float32 (N, d).
 
-    Gathering gives what `Clips.gather` gives, on the device. Raises ValueError for models without frames or of further modalities.
+    Gathering gives what `Clips.gather` gives, on the device. Raises ValueError without frames, or for further modalities.
     """
 
     def __init__(self, clips: Clips, device: torch.device) -> None:
         if clips.spec.recorded or clips.features or not clips.spec.cameras:
-            raise ValueError(
-                "cache_on_device=true: expected frames, states and actions alone; use cache_in_memory=true"
-            )
+            raise ValueError("cache_on_device=true: expected frames, states and actions; use cache_in_memory=true")
         self.clips, self.spec, self.device = clips, clips.spec, device
         count = len(clips)
         row = clips.stores[0].row(image_key(clips.spec.cameras[0]))
