@@ -11,7 +11,7 @@ from worldmodel.schema import ACTION, EXECUTED, STATE, Clip, image_key
 class ClipsOnDevice:
     """The same windows as ``clips``, as tensors on ``device``: frames uint8 (N, C, H, W, 3), numbers float32 (N, d).
 
-    Gathering gives what `Clips.gather` gives, on the device. Raises ValueError without frames, or for further modalities.
+    Gathering gives what `Clips.gather` gives, on the device. ValueError without frames, or for further modalities.
     """
 
     def __init__(self, clips: Clips, device: torch.device) -> None:
