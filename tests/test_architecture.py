@@ -17,9 +17,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
-    "assets config files lazy modalities schema",
+    "assets client config files lazy modalities schema",
     "legacy",
-    "processes",
+    "listen processes",
     "data devices model_card report settings",
     "sims tokens",
     "backbone envs",
@@ -30,7 +30,7 @@ LADDER = (
     "rollout",
     "imagine",
     "collect evaluate train",
-    "demo doctor dream play quality",
+    "demo doctor dream play quality serve",
     "cli",
 )
 RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms.split()}
@@ -155,7 +155,9 @@ def test_third_parties_are_declared(path: Path) -> None:
     declared = {re.split(r"[<>=\[ ]", text)[0].lower() for text in project["dependencies"]}
     extras = project["optional-dependencies"]
     wanted = [
-        text for extra in ("track", "repa", "lerobot", "robomimic", "gym", "play") for text in extras.get(extra, ())
+        text
+        for extra in ("track", "repa", "lerobot", "robomimic", "gym", "play", "serve")
+        for text in extras.get(extra, ())
     ]
     optional = {re.split(r"[<>=\[ ]", text)[0].lower() for text in wanted}
     optional |= {path.parent.name.lower() for path in PLUGINS}

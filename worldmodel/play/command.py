@@ -1,20 +1,16 @@
 """The command ``play``: open a checkpoint, a port on this machine, and wait for a browser."""
 
-import errno
 import importlib.util
-import socket
 from dataclasses import dataclass
 from functools import partial
 
 from worldmodel.config import UserError, check_range, option
 from worldmodel.devices import use_threads
 from worldmodel.files import out_folder
+from worldmodel.listen import LOCAL, bind, check_port
 from worldmodel.processes import StopSignal
 from worldmodel.sims.base import SimulatorSpec
 from worldmodel.sims.make import check
-
-HOST = "127.0.0.1"
-"""The only address: a program that reaches the page can move the arm and fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +29,7 @@ class PlayConfig:
     threads: int = option("threads of the model on a CPU; 0 takes half of the cores", 0)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port < 2**16:
-            raise ValueError(f"port={self.port}: expected 1 to {2**16 - 1}, or 0 for a free one")
+        check_port(self.port)
         check_range(self, seats=(1, 64), steps=(1, 64))
 
 
@@ -48,31 +43,21 @@ def play(config: PlayConfig) -> int:
     from worldmodel.play.imagination import open_imagination
     from worldmodel.play.server import Server, StartPoints
 
-    with bind(config.port) as listener:  # first: the quickest thing that can go wrong
+    # First: the quickest thing that can go wrong. This machine alone: who reaches the page can move the arm
+    with bind(config.port) as listener:
         use_threads(config.threads)
         options = (config.n_action_steps, config.steps, config.device)
         imagination = open_imagination(config.checkpoint, config.task, *options)
         places = StartPoints(config.task, config.data, imagination.loaded.cameras)
         out = out_folder(config.out)
         server = Server(imagination, places, out, config.seats)
-        where = f"http://{HOST}:{listener.getsockname()[1]}/"
+        where = f"http://{LOCAL}:{listener.getsockname()[1]}/"
         what = f"{config.task}, checkpoint {config.checkpoint}, {imagination.kind} imagination; clips go to {out}"
         started = partial(print, f"worldmodel play: {where}\n  {what}\n  Ctrl-C ends it", flush=True)
         with StopSignal():
             uvicorn.Server(settings(build(server, started))).run(sockets=[listener])
     print("\nworldmodel play: closed; clips are whole")
     return 0
-
-
-def bind(port: int) -> socket.socket:
-    """A listening socket on this machine alone. Raises UserError where the port is taken or not allowed."""
-    why = {errno.EADDRINUSE: "taken by another program; use another", errno.EACCES: "not allowed; use one above 1023"}
-    try:
-        return socket.create_server((HOST, port), backlog=64)
-    except OSError as error:
-        if error.errno in why:
-            raise UserError(f"port={port}: {why[error.errno]}, or port=0 for a free one") from None
-        raise
 
 
 def need_server() -> None:

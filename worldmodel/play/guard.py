@@ -2,13 +2,12 @@
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
-HOSTS = ("127.0.0.1", "localhost", "::1")
-"""Names that this machine has for itself. Another name in Host is a site that was made to point here."""
+from worldmodel.listen import NAMES, host_name
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; base-uri 'none'; "
@@ -55,11 +54,7 @@ class Guard:
 def refuse(headers: Headers, socket: bool) -> str:
     """Why a request is none of ours, or nothing."""
     host = headers.get("host", "")
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        name = None
-    if name not in HOSTS:
+    if host_name(host) not in NAMES:
         return "forbidden: this server answers to 127.0.0.1 and localhost only"
     origin = headers.get("origin")
     if socket and origin != f"http://{host}":

@@ -1,0 +1,1 @@
+"""A policy behind a WebSocket: ``worldmodel serve``; `worldmodel.client` asks it."""
