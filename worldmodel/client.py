@@ -181,7 +181,10 @@ class RealTimeClient(Client):
         self.delay, self.waits, self.failed = delay, 0, 0
         self._latency: deque[float] = deque(maxlen=20)
         self._thread = ThreadPoolExecutor(1, "worldmodel.client")
-        self._forget()
+        self._actions: np.ndarray = np.empty((0, 0), np.float32)
+        self._at, self._since = self.n_action_steps, 0
+        self._asked: Future[np.ndarray] | None = None
+        self._executed: list[np.ndarray] = []
 
     @property
     def due(self) -> bool:
@@ -211,20 +214,13 @@ class RealTimeClient(Client):
     def reset(self, success: bool | None = None) -> int | None:
         if self._asked is not None:
             self._asked.exception()  # one request at a time
-        self._forget()
+        self._actions, self._at, self._asked, self._executed = self._actions[:0], self.n_action_steps, None, []
         return super().reset(success)
 
     def close(self) -> None:
         super().close()
         if hasattr(self, "_thread"):
             self._thread.shutdown()
-
-    def _forget(self) -> None:
-        self._actions = np.empty((0, 0), np.float32)
-        self._at: int = self.n_action_steps
-        self._since: int = 0
-        self._asked: Future[np.ndarray] | None = None
-        self._executed: list[np.ndarray] = []
 
     def _ask(self, observation: dict[str, Any]) -> None:
         more: dict[str, Any] = {}
@@ -244,7 +240,7 @@ class RealTimeClient(Client):
         return chunk
 
     def _take(self) -> None:
-        """Change to the chunk that was asked for, as many steps into it as have gone by since its observation."""
+        """Change to the requested chunk, as many steps into it as have gone by since its observation."""
         assert self._asked is not None
         asked, self._asked = self._asked, None
         try:

@@ -16,13 +16,12 @@ def bind(port: int, host: str = LOCAL) -> socket.socket:
     """A listening socket. Raises UserError where the port is taken or not allowed, or the host is not ours."""
     why = {errno.EADDRINUSE: "taken by another program; use another", errno.EACCES: "not allowed; use one above 1023"}
     try:
-        return socket.create_server((host, port), backlog=64)
-    except socket.gaierror:
-        raise UserError(f"host={host}: no such address; give one of this machine's, or {LOCAL}") from None
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=64)
     except OSError as error:
         if error.errno in why:
             raise UserError(f"port={port}: {why[error.errno]}, or port=0 for a free one") from None
-        if error.errno == errno.EADDRNOTAVAIL:
+        if error.errno in (errno.EADDRNOTAVAIL, socket.EAI_NONAME):
             raise UserError(f"host={host}: is no address of this machine; give one that is, or {LOCAL}") from None
         raise
 

@@ -162,7 +162,10 @@ def test_health_and_metrics(served: str) -> None:
     counts = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert float(counts["worldmodel_serve_clients"]) >= 1
     assert float(counts['worldmodel_serve_requests_total{outcome="answered"}']) >= 1
-    assert counts['worldmodel_serve_inference_seconds_bucket{le="+Inf"}'] == counts["worldmodel_serve_inference_seconds_count"]
+    assert (
+        counts['worldmodel_serve_inference_seconds_bucket{le="+Inf"}']
+        == counts["worldmodel_serve_inference_seconds_count"]
+    )
 
 
 def test_a_token(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +176,7 @@ def test_a_token(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(urllib.error.HTTPError, match="401"):
             get(address, "/metrics")
         assert get(address, "/metrics", Authorization="Api-Key only-for-robots")
-        with pytest.raises(ConnectionError, match="no policy server answers .*401"):
+        with pytest.raises(ConnectionError, match=r"no policy server answers .*401"):
             Client(address)
         with Client(address, token="only-for-robots") as client:
             assert client.act(observation()).shape == (16, 4)
@@ -288,19 +291,24 @@ def test_what_was_recorded(model: str, tmp_path: Path) -> None:
     from worldmodel.data import EpisodeStore
     from worldmodel.data.verification import verify
 
-    with serving_policy(model, record=str(tmp_path / "store")) as (address, _), Client(address) as client:
-        chunks = [client.act(observation(0)), client.act(observation(1), executed=np.ones((8, 4), np.float32))]
-        assert client.reset(success=True) == 0
-        client.act(observation(2))
-        assert client.reset() == 1
-        assert client.reset() is None, "nothing since"
-        client.act(observation(3))
+    with serving_policy(model, record=str(tmp_path / "store")) as (address, server):
+        with Client(address) as client:
+            chunks = [client.act(observation(0)), client.act(observation(1), executed=np.ones((8, 4), np.float32))]
+            assert client.reset(success=True) == 0
+            client.act(observation(2))
+            assert client.reset() == 1
+            assert client.reset() is None, "nothing since"
+            client.act(observation(3))
+        while server.service.recorder.stored < 3:  # once the server has seen that the client left
+            time.sleep(0.01)
     store = EpisodeStore.open(tmp_path / "store")
     assert not verify(tmp_path / "store")
     assert (store.episodes, store.success.tolist(), store.tasks) == (3, [True, False, False], ("place_can",))
     np.testing.assert_array_equal(store.array("action")[:2], [chunk[0] for chunk in chunks])
     np.testing.assert_array_equal(store.array("action.chunk")[:2], chunks)
-    np.testing.assert_array_equal(store.array("observation.images.wrist")[1], observation(1)["observation.images.wrist"])
+    np.testing.assert_array_equal(
+        store.array("observation.images.wrist")[1], observation(1)["observation.images.wrist"]
+    )
     assert store.array("executed.steps")[:].tolist() == [8, 0, 0, 0]
     assert store.meta["info"][2]["ended"] == "the client left"
     assert store.meta["provenance"]["lineage"]["command"] == "by hand"

@@ -1,1 +1,1 @@
-"""A policy behind a WebSocket: ``worldmodel serve``; `worldmodel.client` asks it."""
+"""A policy behind a WebSocket: ``worldmodel serve``, and what it keeps; the other side is `worldmodel.client`."""

@@ -32,8 +32,8 @@ class ServeConfig:
     token: str | None = option(f"API key that clients must send; better in the variable {TOKEN}", None)
     record: str | None = option("folder of a store for what is seen and done; null for none", None)
     clients: int = option("how many may be connected at once", 8)
-    deadline: float = option("seconds within which a request is answered, or said to be late", 2.0)
-    n_action_steps: int = option("actions of each chunk to carry out before the next request, told to clients", 8)
+    deadline: float = option("seconds within which a request is answered, or refused as late", 2.0)
+    n_action_steps: int = option("actions of each chunk to carry out before the next request, for clients to know", 8)
     steps: int | None = option("sampler steps per chunk; null takes the checkpoint's own", None)
     seed: int = option("seed of the sampler's noise, the same for every client", 0)
     device: str = option("where the policy runs: cpu, cuda, or auto", "auto")
@@ -92,7 +92,7 @@ def open_server(config: ServeConfig, token: str) -> Any:
     options = PolicyOptions(config.n_action_steps, config.steps, config.device)
     loaded = load_policy(config.checkpoint, config.task, options)
     interface = Interface.of(loaded, config.task)
-    told = {"n_action_steps": config.n_action_steps, "deadline": config.deadline, "max_bytes": interface.limit}
+    limits = {"n_action_steps": config.n_action_steps, "deadline": config.deadline, "max_bytes": interface.limit}
     made = _lineage(config.checkpoint, loaded.sha256)
     recorder = None
     if config.record:
@@ -109,7 +109,7 @@ def open_server(config: ServeConfig, token: str) -> Any:
         seeded.policy = policy
         return seeded.call(*arguments)
 
-    metadata = {**interface.metadata(loaded), **told, "lineage": made}
+    metadata = {**interface.metadata(loaded), **limits, "lineage": made}
     given = (fresh, loaded.n_obs_steps, recorder, config.deadline, config.clients, token, config.seed)
     return PolicyServer(Service(loaded.policy, interface, metadata, call, *given))
 

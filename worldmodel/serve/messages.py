@@ -27,7 +27,7 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks: an observation (None where it only ends an episode) and what it says beside it."""
+    """What a client sends: an observation (None where it only ends an episode) and what it says beside it."""
 
     observation: dict[str, np.ndarray] | None
     committed: np.ndarray | None = None
@@ -70,7 +70,7 @@ class Interface:
         return cls(task, policy.chunk_size, prefix, loaded.action_dim, rate, {**frames, **vectors} if known else {})
 
     def metadata(self, loaded: LoadedPolicy) -> dict[str, Any]:
-        """What a client is told first; all of it plain MessagePack."""
+        """The first message to a client; all of it plain MessagePack."""
         named = self.task in TASKS and self.action_dim == len(ARM[0])
         numbered = tuple(f"action.{number}" for number in range(self.action_dim))
         names, units = ARM if named else (numbered, ("as trained",) * self.action_dim)

@@ -46,7 +46,7 @@ class Service:
     """What is served. ``fresh``: makes a policy for each client, for policies that remember; None shares one.
 
     call: runs a policy on a batch of one, ``(policy, arrays, seeds, committed)`` to float32 (1, H, A).
-    deadline: seconds from a request's arrival to its reply. token: empty where none is asked for.
+    deadline: seconds from a request's arrival to its reply. token: empty where none is needed.
     """
 
     policy: Policy
@@ -63,7 +63,7 @@ class Service:
 
 
 @dataclass
-class Session:
+class ClientSession:
     """One client: its policy, its newest request, and what it has been answered."""
 
     policy: Policy
@@ -165,7 +165,7 @@ class PolicyServer:
         try:
             fresh = self.service.fresh
             policy = self.service.policy if fresh is None else await self._on_model(fresh)
-            session = Session(policy, History({}, self.service.n_obs_steps))
+            session = ClientSession(policy, History({}, self.service.n_obs_steps))
             await client.send(self._hello)
             work = (self._read(client, session), self._answer(client, session), self._stopping.wait())
             tasks = {asyncio.create_task(each) for each in work}
@@ -178,7 +178,7 @@ class PolicyServer:
             await client.close(1001, "the server stops")
         except ConnectionClosed:
             pass
-        except Exception:  # noqa: BLE001  # a defect: the client is told that there is one, no more
+        except Exception:  # noqa: BLE001  # a defect: the client learns that there is one, no more
             traceback.print_exc()
             await client.close(1011, "the server has a defect; its terminal says which")
         finally:
@@ -190,7 +190,7 @@ class PolicyServer:
                 with contextlib.suppress(asyncio.CancelledError):
                     await self._end(session, None, ended)
 
-    async def _read(self, client: ServerConnection, session: Session) -> None:
+    async def _read(self, client: ServerConnection, session: ClientSession) -> None:
         """Every request until the client leaves, at the rate that one may have; a large one counts for several."""
         usual, due = self.service.interface.size or self.service.interface.limit, 0.0
         async for data in client:
@@ -200,7 +200,7 @@ class PolicyServer:
             if due > now:
                 await asyncio.sleep(due - now)
 
-    async def _answer(self, client: ServerConnection, session: Session) -> None:
+    async def _answer(self, client: ServerConnection, session: ClientSession) -> None:
         """One reply for each request, in their order."""
         while True:
             data, came, stale = await session.take()
@@ -211,14 +211,14 @@ class PolicyServer:
                 reply = await self._reply(session, data, came)
                 await client.send(reply)
 
-    async def _reply(self, session: Session, data: bytes | str, came: float) -> bytes | str:
+    async def _reply(self, session: ClientSession, data: bytes | str, came: float) -> bytes | str:
         """MessagePack, or a line of text where there is no answer."""
         reply: bytes | str
         outcome = "answered"
         try:
             request, episode = self.service.interface.parse(data), None
             if request.reset:
-                episode = await self._end(session, request.success, "the client said so", request.executed)
+                episode = await self._end(session, request.success, "by the client", request.executed)
             if request.observation is None:
                 reply = pack({"reset": True, "episode": episode})
             else:
@@ -229,14 +229,14 @@ class PolicyServer:
             outcome, reply = "refused", f"refused: {error}"
         except LateError as error:
             outcome, reply = "late", str(error)
-        except Exception as error:  # noqa: BLE001  # the policy's own, any: told on the terminal, and others go on
+        except Exception as error:  # noqa: BLE001  # the policy's own, any: for the terminal, and others go on
             print(f"worldmodel serve: {type(error).__name__} in the policy", file=sys.stderr)
             traceback.print_exc()
             outcome, reply = "failed", "failed: the policy cannot act on this; the server's terminal says why"
         self.metrics.requests[outcome] += 1
         return reply
 
-    def _act(self, session: Session, request: Request, came: float) -> tuple[np.ndarray, dict[str, float]]:
+    def _act(self, session: ClientSession, request: Request, came: float) -> tuple[np.ndarray, dict[str, float]]:
         """A chunk (H, A), on the model's thread. LateError where the deadline passes before or meanwhile."""
         assert request.observation is not None
         service, began = self.service, time.monotonic()
@@ -259,7 +259,7 @@ class PolicyServer:
             raise LateError(f"late: the actions took longer than {limit:g} s, the deadline of this request")
         return chunk, {"infer_ms": 1000 * (ended - began), "wait_ms": 1000 * (began - came)}
 
-    async def _record(self, session: Session, request: Request, chunk: np.ndarray) -> None:
+    async def _record(self, session: ClientSession, request: Request, chunk: np.ndarray) -> None:
         if self.service.recorder is not None and request.observation is not None:
             session.recording.done(request.executed)
             session.recording.add(request.observation, chunk)
@@ -267,7 +267,7 @@ class PolicyServer:
                 await self._store(session, None, "it was long")
 
     async def _end(
-        self, session: Session, success: bool | None, ended: str, executed: np.ndarray | None = None
+        self, session: ClientSession, success: bool | None, ended: str, executed: np.ndarray | None = None
     ) -> int | None:
         """End a client's episode. Its number, once stored."""
         session.recording.done(executed)
@@ -275,7 +275,7 @@ class PolicyServer:
         await self._on_model(session.policy.reset)
         return await self._store(session, success, ended)
 
-    async def _store(self, session: Session, success: bool | None, ended: str) -> int | None:
+    async def _store(self, session: ClientSession, success: bool | None, ended: str) -> int | None:
         recorder = self.service.recorder
         if recorder is None or not session.recording.rows:
             return None
