@@ -116,7 +116,7 @@ def test_keys_are_explained_without_torch_or_a_simulator(words: list[str]) -> No
         "for command in cli.COMMANDS:\n"
         "    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
         f"        cli.main([*command.name.split(), *{words!r}])\n"
-        "    loaded = sorted({'torch', 'mujoco', 'lerobot', 'matplotlib'} & set(sys.modules))\n"
+        "    loaded = sorted({'torch', 'mujoco', 'zarr', 'lerobot', 'matplotlib'} & set(sys.modules))\n"
         "    assert not loaded, f'{command.name} loads {loaded}'\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -140,7 +140,7 @@ def summarize(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, draw
     if rollout.samples:
         journal.run["timing"] = timing
         journal.session()
-    made_by = {"weights": this.loaded.sha256, "device": this.loaded.device, **machine()}
+    made_by = {"weights": this.loaded.sha256, "device": this.loaded.device, "runtime": this.loaded.runtime}
     return {
         "task": config.task,
         "checkpoint": this.loaded.name,
@@ -153,7 +153,7 @@ def summarize(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, draw
         "spent": spent,
         "notes": list(dict.fromkeys([*this.notes, *crowded(timing["act_ms"]["cpu_share"], this.loaded.device)])),
         "paired": report.compare(journal.lines, Path(config.against)) if config.against else None,
-        "fingerprint": {**this.fingerprint, **drawn_by, **made_by},
+        "fingerprint": {**this.fingerprint, **drawn_by, **made_by, **machine()},
     }
 
 

@@ -30,7 +30,10 @@ def velocity_error(
 
 
 def step(
-    noisy: Float[Tensor, "*s"], predicted: Float[Tensor, "*s"], now: Float[Tensor, "..."], then: Float[Tensor, "..."]
+    noisy: Float[Tensor, "*s"],
+    predicted: Float[Tensor, "*s"],
+    now: Float[Tensor, "..."] | float,
+    then: Float[Tensor, "..."] | float,
 ) -> Float[Tensor, "*s"]:
     """Walk from noise level ``now`` to the lower level ``then`` along the straight line to the predicted data."""
     return predicted + (then / now) * (noisy - predicted)

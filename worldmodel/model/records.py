@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
@@ -74,6 +75,18 @@ class Given:
     more: Mapping[str, Tensor] = field(default_factory=dict)
     prefix: Float[Tensor, "B D A"] | None = None
     committed: Int[Tensor, " B"] | None = None
+
+    def count(self, most: int) -> Int[Tensor, " B"]:
+        """How many committed actions count. Raises ValueError where the model has not learned to continue so many."""
+        assert self.prefix is not None
+        length = self.prefix.shape[1]
+        count = self.committed
+        if count is None:
+            count = torch.full((len(self.prefix),), length, device=self.prefix.device)
+        if length > most or int(count.max()) > length:
+            known = f"this model continues up to {most} (train with noise.actions.prefix)"
+            raise ValueError(f"{int(count.max())} of {length} actions are committed; {known}")
+        return count
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from worldmodel.backbone import Backbone
 from worldmodel.flow import NoiseSample, mix
 from worldmodel.flow.noise import clean_draw, committed_draw
-from worldmodel.flow.sampler import grid, regression_grid, sample
+from worldmodel.flow.sampler import even_levels, regression_grid, sample
 from worldmodel.model.records import Given, ModelConfig, ObservationCache, Prediction, Want
 from worldmodel.schema import Clip
 from worldmodel.tokens import Actions, Frames, Instruction, Proprioception, TokenSequence, listed
@@ -170,7 +170,7 @@ class WorldModel(nn.Module):
         shapes = {n: self.modalities[n].shape(batch, 0 if want.at is None else want.at.shape[1]) for n in names}
         if start is None:
             start = {n: torch.randn(s, generator=generator).to(device) for n, s in shapes.items()}
-        levels = grid(steps)
+        levels = even_levels(steps)
         if want.actions and self.config.sampler != "flow":
             start = start | {"actions": torch.zeros(shapes["actions"], device=device)}
             levels = regression_grid(self.config.sampler)
@@ -181,11 +181,11 @@ class WorldModel(nn.Module):
                 return values
             return values | {"actions": torch.where(committed[1], committed[0], values["actions"])}
 
-        def denoise(values: dict[str, Tensor], now: Tensor) -> dict[str, Tensor]:
+        def denoise(values: dict[str, Tensor], now: float) -> dict[str, Tensor]:
             both = fixed | commit(values)
-            noise = {n: clean_draw(v, float(now) if n in values else 0.0) for n, v in both.items()}
+            noise = {n: clean_draw(v, now if n in values else 0.0) for n, v in both.items()}
             if committed is not None:
-                noise["actions"] = committed_draw(committed[1], float(now))
+                noise["actions"] = committed_draw(committed[1], now)
             features, _ = self.backbone(self.sequence(both, noise, at), observed.kv)
             predicted = commit(self.read(features, both, observed.last))
             return {n: predicted[n] for n in values}
@@ -219,13 +219,8 @@ class WorldModel(nn.Module):
 
     def _committed(self, given: Given) -> tuple[Float[Tensor, "B H A"], Bool[Tensor, "B H 1"]]:
         """Committed actions in model units, padded to the chunk's length, and which steps they are."""
-        prefix, count = given.prefix, given.committed
+        prefix, count = given.prefix, given.count(self.config.prefix)
         assert prefix is not None
-        if count is None:
-            count = torch.full((len(prefix),), prefix.shape[1], device=prefix.device)
-        if prefix.shape[1] > self.config.prefix or int(count.max()) > prefix.shape[1]:
-            most = f"this model continues up to {self.config.prefix} (train with noise.actions.prefix)"
-            raise ValueError(f"{int(count.max())} of {prefix.shape[1]} actions are committed; {most}")
         chunk = F.pad(prefix, (0, 0, 0, self.config.chunk_size - prefix.shape[1]))
         steps = torch.arange(self.config.chunk_size, device=prefix.device)
         return self.actions.encode(chunk, given.state), (steps < count[:, None])[..., None]

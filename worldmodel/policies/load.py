@@ -9,10 +9,11 @@ from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.devices import choose_device
 from worldmodel.policies import python_policy
+from worldmodel.policies.fast import fast_act
 from worldmodel.policies.model_policy import ModelPolicy
 from worldmodel.schema import LEROBOT, Policy
 
-PYTHON = "python:"
+PYTHON, STEPS = "python:", 2
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class LoadedPolicy:
     """A policy ready to act. ``name``: as the user wrote it; ``sha256``: of its weights.
 
     history: past control steps needed, by observation key. n_obs_steps: observations in a row; above 1, arrays gain an
-    axis for them. action_dim, state_dim: sizes of actions and states; 0 where unknown.
+    axis for them. action_dim, state_dim: sizes of actions and states; 0 where unknown. runtime: what computes actions.
     """
 
     policy: Policy
@@ -33,6 +34,7 @@ class LoadedPolicy:
     n_obs_steps: int = 1
     action_dim: int = 0
     state_dim: int = 0
+    runtime: str = "torch"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class PolicyOptions:
     """n_action_steps: actions executed of each chunk. steps: sampling steps, None for the policy's own.
 
     instruction: a sentence, None for the task's own. must_act: refuse a model that was not trained to act.
+    fast: act with ONNX Runtime on a processor, where that can be (see `worldmodel.policies.fast`).
     """
 
     n_action_steps: int
@@ -47,6 +50,7 @@ class PolicyOptions:
     device: str = "auto"
     instruction: str | None = None
     must_act: bool = True
+    fast: bool = True
 
 
 def load_policy(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
@@ -77,12 +81,13 @@ def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPoli
     modes = checkpoint.trained_modes(name)
     if options.must_act and modes is not None and not {"policy", "joint"} & set(modes):
         raise UserError(f"checkpoint={name}: not trained to act (modes.policy=0); it was for: {', '.join(modes)}")
-    steps = {} if options.steps is None else {"steps": options.steps}
-    policy = ModelPolicy(model, task, options.n_action_steps, device=device, sentence=options.instruction, **steps)
-    widths = {"action_dim": shape.action_dim, "state_dim": shape.state_dim}
-    return LoadedPolicy(
-        policy, name, str(card["sha256"]), tuple(shape.cameras), shape.size, device, policy.history, **widths
-    )
+    steps = STEPS if options.steps is None else options.steps
+    fast = fast_act(model, steps, device) if options.fast else None
+    said = options.instruction
+    policy = ModelPolicy(model, task, options.n_action_steps, steps, device=device, sentence=said, fast=fast)
+    seen = (str(card["sha256"]), tuple(shape.cameras), shape.size, device, policy.history, 1)
+    runtime = "torch" if fast is None else "onnxruntime"
+    return LoadedPolicy(policy, name, *seen, shape.action_dim, shape.state_dim, runtime)
 
 
 def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:

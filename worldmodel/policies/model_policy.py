@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,7 @@ class ModelPolicy:
     ``history``: control steps of further observations that ``act`` needs, by key, oldest first and zeros before the
     episode began: (B, steps, ...); one step alone, (B, ...), follows zeros.
     ``prefix``: how many committed actions its chunks have learned to continue.
+    fast: does the model's ``act`` (see `worldmodel.policies.fast`); None leaves it to the model itself.
     """
 
     def __init__(
@@ -34,11 +35,12 @@ class ModelPolicy:
         seed: int = 0,
         device: str = "cpu",
         sentence: str | None = None,
+        fast: Callable[[Given, Tensor], np.ndarray] | None = None,
     ) -> None:
         if not 1 <= n_action_steps <= model.config.chunk_size:
             raise ValueError(f"n_action_steps={n_action_steps}: expected 1 to {model.config.chunk_size}")
         self.chunk_size, self.n_action_steps, self.steps = model.config.chunk_size, n_action_steps, steps
-        self.device = torch.device(device)
+        self.device, self.fast = torch.device(device), fast
         self.model = model.eval().to(self.device).compute_in(fast_dtype(self.device))
         self.task = index_of(task, model.config.tasks)
         self.recorded = model.config.recorded
@@ -74,7 +76,11 @@ class ModelPolicy:
         if seeds is not None:
             rows = [torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
             start = torch.stack(rows).to(self.device)
-        chunk = self.model.act(given, self.steps, start, self.generator).float().cpu().numpy()
+        if self.fast is None:
+            chunk = self.model.act(given, self.steps, start, self.generator).float().cpu().numpy()
+        else:
+            drawn = torch.randn((len(given.state), *shape), generator=self.generator) if start is None else start
+            chunk = self.fast(given, drawn)
         for row, actions in enumerate(committed or ()):
             if actions is not None:
                 chunk[row, : len(actions)] = actions  # which model units and back had rounded
