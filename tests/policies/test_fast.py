@@ -72,6 +72,12 @@ def observations(batch: int = 3) -> dict[str, np.ndarray]:
     return frames | {STATE: given.state.numpy()}
 
 
+def quickly(model: WorldModel, **options: Any) -> ModelPolicy:
+    policy = ModelPolicy(model, **options)
+    policy.fast = FastAct(model, 2)
+    return policy
+
+
 @pytest.fixture(autouse=True)
 def whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch in float32 here too, where it would take bfloat16."""
@@ -105,8 +111,7 @@ def test_the_shipped_checkpoint_agrees_and_its_graph_is_standard_onnx() -> None:
 
 def test_a_policy_draws_the_same_noise_either_way() -> None:
     one, other = small_model(), small_model()
-    quick = FastAct(one, 2)
-    policies = ModelPolicy(one, fast=quick), ModelPolicy(other)
+    policies = quickly(one), ModelPolicy(other)
     for seeds in (np.array([5, 6, 7]), None, None):  # None: drawn from the policy's own generator, on and on
         first, second = (policy.act(observations(), seeds) for policy in policies)
         np.testing.assert_allclose(first, second, atol=ATOL)
@@ -115,8 +120,7 @@ def test_a_policy_draws_the_same_noise_either_way() -> None:
 def test_a_model_that_reads_is_told_the_same_sentence() -> None:
     config = replace(CONFIG, words=vocabulary(CONFIG.tasks))
     said, usual = (
-        ModelPolicy(model, sentence=sentence, fast=FastAct(model, 2))
-        for model, sentence in ((made(config), "lift the can"), (made(config), None))
+        quickly(model, sentence=sentence) for model, sentence in ((made(config), "lift the can"), (made(config), None))
     )
     plain = ModelPolicy(made(config), sentence="lift the can")
     seen, seeds = observations(1), np.array([3])
@@ -126,11 +130,11 @@ def test_a_model_that_reads_is_told_the_same_sentence() -> None:
 
 def test_committed_actions_are_continued_and_too_many_refused() -> None:
     model = made(replace(CONFIG, prefix=3))
-    policy, plain = ModelPolicy(model, fast=FastAct(model, 2)), ModelPolicy(made(replace(CONFIG, prefix=3)))
+    policy, plain = quickly(model), ModelPolicy(made(replace(CONFIG, prefix=3)))
     rows = [np.full((2, 4), 0.25, np.float32), None]
     chunks = [each.act(observations(2), np.array([1, 2]), rows) for each in (policy, plain)]
     np.testing.assert_allclose(*chunks, atol=ATOL)
-    for each in (policy, plain, ModelPolicy(small_model(), fast=FastAct(small_model(), 2))):
+    for each in (policy, plain, quickly(small_model())):
         with pytest.raises(ValueError, match="4 of 4 actions are committed; this model continues up to"):
             each.act(observations(1), np.array([1]), [np.zeros((4, 4), np.float32)])
 

@@ -164,7 +164,7 @@ class ActGraph(Graph):
         turn = self._turn(torch.cat([positions for _, positions in parts]))
         x = self.shape(self("Concat", *tokens, axis=1), -1, self.width)
         for number, block in enumerate(self._blocks(), 1):
-            if number == config.backbone.depth:  # only keys and values: nobody reads what would follow
+            if number == config.backbone.depth:  # only keys and values: nothing reads what would follow
                 _, *last = self._project(self.norm(x, *self._modulation(0, block.modulation)[:2]), block, turn, 2)
                 cache.append([self("Transpose", self._heads(each, turn), perm=[0, 2, 1, 3]) for each in last])
             else:

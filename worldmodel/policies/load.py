@@ -84,7 +84,8 @@ def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPoli
     steps = STEPS if options.steps is None else options.steps
     fast = fast_act(model, steps, device) if options.fast else None
     said = options.instruction
-    policy = ModelPolicy(model, task, options.n_action_steps, steps, device=device, sentence=said, fast=fast)
+    policy = ModelPolicy(model, task, options.n_action_steps, steps, device=device, sentence=said)
+    policy.fast = fast
     seen = (str(card["sha256"]), tuple(shape.cameras), shape.size, device, policy.history, 1)
     runtime = "torch" if fast is None else "onnxruntime"
     return LoadedPolicy(policy, name, *seen, shape.action_dim, shape.state_dim, runtime)

@@ -23,8 +23,10 @@ class ModelPolicy:
     ``history``: control steps of further observations that ``act`` needs, by key, oldest first and zeros before the
     episode began: (B, steps, ...); one step alone, (B, ...), follows zeros.
     ``prefix``: how many committed actions its chunks have learned to continue.
-    fast: does the model's ``act`` (see `worldmodel.policies.fast`); None leaves it to the model itself.
+    ``fast``: what does the model's ``act`` in its place (see `worldmodel.policies.fast`), or None.
     """
+
+    fast: Callable[[Given, Tensor], np.ndarray] | None
 
     def __init__(
         self,
@@ -35,12 +37,11 @@ class ModelPolicy:
         seed: int = 0,
         device: str = "cpu",
         sentence: str | None = None,
-        fast: Callable[[Given, Tensor], np.ndarray] | None = None,
     ) -> None:
         if not 1 <= n_action_steps <= model.config.chunk_size:
             raise ValueError(f"n_action_steps={n_action_steps}: expected 1 to {model.config.chunk_size}")
         self.chunk_size, self.n_action_steps, self.steps = model.config.chunk_size, n_action_steps, steps
-        self.device, self.fast = torch.device(device), fast
+        self.device, self.fast = torch.device(device), None
         self.model = model.eval().to(self.device).compute_in(fast_dtype(self.device))
         self.task = index_of(task, model.config.tasks)
         self.recorded = model.config.recorded
