@@ -35,7 +35,7 @@ def config(tmp_path: Path) -> TrainConfig:
         save_every=2,
         backbone=BackboneConfig(width=32, depth=1, heads=2, deep=1),
         modes=ModesConfig(0.3, 0, 0, 0, 0, 0.7),
-        rollout=RolloutConfig(memory=(0, 1, 3), longest=6, grow=1),
+        rollout=RolloutConfig(memory=(1, 3), longest=6, grow=1),
         log=LogConfig(every=1),
         validation=ValidationConfig(every=0),
     )
@@ -61,35 +61,36 @@ def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path,
     resumed = load_file(saved(Path(rest.out) / "states")[-1] / "state.safetensors")
     assert whole.keys() == resumed.keys() and all(torch.equal(value, resumed[name]) for name, value in whole.items())
     model = checkpoint.load(config.out)
-    assert model.config.memory == (0, 1, 3) and ImaginedRollout(model).keep == 4
+    assert model.config.memory == (1, 3) and ImaginedRollout(model).keep == 4
 
 
 @torch.no_grad()
-def test_a_rollout_remembers_what_was_recorded_and_then_what_it_imagined(config: TrainConfig) -> None:
-    run = prepare(replace(config, rollout=RolloutConfig(memory=(0, 1, 3), p_real=0.0, longest=6, grow=1)))
+def test_a_rollout_observes_what_was_recorded_and_then_sees_what_it_imagined(config: TrainConfig) -> None:
+    run = prepare(replace(config, rollout=RolloutConfig(memory=(1, 3), p_real=0.4, longest=6, grow=1)))
     pool, clips, generator = pool_of(run), run.batches.clips, torch.Generator().manual_seed(0)
-    windows = torch.as_tensor(clips.order(0, pool.rows, 0))
-    step = pool.next(windows, generator)
-    codec, ages = run.learner.model.frames, torch.tensor([0, 1, 3])
-    assert torch.equal(codec.decode(step.last), clips.rows(pool.now)[0])
-    assert torch.equal(codec.decode(step.frames), clips.rows(pool.now + 1)[0])
-    assert torch.equal(step.state, clips.rows(pool.now + 1)[1])
-    when = (-step.history.when * 20).round().long()
-    assert sorted(when.tolist()) == ages.tolist() and when[0] == 0
-    for column, age in enumerate(when.tolist()):
-        rows = step.valid[:, column].nonzero()[:, 0]
-        frames, state, actions = clips.rows(pool.now[rows] - age)
-        found = codec.assemble(step.history.frames[rows, column], 1)[:, 0]
-        assert torch.equal(codec.decode(found), frames) and torch.equal(step.history.state[rows, column], state)
-        assert torch.equal(step.history.actions[rows, column], actions)
-    imagined, now, left = torch.rand_like(step.last), pool.now.clone(), pool.left.clone()
-    pool.go_on(imagined, step.state + 1)
-    after = pool.next(windows, generator)
-    on = left > 1
-    assert on.any() and torch.equal(pool.now[on], now[on] + 1)
-    assert torch.equal(codec.decode(after.last[on]), codec.decode(imagined[on]))
-    torch.testing.assert_close(after.history.levels[on, 0], torch.full((int(on.sum()),), 0.1))
-    assert torch.equal(after.history.state[on, 0], step.state[on] + 1) and (after.history.levels[~on] == 0).all()
+    codec, only = run.learner.model.frames, 2  # of 4 rows: 0.4, rounded up
+    remembered, observed, imagined = [], 0, 0
+    for _ in range(12):
+        step = pool.next(torch.as_tensor(clips.order(0, pool.rows, 0)), generator)
+        frames, state, actions = clips.rows(pool.now)
+        real = pool.own == 0
+        assert real[:only].all() and torch.equal(codec.decode(step.last[real]), frames[real])
+        assert torch.equal(step.present.state[real, 0], state[real]) and torch.equal(step.present.actions[:, 0], actions)
+        assert (codec.decode(step.last[~real]) == 7).all() and (step.present.levels[~real] > 0).all()
+        assert torch.equal(codec.decode(step.frames), clips.rows(pool.now + 1)[0])
+        assert (step.present.levels[real] == 0).all()
+        for row, known in enumerate(pool.known.tolist()):
+            for column, age in enumerate((1, 3)):
+                valid = step.valid[row].unflatten(0, (2, -1))[column]
+                assert bool(valid.all()) == bool(valid.any()) == (known >= age)
+                if known >= age:
+                    key = step.cache[0][0][row].unflatten(1, (2, -1))[:, column]
+                    assert torch.equal(key, remembered[-age][0, row])
+        keys = torch.randn(4, pool.rows, 2, pool.tokens, 16).bfloat16()
+        remembered.append(keys)
+        observed, imagined = observed + int(real.sum()), imagined + int((~real).sum())
+        pool.go_on(codec.encode(torch.full_like(pool.frames, 7)), step.state + 1, keys)
+    assert observed > 12 * only and imagined
 
 
 def test_windows_on_the_device_are_gathered_as_from_the_store(config: TrainConfig) -> None:
@@ -121,8 +122,8 @@ def test_windows_on_the_device_are_gathered_as_from_the_store(config: TrainConfi
 
 
 def test_a_memory_that_does_not_ascend_from_now_is_refused() -> None:
-    for memory in ((1, 2), (0, 3, 2)):
-        with pytest.raises(ValueError, match="ascending order, from 0"):
+    for memory in ((0, 1), (1, 3, 2)):
+        with pytest.raises(ValueError, match="ascending order, from 1"):
             RolloutConfig(memory=memory)
 
 

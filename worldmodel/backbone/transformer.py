@@ -103,7 +103,21 @@ class Backbone(nn.Module):
         blocks, as in imagined rollouts.
         """
         after, _ = self.run(sequence, cache, self.config.depth + deep * self.config.deep, allowed)
+        return self._features(sequence, after[-1], deep), after
+
+    def extend(
+        self, sequence: TokenSequence, cache: KVCache | None, allowed: Bool[Tensor, "#B #N M"] | None = None
+    ) -> tuple[Float[Tensor, "B N D"], KVCache]:
+        """Features of the tokens through all blocks, and their own keys and values, which later tokens attend to.
+
+        ``allowed``: as in ``forward``.
+        """
+        after, kept = self.run(sequence, cache, self.config.depth + self.config.deep, allowed)
+        return self._features(sequence, after[-1], deep=True), kept
+
+    def _features(self, sequence: TokenSequence, x: Tensor, deep: bool) -> Tensor:
+        """What heads read: the last block's tokens, normalised and modulated."""
         shared = self._modulation(sequence)
         final = self.final_deep if deep and self.final_deep is not None else self.final
         shift, scale = (shared[..., : 2 * shared.shape[-1] // 6] + final.to(shared.dtype)).chunk(2, -1)
-        return modulate(self.norm(after[-1]), shift, scale), after
+        return modulate(self.norm(x), shift, scale)

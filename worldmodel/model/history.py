@@ -1,7 +1,9 @@
 """Past steps of imagined rollouts as a key-value cache, and the prediction of the step after them.
 
-The tokens of a step (frames, state and the action executed from it) attend only to one another, so that their keys and
-values never change and steps can be dropped or replaced. The next step's tokens attend to all cached ones.
+A model with a memory makes one pass a step: the present step's tokens (frames, state and the action executed from it)
+attend to the remembered steps' keys and values and predict the next frames and state. A model without denoises the next
+step's tokens over a window of steps, whose tokens attend only to those of their own step. Either way keys and values
+once computed never change, and steps can be dropped.
 """
 
 import torch
@@ -26,20 +28,57 @@ def tokens_per_step(model: WorldModel) -> int:
     return model.frames.per_time + 2
 
 
-def encode_steps(model: WorldModel, history: RolloutHistory) -> tuple[KVCache, Float[Tensor, "B T M D"]]:
-    """Keys and values of every block, (B, heads, T * `tokens_per_step`, head_dim), and the embedded frames."""
-    (batch, times), when = history.state.shape[:2], history.when
+def stacked(cache: KVCache) -> Float[Tensor, "KV B heads N d"]:
+    """All blocks' keys and values as one tensor: the first block's keys, its values, the second's keys, ..."""
+    return torch.stack([part for pair in cache for part in pair])
+
+
+def unstacked(kept: Float[Tensor, "KV B heads N d"]) -> KVCache:
+    """The inverse of `stacked`."""
+    return list(zip(kept[0::2], kept[1::2], strict=True))
+
+
+def advance(
+    model: WorldModel,
+    cache: KVCache | None,
+    present: RolloutHistory,
+    last: Float[Tensor, "B C H W 3"],
+    valid: Bool[Tensor, "B N"] | None = None,
+) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"], KVCache]:
+    """The next frames and the state's change, in model units, and the present step's own keys and values, in one pass.
+
+    present: one step (T = 1), ``last`` its frames as pixels. cache: keys and values of the remembered steps, valid:
+    which of its tokens exist; all where absent. For models with ``memory``.
+    """
+    assert model.body is not None and model.warps is not None
+    sequence, allowed = _tokens(model, present), None
+    if cache is not None:
+        cache = [(k.to(sequence.values.dtype), v.to(sequence.values.dtype)) for k, v in cache]
+    if valid is not None:
+        allowed = torch.cat([valid, valid.new_ones(len(valid), len(sequence))], dim=1)[:, None]
+    features, own = model.backbone.extend(sequence, cache, allowed)
+    each = rearrange(features[:, :-2], "b (c n) d -> (b c) n d", c=last.shape[1])
+    frames = model.warps(each, last.flatten(0, 1)).unflatten(0, last.shape[:2])
+    return frames, model.body.read(features[:, -2:-1])[:, 0], own
+
+
+def encode_steps(model: WorldModel, history: RolloutHistory) -> KVCache:
+    """Keys and values of every block, (B, heads, T * `tokens_per_step`, head_dim), of steps encoded each alone."""
+    times, pattern = history.state.shape[1], "(b t) h n d -> b h (t n) d"
+    cache, _ = model.backbone.observe(_tokens(model, history), deep=True)
+    return [(rearrange(k, pattern, t=times), rearrange(v, pattern, t=times)) for k, v in cache]
+
+
+def _tokens(model: WorldModel, history: RolloutHistory) -> TokenSequence:
+    """The tokens of B * T steps, each a row: frames, state, action."""
+    batch, when = len(history.state), history.when
     state, actions = history.state.flatten(0, 1), history.actions.flatten(0, 1)
     frames = model.frames.tokens(history.frames.flatten(0, 1))
     values = torch.cat([frames, model.proprioception.tokens(state), model.actions.single(actions, state)], dim=1)
     ends = instants(torch.stack([when, when + 1 / model.config.control_hz], dim=1))
     positions = torch.cat([model.frames.positions(when[:, None]), ends], dim=1).repeat(batch, 1, 1)
     level_index = torch.zeros(1, values.shape[1], dtype=torch.int64, device=values.device)
-    sequence = TokenSequence(values, positions, history.levels.reshape(-1, 1), level_index)
-    cache, _ = model.backbone.observe(sequence, deep=True)
-    pattern = "(b t) h n d -> b h (t n) d"
-    rows = [(rearrange(k, pattern, t=times), rearrange(v, pattern, t=times)) for k, v in cache]
-    return rows, frames.unflatten(0, (batch, times))
+    return TokenSequence(values, positions, history.levels.reshape(-1, 1), level_index)
 
 
 def denoise_next(
@@ -58,7 +97,13 @@ def denoise_next(
     """
     assert model.body is not None
     tokens = torch.cat([model.body.tokens(noisy["body"]), model.frames.tokens(noisy["frames"])], dim=1)
-    features = _next_features(model, cache, tokens, when, levels, valid)
+    positions = torch.cat([instants(when)[:, None], model.frames.positions(when[:, None])], dim=1)
+    level_index = torch.zeros(1, tokens.shape[1], dtype=torch.int64, device=tokens.device)
+    allowed = None
+    if valid is not None:
+        allowed = torch.cat([valid, valid.new_ones(len(valid), tokens.shape[1])], dim=1)[:, None]
+    sequence = TokenSequence(tokens, positions, levels, level_index)
+    features, _ = model.backbone(sequence, cache, allowed, deep=True)
     return {"body": model.body.read(features[:, :1]), "frames": model.frames.paint(features[:, 1:], last)}
 
 
@@ -77,37 +122,3 @@ def sample_next(
         return denoise_next(model, cache, values, last, when, level.to(last.device).view(1, 1), valid)
 
     return sample(denoise, noise, levels)
-
-
-def regress_next(
-    model: WorldModel,
-    cache: KVCache,
-    embedded: Float[Tensor, "B M D"],
-    last: Float[Tensor, "B C H W 3"],
-    when: Float[Tensor, "1"],
-    valid: Bool[Tensor, "B N"] | None = None,
-) -> tuple[Float[Tensor, "B C H W 3"], Float[Tensor, "B S"]]:
-    """The next frames, and how the state changes, both in model units, in one pass.
-
-    embedded, last: the present frames, as `encode_steps` embeds them and as pixels. when, valid: see `denoise_next`.
-    """
-    assert model.body is not None and model.ahead is not None and model.warps is not None
-    batch, cameras = last.shape[:2]
-    body = model.body.tokens(torch.zeros(batch, 1, model.body.dim, device=last.device))
-    pure = torch.ones(1, 1, device=last.device)
-    features = _next_features(model, cache, torch.cat([body, embedded + model.ahead], dim=1), when, pure, valid)
-    each = rearrange(features[:, 1:], "b (c n) d -> (b c) n d", c=cameras)
-    frames = model.warps(each, last.flatten(0, 1)).unflatten(0, (batch, cameras))
-    return frames, model.body.read(features[:, :1])[:, 0]
-
-
-def _next_features(
-    model: WorldModel, cache: KVCache, tokens: Tensor, when: Tensor, levels: Tensor, valid: Tensor | None
-) -> Tensor:
-    """Features of the next step's tokens, the state's first."""
-    positions = torch.cat([instants(when)[:, None], model.frames.positions(when[:, None])], dim=1)
-    level_index = torch.zeros(1, tokens.shape[1], dtype=torch.int64, device=tokens.device)
-    allowed = None
-    if valid is not None:
-        allowed = torch.cat([valid, valid.new_ones(len(valid), tokens.shape[1])], dim=1)[:, None]
-    return model.backbone(TokenSequence(tokens, positions, levels, level_index), cache, allowed, deep=True)[0]

@@ -25,7 +25,7 @@ class ModelConfig:
     words: vocabulary of a model whose instruction is a sentence (``more["instruction"]``, by default the task's usual
     one, see `Language`); empty where it is the task's number.
     window: time steps that an imagined rollout conditions on, the present one included (0: no rollouts).
-    memory: how many steps ago these lie, ascending from 0 (empty: the last ``window`` ones).
+    memory: how many steps ago those lie that it remembers beside the present one, ascending from 1 (empty: no memory).
     shift: of the noise levels in which rollouts are sampled (`flow.sampler.grid`).
     """
 

@@ -8,7 +8,15 @@ from torch import Tensor
 
 from worldmodel.backbone import KVCache
 from worldmodel.flow.sampler import grid
-from worldmodel.model.history import encode_steps, regress_next, sample_next, self_noise_level, tokens_per_step
+from worldmodel.model.history import (
+    advance,
+    encode_steps,
+    sample_next,
+    self_noise_level,
+    stacked,
+    tokens_per_step,
+    unstacked,
+)
 from worldmodel.model.records import RolloutHistory
 from worldmodel.model.world import WorldModel
 from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
@@ -80,22 +88,31 @@ class ImaginedRollout:
         slot = self.clock % self.keep
         self.actions[:, slot] = actions.to(self.actions)
         present = self._step_of(self.images, self.state, self.actions[:, slot], self.imagined, ago=0)
-        kv, embedded = encode_steps(model, present)
-        self.ring[:, :, :, slot] = torch.stack([part for pair in kv for part in pair])
-        kept = self.ring[:, :, :, (self.clock - self.ages) % self.keep].flatten(3, 4)
-        cache = list(zip(kept[0::2], kept[1::2], strict=True))
-        frames, change = self._next(cache, present.frames[:, 0], embedded[:, 0])
+        if config.memory:
+            cache, valid = self._remembered(range(self.batch), 0)
+            frames, change, own = advance(model, cache, present, model.frames.encode(self.images), valid)
+            self._keep(own, slot)
+        else:
+            self._keep(encode_steps(model, present), slot)
+            cache, valid = self._remembered(range(self.batch), 0)
+            noise, last, when = self._noise(present.frames.shape[2:]), present.frames[:, 0], self._when(-1)
+            found = sample_next(model, cache, noise, last, when, self.levels, valid)
+            frames, change = model.frames.assemble(found["frames"], 1)[:, 0], found["body"][:, 0]
         self.images, self.state = model.frames.decode(frames), model.body.decode(change, self.state)
         self.imagined, self.age, self.clock = self.imagined + 1, (self.age + 1).clamp(max=self.keep), self.clock + 1
         return self.images, self.state
 
-    def _next(self, cache: KVCache, last: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor]:
-        """The next frames (B, C, H, W, 3) and changes of the state (B, S), model units: regressed or sampled."""
-        model, valid, when = self.model, self._valid(), self._when(-1)
-        if model.config.memory:
-            return regress_next(model, cache, embedded, model.frames.encode(self.images), when, valid)
-        found = sample_next(model, cache, self._noise(last.shape[1:]), last, when, self.levels, valid)
-        return model.frames.assemble(found["frames"], 1)[:, 0], found["body"][:, 0]
+    def _keep(self, cache: KVCache, slot: int, rows: Rows = None) -> None:
+        """Put a step's keys and values into the ring."""
+        where = slice(None) if rows is None else list(rows)
+        self.ring[:, where, :, slot] = stacked(cache)
+
+    def _remembered(self, rows: Sequence[int], ago: int) -> tuple[KVCache, Tensor | None]:
+        """Keys and values of the steps that these rollouts remember ``ago`` steps before now; which exist (None: all)."""
+        ages = self.ages + ago
+        valid = ages <= self.age[list(rows), None]
+        kept = self.ring[:, list(rows)][:, :, :, (self.clock - ages) % self.keep].flatten(3, 4)
+        return unstacked(kept), None if bool(valid.all()) else valid.repeat_interleave(tokens_per_step(self.model), 1)
 
     @torch.no_grad()
     def observe(
@@ -113,8 +130,11 @@ class ImaginedRollout:
             return
         pixels, slot = self._checked(images, state, rows), (self.clock - ago) % self.keep
         then = self._step_of(pixels, state.to(self.state), self.actions[rows, slot], 0 * self.imagined[rows], ago)
-        kv, _ = encode_steps(self.model, then)
-        self.ring[:, rows, :, slot] = torch.stack([part for pair in kv for part in pair])
+        if self.model.config.memory:
+            cache, valid = self._remembered(rows, ago)
+            self._keep(advance(self.model, cache, then, self.model.frames.encode(pixels), valid)[2], slot, rows)
+        else:
+            self._keep(encode_steps(self.model, then), slot, rows)
 
     def _set_present(self, images: Tensor, state: Tensor, rows: list[int]) -> None:
         """Set the current frames and state. Copies first: callers hold the old arrays."""
@@ -142,11 +162,6 @@ class ImaginedRollout:
         """Seconds since the clock's start; float64, so that step 10,000 is computed like step 10."""
         seconds = (self.clock - ago) / self.model.config.control_hz
         return torch.tensor([seconds], dtype=torch.float64, device=self.device)
-
-    def _valid(self) -> Tensor | None:
-        """Cached tokens of each rollout since it began, (B, N); None for all."""
-        valid = self.ages <= self.age[:, None]
-        return None if bool(valid.all()) else valid.repeat_interleave(tokens_per_step(self.model), 1)
 
     def _noise(self, frames: torch.Size) -> dict[str, Tensor]:
         """Initial noise of every rollout's next frames and states."""

@@ -45,7 +45,6 @@ class WorldModel(nn.Module):
             self.add_module(name, listed.config_of(name, options).build(config.chunk_size, width, config.control_hz))
         self.body: NextState | None = None
         self.warps: MaskedWarps | None = None
-        self.ahead: nn.Parameter | None = None
         if config.window or config.memory:
             from worldmodel.tokens.next_step import NextState  # here, as below: few models have it
 
@@ -54,7 +53,6 @@ class WorldModel(nn.Module):
             from worldmodel.tokens.next_step import MaskedWarps
 
             self.warps = MaskedWarps(width, config.patch)
-            self.ahead = nn.Parameter(torch.randn(width) * 0.02)
         # Last, so that models with and without them start from the same weights
         self.projector = _mlp(width, 2 * width, width) if projector else None
         self.external = _mlp(width, 4 * width, 4 * width, external) if external else None  # as in REPA (2410.06940)

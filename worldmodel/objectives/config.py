@@ -110,17 +110,17 @@ class RolloutConfig:
     history_mixup: float = option("likewise, they are mixed with another clip's by this share at most", 0.0)
     shift: float = option("of noise levels in sampling; below 1 they are finer where noise is low: sharper frames", 1.0)
     memory: tuple[int, ...] = option(
-        "how many steps ago the remembered time steps lie, from 0, as [0,1,3,8,24,64]: the next frame is then "
-        "regressed in one pass; empty: the last `window` ones, and a flow (experimental)",
+        "how many steps ago the remembered time steps lie, as [1,3,8,24]: the next frame is then regressed from them "
+        "and the present one in one pass; empty: the last `window` ones, and a flow (experimental)",
         (),
     )
-    p_real: float = option("share of a memory's rollouts that go one step only, after observed frames", 0.35)
-    longest: int = option("steps that the others go at most; half of them less than a tenth of it", 160)
+    p_real: float = option("share of a memory's rollouts that only observe: each of their steps is from a true frame", 0.35)
+    longest: int = option("steps that the others imagine at most; half of them less than a tenth of it", 160)
     grow: int = option("rollout steps of training over which `longest` is reached", 2000)
 
     def __post_init__(self) -> None:
-        if self.memory and (self.memory[0] != 0 or list(self.memory) != sorted(set(self.memory))):
-            raise ValueError(f"rollout.memory={self.memory}: expected steps ago in ascending order, from 0")
+        if self.memory and (self.memory[0] < 1 or list(self.memory) != sorted(set(self.memory))):
+            raise ValueError(f"rollout.memory={self.memory}: expected steps ago in ascending order, from 1")
         before, share = 16 - self.window, "a share in [0, 1]"
         bounds = {
             "longest": (2, math.inf, "at least 2 steps"),

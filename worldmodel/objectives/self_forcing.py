@@ -88,7 +88,7 @@ def sliding_window(model: WorldModel, history: RolloutHistory) -> tuple[KVCache,
     def rows(values: Tensor) -> Tensor:
         return rearrange(values.unflatten(2, (times, -1))[:, :, inside], "b h t w n d -> (b t) h (w n) d")
 
-    cache, _ = encode_steps(model, history)
+    cache = encode_steps(model, history)
     valid = (index >= 0).repeat_interleave(tokens_per_step(model), dim=1)
     return [(rows(keys), rows(values)) for keys, values in cache], valid.repeat(batch, 1)
 
@@ -120,7 +120,7 @@ def self_force(
     kept = window * tokens_per_step(model)
     patches, state, history_levels = history.frames.clone(), history.state.clone(), history.levels.clone()
     history_levels[:, first:] = SELF_NOISE_LEVEL
-    cache, _ = encode_steps(model, history.part(max(0, first - window), first))
+    cache = encode_steps(model, history.part(max(0, first - window), first))
     for n, t in enumerate(range(first, times)):
         start = {"frames": frames[:, n * per : (n + 1) * per], "body": body[:, n : n + 1]}
         found = sample_next(model, cache, start, patches[:, t - 1], history.when[t : t + 1], levels)
@@ -128,7 +128,7 @@ def self_force(
         state[:, t] = model.body.decode(found["body"][:, 0], state[:, t - 1])
         history = replace(history, frames=patches, state=state, levels=history_levels)
         if t + 1 < times:
-            pairs = zip(cache, encode_steps(model, history.part(t, t + 1))[0], strict=True)
+            pairs = zip(cache, encode_steps(model, history.part(t, t + 1)), strict=True)
             cache = [
                 (torch.cat([k, new_k], dim=2)[:, :, -kept:], torch.cat([v, new_v], dim=2)[:, :, -kept:])
                 for (k, v), (new_k, new_v) in pairs

@@ -1,4 +1,4 @@
-"""Imagined rollouts that go on while their model learns: every training step is one more step of each."""
+"""Rollouts that go on while their model learns: every training step is one more step of each."""
 
 import math
 
@@ -6,21 +6,22 @@ import torch
 from torch import Tensor
 
 from worldmodel.flow import ROLLOUT
-from worldmodel.model.history import self_noise_level
+from worldmodel.model.history import self_noise_level, tokens_per_step, unstacked
 from worldmodel.model.records import RolloutHistory
 from worldmodel.objectives.next_step import NextStep
 from worldmodel.schema import Clip
 from worldmodel.train.step import Batches, Loss
 
-ALONE = 0.5  # share of rollouts that begin with one observation and no history
+UNSEEN = 0.5  # share of rollouts that imagine from their first observation on
 
 
 class RolloutPool:
-    """R rollouts beside recorded episodes, under the executed actions. What the model imagines becomes its history.
+    """R rollouts beside recorded episodes, under the executed actions.
 
-    The first ``p_real`` of them go one step only, after observed frames; the others go on for 2 to ``longest`` steps
-    (log-uniform; ``longest`` is reached little by little), or to the episode's end, then begin elsewhere. Frames are
-    kept as bytes, as in use.
+    Each begins at a window of the data, observes for some steps, then imagines: what the model predicted is its next
+    present frame, as bytes, as in use. The first ``p_real`` of them only observe. Lengths are log-uniform, up to
+    ``longest``, which is reached little by little, or to the episode's end. A step's keys and values are remembered as
+    they were when it was the present one, by the weights of then.
     """
 
     def __init__(self, loss: Loss, batches: Batches) -> None:
@@ -28,17 +29,20 @@ class RolloutPool:
         self.config, self.generator, shape = batches.config.rollout, batches.generator, batches.model.config
         rows, device = batches.plan(ROLLOUT, batches.config.batch, batches.rng(0)).rows, self.device
         self.ages = torch.tensor(shape.memory, device=device)
-        self.keep = int(self.ages.max()) + 1
-        self.clock, self.rows = 0, rows
-        frames = (rows, self.keep, len(shape.cameras), shape.size, shape.size, 3)
+        self.keep, self.clock, self.rows, self.tokens = int(self.ages.max()), 0, rows, tokens_per_step(self.model)
+        blocks, heads = shape.backbone.depth + shape.backbone.deep, shape.backbone.heads
+        ring = (2 * blocks, rows, heads, self.keep, self.tokens, shape.backbone.width // heads)
+        self.ring = torch.zeros(ring, dtype=torch.bfloat16, device=device)
+        frames = (rows, len(shape.cameras), shape.size, shape.size, 3)
         self.frames = torch.zeros(frames, dtype=torch.uint8, device=device)
-        self.state = torch.zeros(rows, self.keep, shape.state_dim, device=device)
-        self.own = torch.zeros(rows, self.keep, dtype=torch.int64, device=device)
-        self.now, self.left, self.known = (torch.zeros(rows, dtype=torch.int64, device=device) for _ in range(3))
+        self.state = torch.zeros(rows, shape.state_dim, device=device)
+        # Steps imagined in a row, the window beside, steps to observe, steps to imagine, steps remembered
+        counts = (torch.zeros(rows, dtype=torch.int64, device=device) for _ in range(5))
+        self.own, self.now, self.observing, self.imagining, self.known = counts
 
     def tensors(self) -> dict[str, Tensor]:
         """All that the next step depends on, by name."""
-        names = ("frames", "state", "own", "now", "left", "known")
+        names = ("ring", "frames", "state", "own", "now", "observing", "imagining", "known")
         return {name: getattr(self, name) for name in names} | {"clock": torch.tensor(self.clock)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -55,51 +59,55 @@ class RolloutPool:
             present = self.next(clip.windows, self.generator(step, 0))
         found = self.loss(present, ROLLOUT, {})
         with torch.no_grad():
-            self.go_on(found.pop("next_frames"), found.pop("next_state"))
+            self.go_on(found.pop("next_frames"), found.pop("next_state"), found.pop("keys"))
         return found
 
     def next(self, windows: Tensor, generator: torch.Generator) -> NextStep:
         """The present step of every rollout; those that have ended begin at these windows of the data, int64 (R,)."""
         self._begin(windows.to(self.device), generator)
-        order = 1 + torch.randperm(len(self.ages) - 1, generator=generator, device=generator.device).to(self.device)
-        ages = torch.cat([self.ages[:1], self.ages[order]])  # a random one is learned from beside the present
-        slots = (self.clock - ages) % self.keep
-        ids = (self.now[:, None] - ages).clamp(min=0)
-        codec, times = self.model.frames, len(ages)
-        frames = codec.encode(self.frames[:, slots])
-        patches = codec.patches(frames).unflatten(1, (times, -1))
-        _, _, actions = self.clips.rows(ids, frames=False)
-        truth, state, _ = self.clips.rows(self.now + 1)
-        when = -ages / self.model.config.control_hz
-        history = RolloutHistory(patches, self.state[:, slots], actions, when, self_noise_level(self.own[:, slots]))
-        return NextStep(history, ages <= self.known[:, None], frames[:, 0], codec.encode(truth), state)
+        codec, shape = self.model.frames, self.model.config
+        frames = codec.encode(self.frames)
+        _, _, actions = self.clips.rows(self.now, frames=False)
+        self.truth, self.state_after, _ = self.clips.rows(self.now + 1)
+        when = torch.tensor([self.clock / shape.control_hz], dtype=torch.float64, device=self.device)
+        present = RolloutHistory(
+            codec.patches(frames[:, None])[:, None],
+            self.state[:, None],
+            actions[:, None],
+            when,
+            self_noise_level(self.own)[:, None],
+        )
+        kept = self.ring[:, :, :, (self.clock - self.ages) % self.keep].flatten(3, 4)
+        valid = (self.ages <= self.known[:, None]).repeat_interleave(self.tokens, 1)
+        return NextStep(unstacked(kept), valid, present, frames, codec.encode(self.truth), self.state_after)
 
-    def go_on(self, frames: Tensor, state: Tensor) -> None:
-        """What was imagined, (R, C, H, W, 3) in model units and (R, S), is the present from now on."""
-        own = self.own[:, self.clock % self.keep] + 1
-        self.clock += 1
-        slot = self.clock % self.keep
-        self.frames[:, slot], self.state[:, slot] = self.model.frames.decode(frames), state
-        self.own[:, slot] = own
-        self.now, self.left = self.now + 1, self.left - 1
-        self.known = (self.known + 1).clamp(max=self.keep - 1)
+    def go_on(self, frames: Tensor, state: Tensor, keys: Tensor) -> None:
+        """The next step is the present one from now on: observed or as imagined, (R, C, H, W, 3) in model units."""
+        self.ring[:, :, :, self.clock % self.keep] = keys.to(self.ring.dtype)
+        seen = self.observing > 0
+        pick = seen.view(-1, 1, 1, 1, 1)
+        self.frames = torch.where(pick, self.truth, self.model.frames.decode(frames))
+        self.state = torch.where(seen[:, None], self.state_after, state.float())
+        self.own = torch.where(seen, 0, self.own + 1)
+        self.imagining = self.imagining - (~seen).long()
+        self.observing = self.observing - seen.long()
+        self.clock, self.now = self.clock + 1, self.now + 1
+        self.known = (self.known + 1).clamp(max=self.keep)
 
     def _begin(self, windows: Tensor, generator: torch.Generator) -> None:
-        """Begin the rollouts with no steps left at their windows, with all or nothing of what was observed before."""
-        rows = (self.left <= 0).nonzero()[:, 0]
-        if not len(rows):
-            return
-        share = torch.rand(2, self.rows, generator=generator, device=generator.device).to(self.device)[:, rows]
-        first, last = self.clips.bounds(windows[rows])
-        now = torch.minimum(windows[rows], (last - 1).clamp(min=0))
+        """Begin the rollouts with no steps left at their windows, with one observation."""
+        ended = (self.observing + self.imagining <= 0) | (self.now >= self.clips.bounds(self.now)[1])
+        share = torch.rand(3, self.rows, generator=generator, device=generator.device).to(self.device)
         longest = max(2.0, self.config.longest * min(1.0, self.clock / max(self.config.grow, 1)))
-        steps = (2 * (longest / 2) ** share[0]).long()
-        real = rows < math.ceil(self.config.p_real * self.rows)
-        self.left[rows] = torch.minimum(torch.where(real, 1, steps), last - now).clamp(min=1)
-        before = torch.arange(self.keep, device=self.device)
-        frames, state, _ = self.clips.rows(torch.maximum(now[:, None] - before, first[:, None]))
-        slots = (self.clock - before) % self.keep
-        self.frames[rows[:, None], slots], self.state[rows[:, None], slots] = frames, state
-        self.own[rows] = 0
-        self.now[rows] = now
-        self.known[rows] = torch.where(share[1] < ALONE, 0, (now - first).clamp(max=self.keep - 1))
+        only = torch.arange(self.rows, device=self.device) < math.ceil(self.config.p_real * self.rows)
+        unseen = (share[2] < UNSEEN) & ~only
+        observed = torch.where(unseen, 0, (self.keep ** share[0]).long())
+        observed = torch.where(only, (2 * (self.config.longest / 2) ** share[0]).long(), observed)
+        imagined = torch.where(only, 0, (2 * (longest / 2) ** share[1]).long())
+        now = torch.minimum(windows, (self.clips.bounds(windows)[1] - 1).clamp(min=0))
+        frames, state, _ = self.clips.rows(now)
+        self.frames = torch.where(ended.view(-1, 1, 1, 1, 1), frames, self.frames)
+        self.state = torch.where(ended[:, None], state, self.state)
+        fresh = {"own": 0, "known": 0, "now": now, "observing": observed, "imagining": imagined}
+        for name, value in fresh.items():
+            setattr(self, name, torch.where(ended, value, getattr(self, name)))
