@@ -42,7 +42,8 @@ def test_the_ring_gives_what_a_list_of_all_keys_gives() -> None:
         kept = [past[t - age] for age in AGES if age <= t]
         cache = None
         if kept:
-            cache = [tuple(torch.cat(parts, 2) for parts in zip(*block, strict=True)) for block in zip(*kept, strict=True)]
+            blocks = zip(*kept, strict=True)
+            cache = [tuple(torch.cat(parts, 2) for parts in zip(*block, strict=True)) for block in blocks]
         frames = model.frames.encode(images)
         level, when = self_noise_level(torch.tensor([[t]])).repeat(2, 1), torch.tensor([t / 20])
         patches = model.frames.patches(frames[:, None])[:, None]

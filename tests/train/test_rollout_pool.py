@@ -75,7 +75,8 @@ def test_a_rollout_observes_what_was_recorded_and_then_sees_what_it_imagined(con
         frames, state, actions = clips.rows(pool.now)
         real = pool.own == 0
         assert real[:only].all() and torch.equal(codec.decode(step.last[real]), frames[real])
-        assert torch.equal(step.present.state[real, 0], state[real]) and torch.equal(step.present.actions[:, 0], actions)
+        assert torch.equal(step.present.state[real, 0], state[real])
+        assert torch.equal(step.present.actions[:, 0], actions)
         assert (codec.decode(step.last[~real]) == 7).all() and (step.present.levels[~real] > 0).all()
         assert torch.equal(codec.decode(step.frames), clips.rows(pool.now + 1)[0])
         assert (step.present.levels[real] == 0).all()

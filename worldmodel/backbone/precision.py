@@ -11,6 +11,6 @@ def fast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
     """
     if torch.device(device).type != "cpu":
         return torch.bfloat16
-    has = getattr(torch.cpu, "get_capabilities", dict)()
+    has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = has.get("amx_bf16") or (has.get("avx512_bf16") and not has.get("avx512_fp16"))
     return torch.bfloat16 if fast else torch.float32

@@ -108,7 +108,7 @@ class ImaginedRollout:
         self.ring[:, where, :, slot] = stacked(cache)
 
     def _remembered(self, rows: Sequence[int], ago: int) -> tuple[KVCache, Tensor | None]:
-        """Keys and values of the steps that these rollouts remember ``ago`` steps before now; which exist (None: all)."""
+        """Keys and values of what these rollouts remember ``ago`` steps before now, and which exist (None: all)."""
         ages = self.ages + ago
         valid = ages <= self.age[list(rows), None]
         kept = self.ring[:, list(rows)][:, :, :, (self.clock - ages) % self.keep].flatten(3, 4)

@@ -114,7 +114,7 @@ class RolloutConfig:
         "and the present one in one pass; empty: the last `window` ones, and a flow (experimental)",
         (),
     )
-    p_real: float = option("share of a memory's rollouts that only observe: each of their steps is from a true frame", 0.35)
+    p_real: float = option("share of a memory's rollouts that only observe: each step is from a recorded frame", 0.35)
     longest: int = option("steps that the others imagine at most; half of them less than a tenth of it", 160)
     grow: int = option("rollout steps of training over which `longest` is reached", 2000)
 

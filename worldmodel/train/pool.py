@@ -108,6 +108,7 @@ class RolloutPool:
         frames, state, _ = self.clips.rows(now)
         self.frames = torch.where(ended.view(-1, 1, 1, 1, 1), frames, self.frames)
         self.state = torch.where(ended[:, None], state, self.state)
-        fresh = {"own": 0, "known": 0, "now": now, "observing": observed, "imagining": imagined}
+        none = torch.zeros_like(now)
+        fresh = {"own": none, "known": none, "now": now, "observing": observed, "imagining": imagined}
         for name, value in fresh.items():
             setattr(self, name, torch.where(ended, value, getattr(self, name)))
