@@ -6,8 +6,8 @@ import torch
 def fast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
     """bfloat16 on a GPU and where the processor multiplies it faster, else float32.
 
-    Faster are AMX and AMD's AVX512-BF16. On Intel's (they have AVX512-FP16 beside it) without AMX, bfloat16 products ran
-    at 80 GFLOP/s a core where float32 ran at 139; elsewhere it is emulated: 50 times as slow (Zen 3).
+    Faster are AMX and AMD's AVX512-BF16. On Intel's without AMX (which has AVX512-FP16 beside it), bfloat16 products
+    ran at 80 GFLOP/s a core where float32 ran at 139; elsewhere it is emulated: 50 times as slow (Zen 3).
     """
     if torch.device(device).type != "cpu":
         return torch.bfloat16
