@@ -50,7 +50,7 @@ def collect(config: CollectConfig) -> int:
         job = Job(recipe, simulators, (path / layout.SPOOL).absolute(), config.timeout)
         job.spool.mkdir(exist_ok=True)
         with StopSignal() as stop, Workers(job, _count(config.workers, recipe.episodes)) as workers:
-            waiting = collect_episodes(writer, workers, console, stop)
+            waiting = collect_episodes(writer, workers, console, stop, config.give_up)
         if len(writer.records) < recipe.episodes:
             more = f" and {waiting} more wait their turn" if waiting else ""
             print(f"interrupted: {len(writer.records)} of {recipe.episodes} episodes are kept in {path}{more}")
@@ -68,6 +68,8 @@ def collect(config: CollectConfig) -> int:
         f"{failed}{len(writer.dropped)} failed and dropped, {lost}"
     )
     print(f"fingerprint {store.fingerprint}")
+    if place := store.not_finite():
+        print(f"note: {place} is not finite, so nothing trains on it; `worldmodel data health {path}` shows all")
     return 0
 
 

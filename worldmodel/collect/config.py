@@ -16,7 +16,7 @@ MIXTURE = (PLAY, EXPERT, PLAY, NOISY, RANDOM)
 """What ``mixed`` does, in turns over the seeds of each task: two fifths play, a fifth of each of the others."""
 EXPERTS = (SCRIPTED, RANDOM)  # Experts that a simulator may bring; any other name is a checkpoint's folder
 EARLIER = {"microphone": False}  # A key that the very first recipes do not have
-LATER = {"behaviour": EXPERT, "segmentation": False, "expert": SCRIPTED}
+LATER = {"behaviour": EXPERT, "segmentation": False, "expert": SCRIPTED, "failures": False}
 """Keys of a recipe that older ones do not have, and what those did."""
 
 
@@ -35,6 +35,7 @@ class CollectionSpec:
     behaviour: str = EXPERT
     segmentation: bool = False
     expert: str = SCRIPTED
+    failures: bool = False
 
     def task_of(self, seed: int) -> str:
         """The tasks take turns over seeds, so that a resumed collection agrees with an uninterrupted one."""
@@ -47,8 +48,8 @@ class CollectionSpec:
 
     @property
     def keeps_all(self) -> bool:
-        """Whether episodes that fail are kept too: all but the plain expert's are."""
-        return self.behaviour != EXPERT
+        """Whether episodes that fail are kept too: all but the plain expert's are, and those where asked."""
+        return self.behaviour != EXPERT or self.failures
 
     def simulator(self, task: str) -> SimulatorSpec:
         """The simulator of one of the tasks, showing what is to be recorded."""
@@ -89,12 +90,16 @@ class CollectConfig:
         "record whose each pixel is too: 0 background, 1 gripper, 2 object (observation.segmentation.CAMERA)", False
     )
     tail: int = option("control steps recorded after success, so that the ending is in the data", 8)
+    failures: bool = option("keep the expert's failed episodes too", False)
+    give_up: int = option("stop where none of so many episodes met the success rule; 0 for never", 100)
     workers: str = option("simulator processes; auto takes one per core", "auto")
     timeout: float = option("seconds after which a silent worker is replaced", 120.0)
     licence: str = option("licence of the data, kept in the store", "Apache-2.0")
 
     def __post_init__(self) -> None:
-        check_range(self, episodes=(1, 10**7), seed=(0, 2**31), noise=(0, 2), size=(8, 1024), tail=(0, 200))
+        check_range(
+            self, episodes=(1, 10**7), seed=(0, 2**31), noise=(0, 2), size=(8, 1024), tail=(0, 200), give_up=(0, None)
+        )
         if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
             raise ValueError(f"workers={self.workers}: expected auto or a number above 0")
         if self.behaviour not in BEHAVIOURS:
@@ -107,7 +112,8 @@ class CollectConfig:
         tasks, cameras = _names(self.task), None if self.cameras == "auto" else _names(self.cameras)
         if not tasks:
             raise ValueError(f"task={self.task}: expected at least one task")
-        same = ("seed", "episodes", "noise", "size", "tail", "microphone", "behaviour", "segmentation", "expert")
+        same = ["seed", "episodes", "noise", "size", "tail", "microphone", "behaviour", "segmentation", "expert"]
+        same.append("failures")
         return CollectionSpec(tasks, cameras=cameras, **{name: getattr(self, name) for name in same})
 
     def command(self) -> str:

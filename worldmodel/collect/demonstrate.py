@@ -40,11 +40,11 @@ class LearnedPolicy(BatchedPolicy):
 
     def __init__(self, policy: Policy, simulator: Simulator) -> None:
         super().__init__(policy, 1)
-        self.range = simulator.info.action_range or (-np.inf, np.inf)
+        self.simulator = simulator
 
     def values(self, action: np.ndarray) -> dict[str, Any]:
         """What is recorded of the action under way, clipped to its range as the env clips it."""
-        sent = np.clip(np.asarray(action, np.float32), *np.asarray(self.range, np.float32))
+        sent = self.simulator.allowed(action)
         return {ACTION: sent, EXECUTED: sent, PHASE: np.int8(0)}
 
 

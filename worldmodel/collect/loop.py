@@ -49,13 +49,17 @@ class Queue:
         return len(self.running) + sum(good for seed, good in self.finished.items() if seed < self.next)
 
 
-def collect_episodes(writer: StoreWriter, workers: Workers, console: Console, stop: StopSignal) -> int:
+def collect_episodes(
+    writer: StoreWriter, workers: Workers, console: Console, stop: StopSignal, give_up: int = 0
+) -> int:
     """Fill the store until it holds the recipe's number of episodes, or until ``stop`` is requested.
 
-    The number of finished episodes whose turn has not come, which wait in the spool.
+    UserError where the first ``give_up`` episodes tried give none to keep; 0 for never. Returns the number of finished
+    episodes whose turn has not come, which wait in the spool.
     """
     recipe, folder = workers.job.recipe, workers.job.spool
     settled = len(writer.records) + len(writer.dropped)  # seeds are settled in their order, without gaps
+    hopeless = len(writer.dropped) + give_up if give_up and not writer.records else None
     queue = Queue(recipe.seed + settled, len(writer.records), recipe.episodes, spool.waiting(folder))
     with _Bar(console, recipe.episodes, len(writer.records)) as bar:
         while len(writer.records) < recipe.episodes and not stop.requested:
@@ -67,6 +71,10 @@ def collect_episodes(writer: StoreWriter, workers: Workers, console: Console, st
                 _note_environment(writer, workers.fingerprint)
                 _store_due(writer, queue, workers)
             bar.update(len(writer.records), len(writer.dropped))
+            if len(writer.dropped) == hopeless and not writer.records:
+                advice = f"expert={recipe.expert} does not: choose another, or another success rule"
+                more = "failures=true keeps failed episodes, give_up=0 goes on for ever"
+                raise UserError(f"none of {hopeless} episodes met the success rule; {advice}; {more}")
     return sum(queue.finished.values())
 
 

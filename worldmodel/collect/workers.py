@@ -120,6 +120,8 @@ class Workers:
     def _fail(self, error: CallError) -> NoReturn:
         """A call failed, which would go on for ever: a line, and the traceback beside the data."""
         seed = self._doing[error.slot]
+        if error.name == UserError.__name__:
+            raise UserError(error.text) from None
         log = self.job.spool.parent / "worker-error.txt"
         log.write_text(error.trace or f"{error.name}: {error.text}\n")
         where = "could not start" if seed is None else f"failed on seed {seed}"

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from worldmodel.config import option
+from worldmodel.config import UserError, option
 from worldmodel.data.source import open_source
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.verification import verify as damage_of
-from worldmodel.schema import ACTION, EXECUTED, cameras_of, image_key
+from worldmodel.schema import ACTION, EXECUTED, LEROBOT, cameras_of, image_key
 
 WAVEFORM, QUIET = 32, 1e-3
 """Numbers of one control step from which an array is a waveform, and the amplitude below which it is at rest."""
@@ -50,6 +50,9 @@ def info(config: InspectConfig) -> int:
 
 def verify(config: InspectConfig) -> int:
     """Read everything; exit code 1 and a line per damaged episode and array where bytes differ from the record."""
+    if config.store.startswith(LEROBOT):
+        reason = "LeRobot keeps no checksums to compare with"
+        raise UserError(f"{config.store}: {reason}; `worldmodel data health {config.store}` checks its numbers")
     damage = damage_of(config.store)
     store = EpisodeStore.open(config.store, check=False)
     if config.json:

@@ -1,6 +1,7 @@
 """Opens data by its name, a store's folder or ``lerobot:`` and a folder or OWNER/NAME, with frames that fit a model."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -28,8 +29,9 @@ def open_source(name: str, size: int = 0) -> EpisodeStore:
 
 def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:
     """Several training stores, separated by commas; ValueError where they cannot be trained on together."""
-    stores = [open_source(name, size) for name in names.split(",")]
-    for store in stores:
+    apart = split_names(names)
+    stores = [open_source(name, size) for name in apart]
+    for name, store in zip(apart, stores, strict=True):
         for key in (STATE, ACTION):
             if key not in store.keys:
                 raise ValueError(f"{store.path} has no {key!r}, which a model needs; it has {', '.join(store.keys)}")
@@ -42,7 +44,22 @@ def open_sources(names: str, size: int = 0) -> list[EpisodeStore]:
         if store.relative != first.relative:
             counts = f"{store.relative} {what}, in {first.path} {first.relative}"
             raise ValueError(f"{store.path}: {counts}: train on data of one convention")
+        if place := store.not_finite():
+            advice = f"`worldmodel data health {name}` shows all such episodes; leave them out"
+            raise ValueError(f"{name}: {place} is not finite, which ends a training run; {advice}")
     return stores
+
+
+def split_names(names: str) -> list[str]:
+    """Names of data separated by commas; a comma within the path of a folder that is there separates nothing."""
+    found, words = list[str](), names.split(",")
+    while words:
+        ends = range(len(words), 0, -1)
+        there = (end for end in ends if Path(",".join(words[:end]).removeprefix(LEROBOT)).is_dir())
+        end = next(there, 1)
+        found.append(",".join(words[:end]))
+        words = words[end:]
+    return found
 
 
 def frame_side(store: EpisodeStore, cameras: Sequence[str], patch: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from worldmodel.data import layout
 from worldmodel.data.layout import BLOCK_STEPS, DamagedStoreError
 from worldmodel.data.views import View, open_view
-from worldmodel.schema import CONTROL_HZ, Episode
+from worldmodel.schema import ACTION, CONTROL_HZ, ENVIRONMENT_STATE, EXECUTED, STATE, Episode
 
 if TYPE_CHECKING:
     from worldmodel.data.writer import StoreWriter
@@ -114,6 +114,18 @@ class EpisodeStore:
             success=bool(self.success[episode]),
             info=infos[episode] if infos else {},
         )
+
+    def not_finite(self) -> str:
+        """Where the first NaN or infinite number of a state or an action is; empty where there is none."""
+        for key in (STATE, ACTION, EXECUTED, ENVIRONMENT_STATE):
+            if key not in self.keys or self.dtype(key).kind != "f":
+                continue
+            steps, *rest = np.nonzero(~np.isfinite(np.asarray(self.array(key)[:])))
+            if len(steps):
+                episode = int(np.searchsorted(self.ends, steps[0], side="right"))
+                place = "".join(f"[{dimension[0]}]" for dimension in rest)
+                return f"{key}{place} at step {steps[0] - self.span(episode)[0]} of episode {episode}"
+        return ""
 
     def __len__(self) -> int:
         return self.episodes

@@ -176,6 +176,11 @@ class Simulator:
         """One control step. ``draw``: whether every step is looked at, so that it may as well be drawn now."""
         raise NotImplementedError
 
+    def allowed(self, action: Float[np.ndarray, " A"]) -> np.ndarray:
+        """The action that `step` carries out when it is asked for this one, float32 (A,)."""
+        low, high = np.asarray(self.info.action_range or (-np.inf, np.inf), np.float32)
+        return np.clip(np.asarray(action, np.float32), low, high)
+
     def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
         """The observation of the present state; without pictures unless ``draw``."""
         raise NotImplementedError

@@ -36,7 +36,7 @@ class Scaling(nn.Module):
         if values.shape[1:] != self.low.shape:
             raise ValueError(f"scaling of shape {tuple(self.low.shape)} cannot be fitted to {tuple(values.shape[1:])}")
         if not torch.isfinite(values).all():
-            raise ValueError("data holds values that are not finite; run `worldmodel data verify` on its store")
+            raise ValueError("data holds values that are not finite; `worldmodel data health` on its store shows where")
         ordered = values.float().sort(dim=0).values
         edge = min(int(quantile * len(ordered)), len(ordered) - 1)
         low, high = ordered[edge], ordered[len(ordered) - 1 - edge]

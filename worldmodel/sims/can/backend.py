@@ -10,6 +10,8 @@ import os
 import sys
 from typing import Any
 
+from worldmodel.config import UserError
+
 RAY = "ray"  # Our own NumPy renderer on MuJoCo's ray casts: slower to look at, but it needs no graphics library at all
 OFF = ("disable", "disabled", "off", "false", "0")
 """Values of ``MUJOCO_GL`` with which MuJoCo loads no GL; we then draw with `RAY`."""
@@ -35,16 +37,14 @@ FORCED = bool(os.environ.get("MUJOCO_GL")) and os.environ.get("WORLDMODEL_GL_CHO
 """Whether the user chose the backend. One that was forced and fails is an error; one that we chose yields to `RAY`."""
 
 
-class GLError(OSError):
-    """The graphics library that was chosen does not work here."""
-
-    def __init__(self, backend: str, error: Exception) -> None:
-        lines = str(error).strip().splitlines()
-        super().__init__(
-            f"MUJOCO_GL={backend!r} does not work here ({lines[0] if lines else type(error).__name__}), "
-            "expected egl, osmesa, glfw or disable with its library installed; "
-            "unset MUJOCO_GL to let worldmodel choose, or set MUJOCO_GL=disable to draw without GL"
-        )
+def gl_error(backend: str, error: Exception) -> UserError:
+    """The graphics library that was chosen does not work here. No class of its own: it must get out of a process."""
+    lines = str(error).strip().splitlines()
+    return UserError(
+        f"MUJOCO_GL={backend!r} does not work here ({lines[0] if lines else type(error).__name__}), "
+        "expected egl, osmesa, glfw or disable with its library installed; "
+        "unset MUJOCO_GL to let worldmodel choose, or set MUJOCO_GL=disable to draw without GL"
+    )
 
 
 def _import_mujoco() -> Any:
@@ -56,7 +56,7 @@ def _import_mujoco() -> Any:
         if not chosen:
             raise
         if FORCED:
-            raise GLError(chosen, error) from error
+            raise gl_error(chosen, error) from error
     os.environ["MUJOCO_GL"] = os.environ["WORLDMODEL_GL_CHOSEN"] = "disable"
     for name in [name for name in sys.modules if name.startswith("mujoco")]:
         # Compiled modules cannot be loaded twice and know no GL: they stay

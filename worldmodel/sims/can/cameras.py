@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import FORCED, RAY, GLError, gl_backend, mujoco
+from .backend import FORCED, RAY, gl_backend, gl_error, mujoco
 
 MIN_SIZE, MAX_SIZE = 16, 1024  # Smallest and largest side of a camera image in pixels
 
@@ -111,13 +111,13 @@ type Renderer = GLRenderer | RayRenderer
 
 
 def make_renderer(model: Any, size: int, shadows: bool = False, msaa: int = 0) -> Renderer:
-    """The renderer for this machine. GLError where the user set ``MUJOCO_GL`` to one that does not work here."""
+    """The renderer for this machine. UserError where the user set ``MUJOCO_GL`` to one that does not work here."""
     if gl_backend() == RAY:
         return RayRenderer(model, size)
     try:
         return GLRenderer(model, size, shadows, msaa)
     except Exception as error:  # every backend fails in its own way: AttributeError, EGLError, FatalError, ImportError
-        problem = GLError(gl_backend(), error)
+        problem = gl_error(gl_backend(), error)
         if FORCED:
             raise problem from error
         warnings.warn(f"drawing with ray casts, without textures and shadows: {problem}", stacklevel=2)

@@ -13,6 +13,7 @@ from worldmodel.data.source import fit
 RENDER, IMAGE = "render", "image"
 """Names of the camera that `render` is, and of the one that an observation without names is."""
 LEAST = 8  # Pixels that a picture has at least along each side
+MOST = 16  # Frames that are stacked at most
 
 type Path = tuple[Any, ...]
 
@@ -34,12 +35,19 @@ def at(observation: Any, path: Path) -> Any:
 
 
 def is_picture(space: gymnasium.Space) -> bool:
-    """Whether a part holds pixels: uint8, (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels."""
+    """Whether a part holds pixels: (H, W), (H, W, C), (C, H, W), or several of these stacked along a first axis.
+
+    uint8, or, with one or three channels, floats in 0 to 1 or 0 to 255.
+    """
     shape = space.shape or ()
-    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(shape) not in (2, 3):
+    if not isinstance(space, spaces.Box) or not 2 <= len(shape) <= 4:
         return False
-    sides = shape if len(shape) == 2 else shape[:2] if shape[-1] in (1, 3, 4) else shape[1:]
-    return min(sides) >= LEAST and (len(shape) == 2 or shape[-1] in (1, 3, 4) or shape[0] in (1, 3, 4))
+    sides = sorted(shape)[-2:]  # what is left are channels and stacked frames
+    fits = sides[0] >= LEAST and all(size <= MOST for size in sorted(shape)[:-2])
+    if space.dtype == np.uint8:
+        return fits
+    floats = np.issubdtype(space.dtype, np.floating) and len(shape) == 3 and {1, 3} & {shape[0], shape[-1]}
+    return bool(fits and floats and _scale(space))
 
 
 def is_numbers(space: gymnasium.Space) -> bool:
@@ -47,12 +55,36 @@ def is_numbers(space: gymnasium.Space) -> bool:
 
 
 def upright(picture: Any) -> np.ndarray:
-    """A picture as uint8 (H, W, 3), whatever its channels."""
-    frame = np.asarray(picture)
-    frame = frame[..., None] if frame.ndim == 2 else frame
-    if frame.shape[-1] not in (1, 3, 4):
-        frame = np.moveaxis(frame, 0, -1)
+    """A picture as uint8 (H, W, 3), whatever its channels; of stacked frames the newest."""
+    frame, _ = newest(np.asarray(picture))
     return np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame[..., :3]
+
+
+def newest(picture: np.ndarray) -> tuple[np.ndarray, int]:
+    """The last of a picture's stacked frames, (H, W, 1 or 3 or 4), and how many there are.
+
+    Four channels in front are grey frames; four behind are colours with their alpha, unless that is not 255 all over.
+    UserError for channels that may be grey frames as well as frames of three colours.
+    """
+    if picture.ndim == 4:
+        return newest(picture[-1])[0], len(picture)
+    if picture.ndim == 2:
+        return picture[..., None], 1
+    in_front = picture.shape[-1] not in (1, 3, 4) and picture.shape[0] < picture.shape[-1]
+    frame = np.moveaxis(picture, 0, -1) if in_front else picture
+    count = frame.shape[-1]
+    if count > 3 and count % 3 == 0:
+        what = f"{count} grey frames, or {count // 3} of three colours"
+        raise UserError(f"a picture of shape {picture.shape} may be {what}; give frames an axis of their own")
+    if count in (1, 3) or (count == 4 and not in_front and (frame[..., 3] == 255).all()):
+        return frame, 1
+    return frame[..., -1:], count
+
+
+def _scale(space: Any) -> float:
+    """What a picture's numbers are multiplied with to be 0 to 255; 0 where they have no such range."""
+    high = float(np.max(space.high))
+    return 255 / high if high in (1, 255) and (space.low == 0).all() and (space.high == high).all() else 0.0
 
 
 class Cameras:
@@ -65,7 +97,9 @@ class Cameras:
         """``cameras``: names chosen; where empty those in the observation, or `render`. UserError without any."""
         self.env, self.size = env, size
         self._inside: Any = env.unwrapped
-        self._parts = {_name(path): path for path, space in leaves(env.observation_space) if is_picture(space)}
+        pictures = {_name(path): (path, space) for path, space in leaves(env.observation_space) if is_picture(space)}
+        self._parts = {name: path for name, (path, _) in pictures.items()}
+        self._scales = {name: _scale(space) for name, (_, space) in pictures.items() if space.dtype != np.uint8}
         model, self._ids = getattr(env.unwrapped, "model", None), {}
         if hasattr(env.unwrapped, "mujoco_renderer") and model is not None:
             self._ids = {model.camera(i).name: i for i in range(model.ncam) if model.camera(i).name}
@@ -84,7 +118,10 @@ class Cameras:
     def raw(self, camera: str, observation: Any) -> np.ndarray:
         """One camera's picture as the env gives it, uint8 (H, W, 3)."""
         if camera in self._parts:
-            return upright(at(observation, self._parts[camera]))
+            picture = at(observation, self._parts[camera])
+            if scale := self._scales.get(camera):
+                picture = np.rint(np.clip(np.asarray(picture) * scale, 0, 255)).astype(np.uint8)
+            return upright(picture)
         if camera in self._ids:
             renderer = self._inside.mujoco_renderer
             usual, renderer.camera_id = renderer.camera_id, self._ids[camera]
@@ -102,6 +139,9 @@ class Cameras:
         sizes = {name: self.raw(name, observation).shape for name in self.cameras}
         where = dict.fromkeys(sizes, "the simulator's camera") | {RENDER: "render()"}
         where |= dict.fromkeys(self._parts, "observation")
+        for name, path in self._parts.items():
+            if name in sizes and (count := newest(np.asarray(at(observation, path)))[1]) > 1:
+                where[name] += f", the last of {count} stacked frames"
         return tuple(f"{name}: {where[name]}, {width}x{height}" for name, (height, width, _) in sizes.items())
 
 

@@ -31,22 +31,21 @@ class Demonstrator:
 
     def __init__(self, simulator: Simulator, make: MakePolicy, seed: int, noise: float = 0.0) -> None:
         self.simulator, self.make, self.seed, self.noise = simulator, make, seed, noise
-        self.low, self.high = range_of(simulator)
 
     def reset(self) -> None:
         self._random = np.random.default_rng([self.seed, 21])
         self._policy = self.make(self.simulator, self.seed)
-        self._left, self._push = 0, np.zeros(len(self.low))
+        self._left, self._push = 0, np.zeros(self.simulator.info.action_dim)
 
     def act(self) -> ExpertStep:
         action, phase = self._policy.decide()
-        label = np.clip(np.asarray(action, np.float32), self.low, self.high)
+        label = self.simulator.allowed(action)
         if self.noise and not self._left and self._random.random() < 0.04:
             self._left = int(self._random.integers(3, 9))
             self._push = self._random.uniform(-1, 1, len(label)) * np.asarray(self._policy.push) * self.noise
         executed = label
         if self._left:
-            executed = np.clip((label + self._push).astype(np.float32), self.low, self.high)
+            executed = self.simulator.allowed(label + self._push)
         self._left = max(self._left - 1, 0)
         return ExpertStep(label, executed, phase)
 

@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import os
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -30,7 +31,7 @@ def make(task_id: TaskId, size: int) -> gymnasium.Env:
         warnings.simplefilter("ignore")
         spec = find(task_id)
         try:
-            env = gymnasium.make(spec, disable_env_checker=True, **{**_looks(spec, size), **task_id.options})
+            env = _made(spec, _looks(spec, size), task_id.options)
         except Exception as error:  # noqa: BLE001  other people's constructors raise what they like
             raise explained(task_id.task, error) from None
     inside: Any = env.unwrapped
@@ -40,10 +41,31 @@ def make(task_id: TaskId, size: int) -> gymnasium.Env:
     return env
 
 
+def _made(spec: Any, looks: dict[str, Any], options: Mapping[str, Any]) -> gymnasium.Env:
+    """The env; once more without ``looks`` where its constructor, or the function that makes it, takes no such."""
+    try:
+        return gymnasium.make(spec, disable_env_checker=True, **{**looks, **options})
+    except TypeError as error:
+        if not any(f"'{name}'" in str(error) for name in looks.keys() - options.keys()):
+            raise
+        return gymnasium.make(spec, disable_env_checker=True, **options)
+
+
+def drawing(env: gymnasium.Env, error: BaseException) -> UserError | None:
+    """What says that a MuJoCo env cannot be drawn as the user's ``MUJOCO_GL`` has it; None where that is not it."""
+    if isinstance(error, UserError) or not (isinstance(error, Exception) and hasattr(env.unwrapped, "mujoco_renderer")):
+        return None
+    from worldmodel.sims.can.backend import FORCED, gl_backend, gl_error
+
+    return gl_error(gl_backend(), error) if FORCED else None
+
+
 def find(task_id: TaskId) -> Any:
     """The registered spec of an id; ``package/Name-v0`` also imports ``package``, ``module:Name-v0`` the module."""
     package, slash, _ = task_id.id.partition("/")
-    if slash and task_id.id not in gymnasium.registry and package.isidentifier():
+    if task_id.module:
+        _import(task_id, task_id.module)
+    elif slash and task_id.id not in gymnasium.registry and package.isidentifier():
         _import(task_id, package)
     try:
         spec = gymnasium.spec(task_id.id)
@@ -83,7 +105,9 @@ def _import(task_id: TaskId, package: str) -> None:
         importlib.import_module(package)
     except ModuleNotFoundError as error:
         what = f"{package} needs {error.name}, which is not installed"
-        if error.name == package:
+        if error.name == package and task_id.module:
+            what = f"there is no module {package!r} to import; install it, or run where it lies"
+        elif error.name == package:
             near = closest(task_id.id, _ids()) if package in {key.partition("/")[0] for key in _ids()} else ""
             what = f"no package {package!r} is installed; try `pip install {package.replace('_', '-')}` {near}"
         raise UserError(f"task={task_id.task}: {what}") from None

@@ -19,9 +19,10 @@ KEYS = ("is_success", "success")  # Keys of ``info`` under which envs usually ha
 class TaskId:
     """A task's name, taken apart.
 
-    host: see `HOSTS`. id: the env's. options: for its constructor.
+    host: see `HOSTS`. id: the env's, as registered. options: for its constructor.
     state: ranges of the numbers that the policy observes, one after another; empty for all of them.
     success: ``auto`` or a rule (see `rule_of`). steps: time limit in control steps, or None.
+    module: what is imported first, for ``module:Name-v0``, as `gymnasium.make` takes it.
     """
 
     task: str
@@ -31,6 +32,7 @@ class TaskId:
     state: tuple[tuple[int, int], ...] = ()
     success: str = "auto"
     steps: int | None = None
+    module: str = ""
 
 
 def parse(task: str) -> TaskId:
@@ -52,8 +54,8 @@ def parse(task: str) -> TaskId:
     ranges, limit = _ranges(task, words.pop("state", "")), words.pop("steps", "")
     if limit and not (limit.isdigit() and int(limit) > 0):
         raise UserError(f"task={task}: steps={limit}, expected a number of control steps above 0")
-    success = words.pop("success", "auto")
-    return TaskId(task, host, name, _nested(words), ranges, success, int(limit) if limit else None)
+    success, (module, _, name) = words.pop("success", "auto"), name.rpartition(":")
+    return TaskId(task, host, name, _nested(words), ranges, success, int(limit) if limit else None, module)
 
 
 def slug(task: str) -> str:
@@ -116,6 +118,7 @@ class Rule:
     def holds(self, info: Mapping[str, Any], terminated: bool, truncated: bool, total: float) -> bool:
         """Whether the episode is solved now. ``total``: rewards so far, which count at the episode's end only."""
         value = info.get(self.key, 0.0)
+        value = np.max(value) if isinstance(value, np.ndarray) else value  # some tell a number as an array of one
         return {
             "info": lambda: bool(value),
             "above": lambda: float(value) > self.bound,
@@ -141,7 +144,7 @@ def rule_of(text: str, info: Mapping[str, Any], threshold: float | None) -> Rule
         return Rule(text)
     match = re.fullmatch(r"(\w+)(?:([<>])(-?[\d.]+(?:e-?\d+)?))?", text)
     scalar = int | float | np.number | np.bool_
-    numbers = {key for key, value in info.items() if np.ndim(value) == 0 and isinstance(value, scalar)}
+    numbers = {key for key, value in info.items() if np.size(value) == 1 and isinstance(np.ravel(value)[0], scalar)}
     if not match or (match[1] == "return" and match[2] != ">"):
         rules = "auto, terminated, survived, return>NUMBER, KEY, KEY>NUMBER or KEY<NUMBER"
         raise UserError(f"success={text}: expected {rules}")

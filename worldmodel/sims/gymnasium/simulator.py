@@ -1,5 +1,6 @@
 """Any Gymnasium env with pixels and Box actions, and Meta-World's tasks: rate, cameras and ranges are found out."""
 
+import contextlib
 import hashlib
 import json
 from typing import Any
@@ -54,8 +55,10 @@ class GymSimulator(Simulator):
         try:
             self._open(spec)
             self.info = self._discover(spec)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if told := gym_make.drawing(self.env, error):
+                raise told from error
             raise
 
     def _open(self, spec: SimulatorSpec) -> None:
@@ -71,13 +74,23 @@ class GymSimulator(Simulator):
         limit = name.steps or getattr(registered, "max_episode_steps", None)
         self._limit_from = "chosen" if name.steps else "its registration" if limit else "it has none of its own"
         self.limit, self.rule = limit or STEPS, Rule("terminated")
-        self._begin(0)
+        first = self._first_step()
         count = len(self._numbers())
         if (most := max((end for _, end in name.state), default=0)) > count:
             raise UserError(f"task={spec.task}: state= names number {most - 1}, the env has {count}")
-        middle = np.clip(np.zeros_like(self._range[0]), *self._range)
-        found = {**self._first, **self.env.step(self._shaped(middle))[-1]}
-        self.rule = rule_of(name.success, found, getattr(registered, "reward_threshold", None))
+        self.rule = rule_of(name.success, {**self._first, **first}, getattr(registered, "reward_threshold", None))
+
+    def _first_step(self) -> dict[str, Any]:
+        """What the env tells with its first step, from seed 0; UserError where it has another interface."""
+        try:
+            self._begin(0)
+            return dict(self.env.step(self._shaped(np.zeros_like(self._range[0])))[-1])
+        except UserError:
+            raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            hint = "; Gymnasium's step gives five values" if "unpack" in said else ""
+            raise UserError(f"task={self.name.task}: the env's reset or first step fails ({said}){hint}") from error
 
     def _discover(self, spec: SimulatorSpec) -> EnvInfo:
         """What the env turned out to be; sets the fingerprint."""
@@ -126,13 +139,20 @@ class GymSimulator(Simulator):
         action = np.asarray(action, np.float32)
         if action.shape != self._range[0].shape or not np.isfinite(action).all():
             raise ValueError(f"action {action.tolist()}: expected {self._range[0].shape} finite numbers")
-        sent = self._shaped(np.clip(action, *self._range))
+        sent = self._shaped(action)
         self._raw, reward, terminated, truncated, told = self.env.step(sent)
         self._drawn = None
         self.steps, self.total, self.best = self.steps + 1, self.total + float(reward), max(self.best, float(reward))
         terminated, truncated = bool(terminated), bool(truncated) or self.steps >= self.limit
         self.over = terminated or truncated
         self.success = self.rule.holds(told, terminated, truncated, self.total)
+
+    def allowed(self, action: np.ndarray) -> np.ndarray:
+        return np.ravel(self._shaped(np.asarray(action, np.float32))).astype(np.float32)
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):  # other people's envs end as they like
+            super().close()
 
     def observe(self, draw: bool = True) -> dict[str, np.ndarray]:
         numbers, some = self._numbers(), self.name.state
@@ -181,8 +201,12 @@ class GymSimulator(Simulator):
         return np.concatenate(parts) if parts else np.zeros(1, np.float32)
 
     def _shaped(self, action: np.ndarray) -> np.ndarray:
+        """What the env is sent: clipped in its own numbers, in which 0.1 is another one, and whole where these are."""
         space = self.env.action_space
-        return np.asarray(action, space.dtype).reshape(space.shape)
+        action = np.asarray(action).reshape(space.shape)
+        if np.issubdtype(space.dtype, np.integer):
+            action = np.rint(np.clip(action, space.low, space.high))
+        return np.clip(action.astype(space.dtype), space.low, space.high)
 
 
 def _rate(env: gymnasium.Env) -> tuple[float, str]:
