@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from small import small_store
 
 need_lerobot()
 
+from worldmodel import cli  # noqa: E402
+from worldmodel.config import UserError  # noqa: E402
 from worldmodel.data import EpisodeStore, StoreError, verify  # noqa: E402
 from worldmodel.data.card import origin, write_declared  # noqa: E402
 from worldmodel.data.clips import Clips, ClipSpec  # noqa: E402
@@ -19,10 +22,12 @@ from worldmodel.data.formats.lerobot_convert import from_store, to_store  # noqa
 from worldmodel.data.formats.lerobot_data import Recording  # noqa: E402
 from worldmodel.data.formats.lerobot_store import LeRobotStore, relative_dimensions  # noqa: E402
 from worldmodel.data.inspect import InspectConfig, info  # noqa: E402
+from worldmodel.data.inspect import verify as check  # noqa: E402
 from worldmodel.data.source import open_source  # noqa: E402
 from worldmodel.schema import ACTION, EXECUTED, STATE, image_key  # noqa: E402
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
+IMAGE = image_key("cam")
 NAMES = {"observation.image": "observation.images.image"}
 
 
@@ -268,3 +273,68 @@ def test_what_people_said_of_a_store_comes_back(tmp_path: Path) -> None:
         assert origin(kept)["card"]["consent"] == {"value": "signed", "by": "person"}
         assert origin(kept)["card"]["licence"] == {"value": "CC-BY-4.0", "by": "person"}
     assert verify(again.path) == []
+
+
+def filled(root: Path, value: float, **features: Any) -> Path:
+    """One episode whose numbers are all ``value``; further ``features`` with a maker of each."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    vector = {"dtype": "float32", "shape": (2,), "names": ["x", "y"]}
+    picture = {"dtype": "image", "shape": (64, 64, 3), "names": ["height", "width", "channels"]}
+    described = {key: feature for key, (feature, _) in features.items()}
+    shutil.rmtree(root, ignore_errors=True)
+    made = LeRobotDataset.create(
+        "local/x", 10, {IMAGE: picture, STATE: vector, ACTION: vector, **described}, root=root, use_videos=False
+    )
+    for step in range(12):
+        numbers = np.full(2, value, np.float32)
+        frame = {IMAGE: np.full((64, 64, 3), step, np.uint8), STATE: numbers, ACTION: numbers}
+        made.add_frame({**frame, **{key: make(step) for key, (_, make) in features.items()}, "task": "stack"})
+    made.save_episode()
+    made.finalize()
+    return root
+
+
+def test_replaced_data_are_read_anew_whatever_their_times_say(tmp_path: Path) -> None:
+    found = []
+    for value in (1.0, 2.0):
+        root = filled(tmp_path / "data", value)
+        for file in root.rglob("*"):
+            os.utime(file, (1e9, 1e9))
+        found.append(np.unique(LeRobotStore(str(root)).array(ACTION)[:]).tolist())
+    assert found == [[1.0], [2.0]]
+
+
+def test_depth_as_arrays_is_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    depth = {"dtype": "uint16", "shape": (64, 64, 1), "names": ["h", "w", "c"]}
+    key = image_key("cam_depth")
+    root = filled(tmp_path / "data", 1.0, **{key: (depth, lambda step: np.full((64, 64, 1), 900 + step, np.uint16))})
+    store = LeRobotStore(str(root))
+    assert store.left_out == [key] and key not in store.keys and IMAGE in store.keys
+    with pytest.raises(StoreError, match=f"no place for {key}.*add without={key}"):
+        to_store(str(root), tmp_path / "store")
+    words = ["experiment=gym", "model=nano", f"data=lerobot:{root}", f"out={tmp_path / 'run'}", "steps=1", "batch=2"]
+    assert cli.main(["train", *words, "compile=false"]) == 0
+    assert f"left out, no pictures of three colours or language: {key}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_missing_file_is_named_and_no_hub_is_asked(videos: Any, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(videos[0], root)
+    film = next((root / "videos").rglob("*.mp4"))
+    film.unlink()
+    with pytest.raises(StoreError, match=rf"{film} is missing \(episode 0 is in it\); copy the data set again"):
+        Recording(str(root))
+    table = next((root / "data").rglob("*.parquet"))
+    table.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    with pytest.raises(StoreError, match=f"{table} is a git-lfs pointer.*git lfs pull"):
+        Recording(str(root))
+    shutil.rmtree(root / "meta" / "episodes")
+    table.write_bytes(b"")
+    with pytest.raises(StoreError, match="meta/episodes is missing"):
+        Recording(str(root))
+
+
+def test_checksums_are_what_stores_have(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"LeRobot keeps no checksums.*`worldmodel data health lerobot:x`"):
+        check(InspectConfig("lerobot:x"))

@@ -267,3 +267,47 @@ def test_one_line_errors(tmp_path):
     with pytest.raises(FileExistsError):
         go(store, tmp_path / "can.hdf5", to="robomimic")
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def trimmed(path, **obs):
+    """A small file: actions of 20 and 14 rows, observations by name for each demonstration."""
+    with h5py.File(path, "w") as file:
+        file.create_group("data").attrs["env_args"] = json.dumps({"env_name": "Lift", "type": 1, "env_kwargs": {}})
+        for i, steps in enumerate((20, 14)):
+            group = file["data"].create_group(f"demo_{i}")
+            group["actions"], group.attrs["num_samples"] = np.zeros((steps, 7)), 20
+            group["obs/robot0_eef_pos"] = np.zeros((steps, 3))
+            for name, make in obs.items():
+                if (values := make(i, steps)) is not None:
+                    group[f"obs/{name}"] = values
+    return path
+
+
+def test_a_trimmed_demonstration_is_as_long_as_its_actions(tmp_path):
+    file = trimmed(tmp_path / "a.hdf5")
+    store = EpisodeStore.open(go(file, tmp_path / "store"))
+    assert np.diff(store.ends, prepend=0).tolist() == [20, 14]
+    assert_same_files(file, go(store.path, tmp_path / "b.hdf5", to="robomimic"))
+
+
+def test_an_observation_that_only_later_demonstrations_have_is_named(tmp_path, capsys):
+    file = trimmed(tmp_path / "a.hdf5", object=lambda i, steps: np.zeros((steps, 2)) if i else None)
+    store = EpisodeStore.open(go(file, tmp_path / "store"))
+    assert "left out (demo_0 has no such, and all must have the same): obs/object" in capsys.readouterr().out
+    assert store.meta["provenance"]["not_in_first"] == ["obs/object"]
+
+
+def test_pictures_of_floats_or_channels_first_are_cameras_too(tmp_path):
+    random = np.random.default_rng(0)
+    bytes_ = random.integers(0, 256, (20, 16, 24, 3), np.uint8)
+    bytes_[0, 0, 0, 0] = 255
+    file = trimmed(
+        tmp_path / "a.hdf5",
+        agentview_image=lambda i, steps: (bytes_[:steps] / 255).astype(np.float32),
+        wrist_image=lambda i, steps: np.moveaxis(bytes_[:steps], -1, 1),
+        pose=lambda i, steps: random.normal(size=(steps, 3, 3)),
+    )
+    store = EpisodeStore.open(go(file, tmp_path / "store"))
+    for camera in ("agentview", "wrist"):
+        np.testing.assert_array_equal(store.array(image_key(camera))[:20], bytes_)
+    assert_same_files(file, go(store.path, tmp_path / "b.hdf5", to="robomimic"))

@@ -105,7 +105,10 @@ class Clips:
             np.concatenate, zip(*parts, strict=True)
         )
         if not len(self):
-            raise ValueError(f"no episodes in the {split} split of {', '.join(str(s.path) for s in self.stores)}")
+            many = max(store.episodes for store in self.stores)
+            some = f"; holdout={holdout:g} of {many} is none: holdout={1 / many:.2g} keeps one, 0 takes all"
+            names = ", ".join(str(s.path) for s in self.stores)
+            raise ValueError(f"no episodes in the {split} split of {names}{some if split != 'train' else ''}")
         self._tolerance = np.stack([tolerance(store) for store in self.stores])
         self._shown = np.flatnonzero(self.demonstrated)
 

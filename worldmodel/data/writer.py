@@ -6,7 +6,6 @@ after the episode's data. Whatever lies beyond the last whole line is overwritte
 """
 
 import contextlib
-import fcntl
 import json
 import shutil
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ import numpy as np
 from worldmodel.data import layout
 from worldmodel.data.blocks import BlockWriter
 from worldmodel.data.layout import StoreError, checksum, explained
-from worldmodel.files import JsonLines, read_json_lines, sync, write_file
+from worldmodel.files import JsonLines, lock, read_json_lines, sync, write_file
 from worldmodel.schema import Episode
 
 
@@ -259,10 +258,7 @@ def _write_group(path: Path, attributes: Mapping[str, Any]) -> None:
 
 def _lock(path: Path) -> IO[bytes]:
     """A file whose lock is the store's, until it is closed; StoreError where another process holds it."""
-    file = open(path / layout.LOCK, "ab")  # noqa: SIM115  # the lock lasts as long as it is open
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise StoreError(f"{path} is being written by another process; wait for it or choose another folder") from None
+    file = lock(path / layout.LOCK)
+    if file is None:
+        raise StoreError(f"{path} is being written by another process; wait for it or choose another folder")
     return file

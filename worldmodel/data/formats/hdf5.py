@@ -67,7 +67,8 @@ class DemoFile:
         group = self._file[DATA][name]
         datasets: dict[str, Any] = {}
         group.visititems(lambda path, item: datasets.update({path: item}) if hasattr(item, "dtype") else None)
-        steps = int(group.attrs.get("num_samples", len(datasets["actions"]) if "actions" in datasets else 0))
+        # Who trims a demonstration forgets its num_samples: the actions say how long it is
+        steps = len(datasets["actions"]) if "actions" in datasets else int(group.attrs.get("num_samples", 0))
         fits = {path: item.shape[:1] == (steps,) and item.dtype.kind in "bfiu" for path, item in datasets.items()}
         return Demo(
             name,

@@ -3,12 +3,15 @@
 That costs ten seconds and most of a gigabyte, so this module is imported only for such data.
 """
 
+import contextlib
+import errno
+import hashlib
 import json
 import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ os.environ.setdefault("SVT_LOG", "1")  # the encoders' errors, not their every s
 logging.getLogger("lerobot.utils.import_utils").setLevel(logging.ERROR)
 try:
     from lerobot.configs import RGBEncoderConfig
+    from lerobot.datasets import io_utils
     from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
     from lerobot.datasets.io_utils import load_nested_dataset, write_stats
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -38,6 +42,8 @@ av.logging.set_libav_level(av.logging.ERROR)
 REGULAR = tuple(DEFAULT_FEATURES)
 """Columns that LeRobot makes itself: timestamp, frame_index, episode_index, index, task_index."""
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+STAMP = ("size", "mtime_ns", "ctime_ns", "ino")
+"""By what a file is known to be another one; nobody can set the time of change."""
 H264 = {"vcodec": "h264", "pix_fmt": "yuv444p", "crf": 10}
 """Video that keeps small frames sharp: 42 dB at 96 px, where LeRobot's own default (AV1, half the colour) gives 31."""
 
@@ -114,7 +120,8 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.meta = LeRobotDatasetMetadata("local/kept", root=folder)
         self.features: dict[str, dict[str, Any]] = dict(self.meta.features)
-        self._episodes = load_nested_dataset(folder / "meta" / "episodes")
+        with fresh_cache(folder):
+            self._episodes = load_nested_dataset(folder / "meta" / "episodes")
 
     def stats(self, episode: int) -> dict[str, dict[str, np.ndarray]]:
         out: dict[str, dict[str, np.ndarray]] = {}
@@ -210,9 +217,54 @@ def _open(source: str) -> Any:
     else:
         name = {"repo_id": source}
     try:
-        return LeRobotDataset(**name)
+        if info.is_file():
+            check_files(path)
+        with fresh_cache(path):
+            return LeRobotDataset(**name)
+    except StoreError:
+        raise
     except Exception as error:  # LeRobot, datasets, pyarrow and the hub each have their own ways to fail
         raise StoreError(f"{source}: LeRobot cannot open it: {_first_line(error)}") from error
+
+
+def check_files(root: Path) -> None:
+    """StoreError for a file of a folder that is missing, or only points to one; a folder is never asked of the hub."""
+    files = _files(root)
+    for file in files:
+        if file.stat().st_size < 1024 and file.read_bytes().startswith(b"version https://git-lfs"):
+            raise StoreError(f"{file} is a git-lfs pointer, not the file itself; run `git lfs pull` in {root}")
+    if not (root / "meta" / "tasks.parquet").is_file() or not any((root / "meta" / "episodes").rglob("*.parquet")):
+        raise StoreError(f"{root}: meta/tasks.parquet or meta/episodes is missing; copy the data set again")
+    with fresh_cache(root):
+        meta = LeRobotDatasetMetadata("local/checked", root=root)
+    for key in (None, *meta.video_keys):
+        kind, first = f"videos/{key}" if key else "data", dict[tuple[int, int], int]()
+        places = zip(meta.episodes[f"{kind}/chunk_index"], meta.episodes[f"{kind}/file_index"], strict=True)
+        for episode, place in enumerate(places):
+            first.setdefault(place, episode)
+        for episode in first.values():
+            name = meta.get_video_file_path(episode, key) if key else meta.get_data_file_path(episode)
+            if root / name not in files:
+                raise StoreError(f"{root / name} is missing (episode {episode} is in it); copy the data set again")
+
+
+@contextlib.contextmanager
+def fresh_cache(root: Path) -> Iterator[None]:
+    """Let Hugging Face's cache of a folder be one of its files as they are now: it goes by their times, which lie."""
+    stamps = [(str(file), *(getattr(file.stat(), f"st_{key}") for key in STAMP)) for file in _files(root)]
+    cache: Any = io_utils.datasets.config
+    before, name = cache.HF_DATASETS_CACHE, hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
+    cache.HF_DATASETS_CACHE = Path(before) / name
+    try:
+        yield
+    finally:
+        cache.HF_DATASETS_CACHE = before
+
+
+def _files(root: Path) -> dict[Path, None]:
+    """The files of a data set's folder; none where there is no such folder."""
+    folders = (root / "meta", root / "data", root / "videos")
+    return dict.fromkeys(sorted(file for folder in folders for file in folder.rglob("*") if file.is_file()))
 
 
 def _licence(card: Path) -> str:
@@ -222,5 +274,7 @@ def _licence(card: Path) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        return f"{error.filename} cannot be written ({error.strerror}); set HF_HOME to a folder that can"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"

@@ -108,7 +108,7 @@ class LeRobotStore(EpisodeStore):
                 self.names |= {name: key} if name != key else {}
             elif kind == "string":
                 self.texts.append(key)
-            elif kind == "language":
+            elif kind == "language" or key.startswith(IMAGES):
                 self.left_out.append(key)
             else:
                 row = ours[key]["row"] if key in ours else shape

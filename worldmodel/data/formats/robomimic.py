@@ -63,6 +63,26 @@ def _key(path: str, values: np.ndarray) -> str:
     return key if group == "obs" else f"next.{key}"
 
 
+def pictures_of(demo: Demo) -> dict[str, str]:
+    """Camera and path of observations that are pictures of another layout than ours: floats, or channels first."""
+    found = {}
+    for path, values in demo.arrays.items():
+        group, _, name = path.partition("/")
+        ours = values.dtype == np.uint8 and values.shape[-1] == 3
+        if group != "obs" or ours or values.ndim != 4 or 3 not in (values.shape[1], values.shape[-1]):
+            continue
+        if sorted(values.shape[1:])[1] >= 8 and values.size and values.min() >= 0 and values.max() <= 255:
+            found[name.removesuffix("_image").removesuffix("_rgb")] = path
+    return found
+
+
+def pixels(values: np.ndarray) -> np.ndarray:
+    """Pictures as uint8 (T, H, W, 3), of any number format and with channels first or last; floats are 0 to 1."""
+    values = values if values.shape[-1] == 3 else np.moveaxis(values, 1, -1)
+    scaled = values * 255.0 if values.dtype.kind == "f" and values.max() <= 1 else values
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
 def path_of(key: str) -> str:
     """Where robomimic's tools expect an array of our own stores; the key itself where they know nothing like it."""
     known = {ACTION: ACTIONS, **{key: path for path, key in NAMED.items()}}
@@ -97,6 +117,7 @@ class Reader:
         wanted = (f"obs/{POSITION}", _orientation(first)) if absolute else ()
         if missing := [path for path in (ACTIONS, *wanted) if path not in first.arrays]:
             raise ValueError(f"{first.name} has no {missing[0]!r}; it has {', '.join(sorted(first.arrays))}")
+        self.pictures = {} if self.ours else pictures_of(first)
         self._models: dict[str, int] = {}
 
     def episode(self, demo: Demo, number: int) -> Episode:
@@ -109,6 +130,7 @@ class Reader:
             return Episode(arrays, saved["task"], saved["seed"], saved["success"], saved["info"])
         action = self._action(demo)
         derived = {ACTION: action, EXECUTED: action}
+        derived |= {IMAGES + name: pixels(demo.arrays[path]) for name, path in self.pictures.items()}
         if self.parts:
             state = [demo.arrays[f"obs/{part}"].reshape(len(action), -1) for part in self.parts]
             derived[STATE] = np.concatenate(state, axis=1).astype(np.float32)

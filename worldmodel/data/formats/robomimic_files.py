@@ -25,15 +25,19 @@ def to_store(source: Path, out: Path, actions: str, state: str) -> EpisodeStore:
             print(f"{out} is complete: {len(names)} episodes; nothing to do")
             return finish(out, reader.declared)
         with writer:
-            done, left_out = len(writer.records), set[str]()
+            done, left_out, later = len(writer.records), set[str](), set[str]()
             reader.remember(writer.records)
             for number in progress(range(done, len(names)), "episodes", len(names), done):
                 demo = file.demo(names[number])
                 left_out.update(demo.left_out)
+                later.update(demo.arrays.keys() - reader.keys.keys())
                 writer.append(reader.episode(demo, number))
             if left_out:
                 writer.note(left_out=sorted(left_out))
                 print(f"left out (no row per step, or no numbers): {', '.join(sorted(left_out))}")
+            if later:
+                writer.note(not_in_first=sorted(later))
+                print(f"left out ({names[0]} has no such, and all must have the same): {', '.join(sorted(later))}")
             if not reader.ours:  # our own stores record it
                 states = writer.read(STATE) if STATE in writer.spec else None
                 writer.note(relative=reader.relative(writer.read(ACTION), states))
