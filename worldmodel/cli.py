@@ -1,6 +1,7 @@
 """The console command: ``worldmodel COMMAND option=value ...``. A command's module is imported only when it runs."""
 
 import importlib
+import io
 import os
 import sys
 import textwrap
@@ -129,6 +130,9 @@ COMMANDS = (
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of a terminal that knows ASCII only
     try:
         return _run(words)
     except KeyboardInterrupt:

@@ -2,12 +2,13 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 @contextlib.contextmanager
@@ -61,6 +62,17 @@ def write_file(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, record: Any) -> None:
     """Replace a file by a JSON value in one step."""
     write_file(path, json.dumps(record, indent=1) + "\n")
+
+
+def lock(path: Path) -> IO[bytes] | None:
+    """The open file ``path``, whose lock is ours until it is closed; None where another process has it."""
+    file = open(path, "ab")  # noqa: SIM115  # the lock lasts as long as it is open
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
 
 
 def sync(path: Path) -> None:

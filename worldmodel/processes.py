@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing as mp
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -24,12 +25,19 @@ STARTUP_SECONDS = 60.0
 
 @contextlib.contextmanager
 def isolated() -> Iterator[None]:
-    """Set ``ISOLATED`` for processes started inside: a spawned child reads it before its first import."""
+    """Set ``ISOLATED`` for processes started inside: a spawned child reads it before its first import.
+
+    They do not import the script that runs, so it needs no ``if __name__ == "__main__"``, and may be a notebook.
+    """
     before = {name: os.environ[name] for name in ISOLATED if name in os.environ}
     os.environ.update(ISOLATED)
+    main = vars(sys.modules["__main__"])
+    script: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
     try:
         yield
     finally:
+        main.update(script)
         for name in ISOLATED:
             os.environ.pop(name, None)
         os.environ.update(before)

@@ -5,9 +5,11 @@
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -22,6 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 from worldmodel import legacy
 from worldmodel.assets import asset
 from worldmodel.config import MISSING, UserError, closest, leaves
+
+HOME = re.compile(r"(?<![^,:\[])~(?=/|$)")
+"""The home folder at the beginning of a path: shells other than bash leave it to us in ``out=~/x``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +97,7 @@ def _split(text: str, known: Mapping[str, str]) -> tuple[str, Any]:
     if not equals or not name or name.startswith(("-", "+", "~")):
         raise UserError(f"{text}: options are written name=value; see --help")
     if known.get(name, "").split(" | ")[0] in ("str", "Path"):
-        return name, None if raw == "null" else raw
+        return name, None if raw == "null" else HOME.sub(lambda _: str(Path.home()), raw)
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException:

@@ -175,6 +175,16 @@ def test_a_run_is_not_silently_turned_into_another(config: TrainConfig) -> None:
     assert saved(Path(config.out) / "states")[-1].name == "00000003", "but it may be prolonged"
 
 
+def test_a_second_run_into_the_same_folder_is_refused(config: TrainConfig) -> None:
+    first = setup.prepare(config)
+    with pytest.raises(ValueError, match=r"out=.*run: is being written by another process; wait for it or choose"):
+        setup.prepare(replace(config, seed=1))
+    first.lock.close()
+    train(config)
+    with pytest.raises(ValueError, match="was trained with seed=0, not 1"):
+        train(replace(config, seed=1))
+
+
 def test_it_learns(config: TrainConfig) -> None:
     policy = ModesConfig(policy=1, joint=0, forward=0, inverse=0, video=0)
     optimiser = OptimiserConfig(warmup=5)

@@ -14,7 +14,7 @@ from worldmodel.devices import use_threads
 from worldmodel.files import write_json
 from worldmodel.imagine import modes, rollout
 from worldmodel.imagine.config import ROLLOUT, ImagineConfig
-from worldmodel.imagine.modes import open_clips, read_along
+from worldmodel.imagine.modes import open_clips, read_along, seen_in_training
 from worldmodel.imagine.picture import AHEAD, draw, show
 from worldmodel.imagine.rollout_quality import USUAL
 from worldmodel.model import Prediction, WorldModel
@@ -40,12 +40,13 @@ def imagine(config: ImagineConfig) -> int:
     model = checkpoint.load(config.checkpoint)
     model.compute_in(fast_dtype("cpu"))
     clips = open_clips(model.config, config.data, config.holdout)
+    told = seen_in_training(config.checkpoint, clips.stores[0], config.holdout)
     weights = str(checkpoint.card(config.checkpoint)["sha256"])
     about: dict[str, Any] = {"checkpoint": config.checkpoint, "weights": weights}
     about |= {"data": config.data, "mode": config.mode, "steps": config.steps, "seed": config.seed}
     found, lines = (_rollouts if config.mode == ROLLOUT else _windows)(model, clips, config)
-    write_json(Path(config.out) / f"{config.mode}.json", about | found)
-    print("\n".join(lines))
+    write_json(Path(config.out) / f"{config.mode}.json", about | found | ({"note": told} if told else {}))
+    print("\n".join([*lines, *([f"note: {told}"] if told else [])]))
     return 0
 
 

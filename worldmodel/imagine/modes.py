@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.data.source import open_source
+from worldmodel.data.store import EpisodeStore
 from worldmodel.flow import MODES
 from worldmodel.imagine.image_metrics import CAP, psnr, squared
 from worldmodel.model import Given, ModelConfig, Prediction, Want, WorldModel
@@ -37,6 +39,26 @@ def open_clips(shape: ModelConfig, data: str, holdout: float = 0.0) -> Clips:
     if (width := clips.sample(1, 0).state.shape[1]) != shape.state_dim:
         raise UserError(f"{data} has a state of {width} numbers, the checkpoint {shape.state_dim}")
     return clips
+
+
+def seen_in_training(name: str, store: EpisodeStore, holdout: float) -> str:
+    """How many of a store's episodes behind ``holdout`` a checkpoint was trained on; empty where it names another."""
+    made: Any = checkpoint.card(name).get("provenance", {})
+    if not any(isinstance(d, dict) and d.get("fingerprint") == store.fingerprint for d in made.get("data", ())):
+        return ""
+    train, count = made.get("train") or {}, store.episodes
+    if (share := train.get("holdout")) is None:
+        unknown = "its record does not say which episodes were kept out" if holdout else "nothing here is held out"
+        return f"The checkpoint was trained on this very store: {unknown}."
+    trained = count - round(share * count)
+    trained = min(trained, train.get("demonstrations", 0) or trained)
+    first = count - round(holdout * count)
+    first = first if holdout else 0
+    if trained <= first:
+        return f"The checkpoint was trained on this store, but on none of these {count - first} episodes."
+    rest = count - trained
+    kept = f"the last {rest} of {count} were kept out (holdout={share:g})" if rest else "none kept out"
+    return f"The checkpoint was trained on {trained - first} of these {count - first} episodes; {kept}."
 
 
 @torch.no_grad()

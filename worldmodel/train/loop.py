@@ -28,7 +28,7 @@ def train(config: TrainConfig) -> None:
             rollouts.restore(learner.rollouts)
     ahead = 0 if config.cache_on_device else ahead_of(batches.device)
     draws = upcoming(batches.draw, learner.step, config.steps, ahead)
-    with closing(draws), observers(run, plain) as watching, StopSignal() as stop:
+    with closing(run.lock), closing(draws), observers(run, plain) as watching, StopSignal() as stop:
         while learner.step < config.steps:
             mode, clip, noise = next(draws)
             watching.before_step(clip)

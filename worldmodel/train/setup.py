@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -20,6 +20,7 @@ from worldmodel.data.on_device import ClipsOnDevice
 from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
 from worldmodel.devices import choose_device
+from worldmodel.files import lock
 from worldmodel.model import ModelConfig
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.tokens.language import vocabulary
@@ -30,6 +31,7 @@ from worldmodel.train.state import CARD, TrainState, build, saved
 from worldmodel.train.step import Batches
 from worldmodel.train.validate import fitting
 
+LOCK = ".lock"
 MAY_CHANGE = (
     "out", "steps", "save_every", "save_dtype", "keep", "device", "compile", "cache_in_memory", "cache_on_device",
     "log", "validation",
@@ -39,7 +41,10 @@ MAY_CHANGE = (
 
 @dataclass(frozen=True)
 class Run:
-    """A training run: where it writes, what it learns from, and the learner itself. ``provenance``: for cards."""
+    """A training run: where it writes, what it learns from, and the learner itself.
+
+    provenance: for cards. lock: until it is closed, no other process writes into ``out``.
+    """
 
     config: TrainConfig
     out: Path
@@ -49,6 +54,7 @@ class Run:
     log: Log
     provenance: Mapping[str, object]
     validation: ValidationConfig
+    lock: IO[bytes]
 
     def save(self) -> None:
         """Checkpoint the whole state, and export the averaged weights."""
@@ -63,6 +69,9 @@ def prepare(config: TrainConfig) -> Run:
     """Open the data, build or restore the learner and check that everything fits, before anything is written."""
     torch.set_float32_matmul_precision("high")
     stores = open_sources(config.data, config.size)
+    for store in stores:
+        if left := getattr(getattr(store, "store", store), "left_out", None):
+            say(f"{store.path}: left out, no pictures of three colours or language: {', '.join(left)}")
     device = torch.device(choose_device(config.device))
     shape = shape_of_data(ModelConfig(backbone=config.backbone, patch=config.patch), config, stores)
     validation = fitting(config.validation, shape.tasks)
@@ -90,14 +99,15 @@ def prepare(config: TrainConfig) -> Run:
         learner.fit(clips, config.seed)
         if config.init:
             learner.begin_from(config.init)
-    out.mkdir(parents=True, exist_ok=True)
+    held = _claim(out, states)
     if config.cache_in_memory and not config.cache_on_device:
         clips.load()
     data = ClipsOnDevice(clips, device) if config.cache_on_device else clips
     log = Log(out, learner.step, tracker(config.log.tracker, out, asdict(config)))
     size = sum(p.numel() for p in learner.model.parameters())
     say(f"{len(clips):,} windows, {size / 1e6:.2f} M parameters, {device.type}")
-    return Run(config, out, learner, Batches(data, learner.model, config, device), held_out, log, record, validation)
+    batches = Batches(data, learner.model, config, device)
+    return Run(config, out, learner, batches, held_out, log, record, validation, held)
 
 
 def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[EpisodeStore]) -> ModelConfig:
@@ -154,6 +164,15 @@ def provenance(
         "torch": torch.__version__,
         "train": asdict(config),
     }
+
+
+def _claim(out: Path, states: Sequence[Path]) -> IO[bytes]:
+    """Make ``out`` this process's own; ValueError where another writes there, or has since its states were read."""
+    out.mkdir(parents=True, exist_ok=True)
+    held = lock(out / LOCK)
+    if held is None or saved(out / "states") != states:
+        raise ValueError(f"out={out}: is being written by another process; wait for it or choose another out=")
+    return held
 
 
 def _same_run(config: TrainConfig, state: Path) -> None:

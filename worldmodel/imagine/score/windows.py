@@ -1,13 +1,12 @@
 """Which recorded windows are scored, and remarks on data and checkpoint."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from worldmodel import checkpoint
 from worldmodel.data.clips import Clips
 from worldmodel.imagine.config import ScoreConfig
+from worldmodel.imagine.modes import seen_in_training
 from worldmodel.model import ModelConfig
 from worldmodel.schema import image_key, segmentation_key
 
@@ -62,10 +61,8 @@ def groups(plan: ScoreWindows) -> dict[str, np.ndarray]:
 def remarks(plan: ScoreWindows, shape: ModelConfig, config: ScoreConfig) -> list[str]:
     """What a reader must know about data and checkpoint, a sentence each."""
     store, notes = plan.clips.stores[0], []
-    made: Any = checkpoint.card(config.checkpoint).get("provenance", {}).get("data", ())
-    if any(isinstance(data, dict) and data.get("fingerprint") == store.fingerprint for data in made):
-        kept = "held out only if `holdout=` was the same in training" if config.holdout else "nothing here is held out"
-        notes.append(f"The checkpoint was trained on this very store: {kept}.")
+    if told := seen_in_training(config.checkpoint, store, config.holdout):
+        notes.append(told)
     under = getattr(store, "store", store)
     rows = {under.row(image_key(camera)) for camera in shape.cameras}
     if other := sorted(row for row in rows if row[:2] != (shape.size, shape.size)):
