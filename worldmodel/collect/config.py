@@ -48,7 +48,7 @@ class CollectionSpec:
 
     @property
     def keeps_all(self) -> bool:
-        """Whether episodes that fail are kept too: all but the plain expert's are, and those where asked."""
+        """Whether episodes that fail are kept too: all but the plain expert's are, or with ``failures``."""
         return self.behaviour != EXPERT or self.failures
 
     def simulator(self, task: str) -> SimulatorSpec:

@@ -177,7 +177,7 @@ class Simulator:
         raise NotImplementedError
 
     def allowed(self, action: Float[np.ndarray, " A"]) -> np.ndarray:
-        """The action that `step` carries out when it is asked for this one, float32 (A,)."""
+        """The action that `step` carries out when given this one, float32 (A,)."""
         low, high = np.asarray(self.info.action_range or (-np.inf, np.inf), np.float32)
         return np.clip(np.asarray(action, np.float32), low, high)
 

@@ -43,7 +43,7 @@ REGULAR = tuple(DEFAULT_FEATURES)
 """Columns that LeRobot makes itself: timestamp, frame_index, episode_index, index, task_index."""
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 STAMP = ("size", "mtime_ns", "ctime_ns", "ino")
-"""By what a file is known to be another one; nobody can set the time of change."""
+"""What identifies a file's content; no program can set the time of change."""
 H264 = {"vcodec": "h264", "pix_fmt": "yuv444p", "crf": 10}
 """Video that keeps small frames sharp: 42 dB at 96 px, where LeRobot's own default (AV1, half the colour) gives 31."""
 
@@ -228,7 +228,7 @@ def _open(source: str) -> Any:
 
 
 def check_files(root: Path) -> None:
-    """StoreError for a file of a folder that is missing, or only points to one; a folder is never asked of the hub."""
+    """StoreError for a file of a folder that is missing or a pointer; a folder is never looked for on the hub."""
     files = _files(root)
     for file in files:
         if file.stat().st_size < 1024 and file.read_bytes().startswith(b"version https://git-lfs"):

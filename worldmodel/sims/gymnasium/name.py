@@ -118,7 +118,7 @@ class Rule:
     def holds(self, info: Mapping[str, Any], terminated: bool, truncated: bool, total: float) -> bool:
         """Whether the episode is solved now. ``total``: rewards so far, which count at the episode's end only."""
         value = info.get(self.key, 0.0)
-        value = np.max(value) if isinstance(value, np.ndarray) else value  # some tell a number as an array of one
+        value = np.max(value) if isinstance(value, np.ndarray) else value  # some envs give an array of one
         return {
             "info": lambda: bool(value),
             "above": lambda: float(value) > self.bound,

@@ -81,7 +81,7 @@ class GymSimulator(Simulator):
         self.rule = rule_of(name.success, {**self._first, **first}, getattr(registered, "reward_threshold", None))
 
     def _first_step(self) -> dict[str, Any]:
-        """What the env tells with its first step, from seed 0; UserError where it has another interface."""
+        """The ``info`` of the first step from seed 0; UserError where it has another interface."""
         try:
             self._begin(0)
             return dict(self.env.step(self._shaped(np.zeros_like(self._range[0])))[-1])
