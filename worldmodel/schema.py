@@ -23,6 +23,9 @@ CONTROL_HZ = 20
 AUDIO_HZ = 8000
 """Samples per second of ``observation.audio``: 400 of them, float32 in [-1, 1], for each control step."""
 
+ARM = (("x", "y", "z", "gripper"), ("m", "m", "m", "-1 open to 1 closed"))
+"""Names and units of our own tasks' actions: absolute targets in the world."""
+
 LEROBOT = "lerobot:"
 """Names of data and policies that LeRobot reads begin with this."""
 

@@ -39,7 +39,7 @@ class FastAct:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # simulators want the cores meanwhile
         file, providers = ActGraph(model, steps).proto().SerializeToString(), ["CPUExecutionProvider"]
         self.config, self.usual = model.config, model.instruction.usual if model.config.words else None
-        given, noise = _example(model)
+        given, noise = example(model)
         try:
             self.session = onnxruntime.InferenceSession(file, options, providers=providers)
             self.inputs = {each.name for each in self.session.get_inputs()}
@@ -65,7 +65,7 @@ class FastAct:
         return np.array(self.session.run(None, arrays)[0])
 
 
-def _example(model: WorldModel) -> tuple[Given, Tensor]:
+def example(model: WorldModel) -> tuple[Given, Tensor]:
     """One observation and noise, the same at every call."""
     config, random = model.config, torch.Generator().manual_seed(0)
     sizes = (1, len(config.cameras), config.size, config.size, 3)

@@ -12,11 +12,9 @@ import worldmodel
 from worldmodel.client import unpack
 from worldmodel.config import closest
 from worldmodel.policies.load import LoadedPolicy
-from worldmodel.schema import CONTROL_HZ, STATE, image_key
+from worldmodel.schema import ARM, CONTROL_HZ, STATE, image_key
 from worldmodel.sims.can import TASKS
 
-ARM = (("x", "y", "z", "gripper"), ("m", "m", "m", "-1 open to 1 closed"))
-"""Names and units of our own tasks' actions: absolute targets in the world."""
 ROOM = 65_536
 """Bytes of a request beside its arrays."""
 
