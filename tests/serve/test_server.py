@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from worldmodel import checkpoint
 from worldmodel.client import Client, ServerError, pack, unpack
-from worldmodel.policies.model_policy import ModelPolicy
+from worldmodel.policies.load import PolicyOptions, load_policy
 from worldmodel.rollout.policy import noise_seed
 from worldmodel.sims.base import InitialState
 
@@ -71,7 +71,7 @@ def test_openpis_wire_by_hand(served: str, model: str) -> None:
             actions = reply["actions"]
             assert actions[b"__ndarray__"] is True and actions[b"shape"] == [16, 4] and actions[b"dtype"] == "<f4"
             found = np.frombuffer(actions[b"data"], np.float32).reshape(16, 4)
-            policy = ModelPolicy(checkpoint.load(model))
+            policy: Any = load_policy(model, "place_can", PolicyOptions(8, device="cpu")).policy
             batch = {key: value[None] for key, value in seen.items()}
             seeds = np.array([noise_seed(0, InitialState(0, 0), decision)])
             np.testing.assert_allclose(found, policy.act(batch, seeds)[0], atol=1e-5)

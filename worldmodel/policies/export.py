@@ -104,7 +104,7 @@ def _to_torch(model: WorldModel, steps: int, known: str, file: Path) -> None:
             return model.act(given, steps, noise)
 
     given, noise = example(model)
-    inputs = (given.images, given.state, given.task, noise)
+    inputs: tuple[Tensor, ...] = (given.images, given.state, given.task, noise)
     if model.config.prefix:
         inputs += (torch.zeros_like(noise), torch.zeros_like(given.task))
     with file.open("wb") as whole:  # a file object: a path would have to end in .pt2
