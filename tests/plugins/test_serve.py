@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -97,3 +99,24 @@ def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
     finally:
         server.terminate()
         assert server.wait(30) != 0, "stopped by the signal"
+
+
+def test_ctrl_c_ends_the_documented_command_without_a_traceback(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[2] / "plugins" / "lerobot_policy_worldmodel" / "README.md"
+    line = next(line for line in readme.read_text().splitlines() if "lerobot_policy_worldmodel.serve" in line)
+    port = free_port()
+    words = line.replace("--port=8080", f"--port={port}").split()
+    where = os.environ | {"PYTHONPATH": f"{readme.parent}:{os.environ.get('PYTHONPATH', '')}", "PYTHONUNBUFFERED": "1"}
+    with (tmp_path / "said").open("w") as said:
+        server = subprocess.Popen([sys.executable, *words[1:]], cwd=tmp_path, env=where, stdout=said, stderr=said)
+    try:
+        deadline = time.monotonic() + 200
+        while f"127.0.0.1:{port}: serves" not in (tmp_path / "said").read_text():
+            assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "said").read_text()
+            time.sleep(0.2)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+    text = (tmp_path / "said").read_text()
+    assert text.endswith("stopped\n") and "Traceback" not in text

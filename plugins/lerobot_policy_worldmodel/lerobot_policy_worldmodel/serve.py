@@ -42,8 +42,14 @@ def start(config: PolicyServerConfig) -> grpc.Server:
 
 @draccus.wrap()
 def serve(config: PolicyServerConfig) -> None:
-    """Serve until interrupted."""
-    start(config).wait_for_termination()
+    """Serve until Ctrl-C."""
+    server = start(config)
+    print(f"{HERE}:{config.port}: serves LeRobot's policies and worldmodel; Ctrl-C ends it", flush=True)
+    try:
+        server.wait_for_termination()
+    except KeyboardInterrupt:
+        server.stop(grace=2).wait()
+        print("stopped", flush=True)
 
 
 if __name__ == "__main__":
