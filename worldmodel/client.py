@@ -90,9 +90,13 @@ class Client:
         headers = {"Authorization": f"Api-Key {token}"} if token else None
         self.address, self.timeout = address, timeout
         try:
-            self._socket = connect(
-                address, additional_headers=headers, compression=None, max_size=2**26, open_timeout=timeout
-            )
+            options: dict[str, Any] = {
+                "additional_headers": headers,
+                "compression": None,
+                "max_size": 2**26,
+                "open_timeout": timeout,
+            }
+            self._socket = connect(address, **options).__enter__()  # of every version; closed by `close`
         except (OSError, WebSocketException) as error:
             raise ConnectionError(f"{address}: no policy server answers ({' '.join(str(error).split())})") from None
         self.metadata = self._receive()

@@ -83,6 +83,7 @@ def test_openpis_wire_by_hand(served: str, model: str) -> None:
     [
         ({"observation.state": np.zeros(7)}, "observation.state is 7, expected 4"),
         ({"observation.state": np.full(4, np.nan)}, "observation.state: holds numbers that are not finite"),
+        ({"observation.state": np.full(4, 1e38)}, "the policy's actions on this are not finite"),
         ({"observation.state": "here"}, "observation.state: expected an array of float32"),
         ({"observation.state": [[1], [2, 3]]}, "observation.state: expected an array of float32"),
         ({"observation.images.scene": np.zeros((48, 48, 3), np.uint8)}, "scene is 48x48x3, expected 32x32x3"),
@@ -249,7 +250,7 @@ def test_places_are_counted_and_given_back(served: str) -> None:
     raise AssertionError("no place came back")
 
 
-def test_one_floods_one_is_deaf_and_the_third_is_answered(served: str) -> None:
+def test_one_floods_one_is_deaf_and_the_third_is_answered(model: str) -> None:
     stop = threading.Event()
 
     def flood(wire: ClientConnection) -> None:
@@ -259,21 +260,30 @@ def test_one_floods_one_is_deaf_and_the_third_is_answered(served: str) -> None:
             except ConnectionClosed:
                 return
 
-    with raw(served) as flooding, raw(served, max_queue=1) as deaf, Client(served) as client:
+    def spent(client: Client) -> list[float]:
+        times = [time.monotonic()]
+        for _ in range(30):
+            client.act(observation())
+            times.append(time.monotonic())
+        return list(np.diff(times))
+
+    with (
+        serving_policy(model, deadline=60) as (address, _),
+        raw(address) as flooding,
+        raw(address, max_queue=1) as deaf,
+        Client(address, timeout=60) as client,
+    ):
+        alone = spent(client)
         threads = [threading.Thread(target=flood, args=(wire,)) for wire in (flooding, deaf)]
         for thread in threads:
             thread.start()
-        spent = []
-        for _ in range(40):
-            began = time.monotonic()
-            client.act(observation())
-            spent.append(time.monotonic() - began)
+        together = spent(client)
         stop.set()
         for wire in (flooding, deaf):
             wire.socket.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join()
-    assert max(spent) < 2, "no stall"
+    assert max(together) < 1 + 20 * max(alone), "no stall, however busy this machine is"
 
 
 def test_the_end_answers_what_is_in_work() -> None:

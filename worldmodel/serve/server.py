@@ -254,7 +254,7 @@ class PolicyServer:
         session.decision += 1
         self.metrics.took((ended := time.monotonic()) - began)
         if not np.isfinite(chunk).all():
-            raise ValueError("the policy gave actions that are not finite")
+            raise RequestError("the policy's actions on this are not finite")
         if ended > came + limit:
             raise LateError(f"late: the actions took longer than {limit:g} s, the deadline of this request")
         return chunk, {"infer_ms": 1000 * (ended - began), "wait_ms": 1000 * (began - came)}
