@@ -1,4 +1,4 @@
-"""``kill -9`` of a server that records: no episode that a client was told is stored may be lost or changed.
+"""``kill -9`` of a server that records: no episode whose storing was confirmed may be lost or changed.
 
 ``python -m research.reliability.kill_serve kills=100 out=eval/reports/reliability/kill_serve.json``
 """

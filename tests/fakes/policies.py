@@ -30,3 +30,8 @@ class Slow(Counts):
 class Fails(Counts):
     def act(self, observations: dict) -> np.ndarray:
         raise RuntimeError("a secret of the server")
+
+
+class Diverges(Counts):
+    def act(self, observations: dict) -> np.ndarray:
+        return np.full((1, 16, 4), np.nan, np.float32)
