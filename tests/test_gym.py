@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tinygym import LOW, TASK, Counter, action_at, frame_at, length_of, succeeds
 
+import worldmodel
 from worldmodel import cli
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.collect.demonstrate import demonstrate
@@ -22,6 +23,7 @@ from worldmodel.policies.load import LoadedPolicy
 from worldmodel.schema import ACTION, EXECUTED, STATE, image_key
 from worldmodel.sims.base import SEED, SimulatorSpec
 from worldmodel.sims.gymnasium.experts import RandomPolicy
+from worldmodel.sims.gymnasium.name import without_rule
 from worldmodel.sims.make import make, open_slot
 
 EYE = image_key("eyes.left")
@@ -131,5 +133,25 @@ def test_bad_input_is_told_before_anything_is_written(
     assert "expected gym:ID" in capsys.readouterr().err
     with pytest.raises(UserError, match="cannot be perturbed"):
         evaluate(EvaluateConfig(out="unused", task=TASK, perturb="light"))
-    with pytest.raises(StartsError, match="none are shipped for task"):
+    with pytest.raises(UserError, match="checkpoint shipped was trained for place_can"):
         evaluate(EvaluateConfig(out="unused", task=TASK))
+    with pytest.raises(StartsError, match="no starts file nowhere.npz"):
+        evaluate(EvaluateConfig(out="unused", task=TASK, starts="nowhere.npz"))
+    assert not Path("unused").exists()
+
+
+def test_starts_that_are_not_shipped_are_drawn_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in ("a", "b"):
+        report = worldmodel.evaluate(Counter(), TASK, out=tmp_path / out, episodes=3, workers=1, batch=2, videos=0)
+        assert report["episodes"] == 3 and report["starts"]["name"] == "validation"
+    assert "no validation starts are shipped for" in capsys.readouterr().out
+    kept = [Starts.load(tmp_path / out / "validation.npz") for out in ("a", "b")]
+    assert kept[0].sha256 == kept[1].sha256 and len(kept[0]) == 3
+    test = worldmodel.evaluate(Counter(), TASK, starts="test", episodes=2, workers=1, batch=2)
+    assert test["starts"]["sha256"] != kept[0].sha256
+
+
+def test_another_success_rule_is_the_same_env() -> None:
+    assert without_rule("gym:A-v0?state=0:2&success=terminated&steps=9") == "gym:A-v0?state=0:2"
+    assert without_rule("gym:A-v0?success=terminated") == without_rule("gym:A-v0") == "gym:A-v0"
+    assert without_rule("gym:A-v0?state=0:2") != without_rule("gym:A-v0")

@@ -51,6 +51,11 @@ def load[Schema](command: str, schema: type[Schema], overrides: Sequence[str] = 
     return _build(schema, node)
 
 
+def from_options[Schema](command: str, schema: type[Schema], options: Mapping[str, Any]) -> Schema:
+    """As `load`, from Python values by name; sections are dictionaries. Raises UserError as it does."""
+    return load(command, schema, [f"{name}={_text(value)}" for name, value in leaves(options)])
+
+
 def describe(command: str, schema: type, overrides: Sequence[str] = ()) -> tuple[list[Option], dict[str, list[str]]]:
     """Every option of a command, and the choices of each group."""
     choices = {group: _choices(group) for group in _groups(command)}
@@ -103,6 +108,13 @@ def _split(text: str, known: Mapping[str, str]) -> tuple[str, Any]:
     except HydraException:
         return name, raw
     return name, raw if override.is_sweep_override() else override.value()
+
+
+def _text(value: Any) -> str:
+    """A value as a command line has it."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_text, value))}]"
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
 
 
 def _put(node: Any, name: str, value: Any, text: str) -> None:

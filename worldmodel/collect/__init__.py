@@ -10,3 +10,4 @@ if TYPE_CHECKING:
 
 __all__ = ["CollectConfig", "collect"]
 __getattr__ = lazy.names(__name__, command="collect")
+lazy.callable_package(__name__, "call")

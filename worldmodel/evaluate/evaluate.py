@@ -7,24 +7,43 @@ from typing import Any
 from worldmodel.config import UserError
 from worldmodel.devices import use_threads
 from worldmodel.evaluate.config import EvaluateConfig
-from worldmodel.evaluate.initial_states import Starts, StartsError, find
+from worldmodel.evaluate.initial_states import SPLITS, Starts, StartsError, find, is_shipped
 from worldmodel.evaluate.run import EvalRun, run
+from worldmodel.evaluate.starts import SPLIT_SEEDS, StartsConfig
+from worldmodel.evaluate.starts import starts as draw_starts
+from worldmodel.files import out_folder
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.sims.base import EnvInfo, SimulatorSpec
-from worldmodel.sims.make import check, describe
+from worldmodel.sims.make import check, describe, in_process
 
 VERSIONS = {"mujoco": "MuJoCo", "made_by": "", "gl": "GL", "gymnasium": "Gymnasium", "robosuite": "robosuite"}
 """What may differ between the freezing of starts and their use; the report lists it."""
 
 
-def evaluate(config: EvaluateConfig) -> int:
-    """Evaluate a checkpoint; writes ``report.json``, ``episodes.jsonl`` and ``index.html``. 130 where interrupted."""
+def evaluate(config: EvaluateConfig, loaded: LoadedPolicy | None = None) -> int:
+    """Evaluate a checkpoint; writes ``report.json``, ``episodes.jsonl`` and ``index.html``. 130 where interrupted.
+
+    loaded: a policy to evaluate in place of ``config.checkpoint``.
+    """
     check(SimulatorSpec(config.task, perturb=config.perturb))
     use_threads(config.threads)
-    path = find(config.starts, config.task)
-    starts = Starts.load(path)
-    options = PolicyOptions(config.n_action_steps, config.steps, config.device, config.instruction)
-    return run(settle(config, load_policy(config.checkpoint, config.task, options), starts, path))
+    given = config.starts not in SPLITS or is_shipped(config.starts, config.task)
+    path = find(config.starts, config.task) if given else Path(config.out, f"{config.starts}.npz")
+    starts = Starts.load(path) if given else None  # what is wrong with them is known sooner than of a checkpoint
+    if loaded is None:
+        options = PolicyOptions(config.n_action_steps, config.steps, config.device, config.instruction)
+        loaded = load_policy(config.checkpoint, config.task, options)
+    return run(settle(config, loaded, starts or drawn(config, path), path))
+
+
+def drawn(config: EvaluateConfig, path: Path) -> Starts:
+    """Fixed initial states where none are shipped for the task: drawn by the same seeds each time, and kept."""
+    if not path.exists():
+        out_folder(config.out)
+        print(f"no {config.starts} starts are shipped for {config.task}: {config.episodes} are drawn, into {path}")
+        wanted = StartsConfig(str(path), config.task, config.episodes, SPLIT_SEEDS[config.starts])
+        in_process(draw_starts, wanted, task=config.task)
+    return Starts.load(path)
 
 
 def settle(config: EvaluateConfig, loaded: LoadedPolicy, starts: Starts, path: Path) -> EvalRun:
@@ -44,6 +63,8 @@ def settle(config: EvaluateConfig, loaded: LoadedPolicy, starts: Starts, path: P
         print(line, flush=True)
     starts.check(path, config.task, config.episodes, fingerprint["scene_sha256"])
     notes = [*bridged(config.delay, loaded), *other_versions(starts, fingerprint)]
+    if loaded.task:
+        notes.append(f"the policy was trained for {loaded.task}, whose success rule or time limit is another one")
     initial_states = starts.first(config.episodes)
     return EvalRun(config, loaded, starts, initial_states, simulator, fingerprint, notes, info.rate, info.task_summary)
 

@@ -121,6 +121,12 @@ def find(name: str, task: str) -> Path:
         raise StartsError(f"starts={name}: none are shipped for task {task!r}; {advice}") from None
 
 
+def is_shipped(split: str, task: str) -> bool:
+    """Whether there are starts of that split for this very task, options of its env included."""
+    path = asset("eval/starts").joinpath(f"{slug(task)}.{split}.npz")
+    return path.is_file() and Starts.load(path).task == task
+
+
 def _read(cls: type[Starts], path: Path) -> tuple[Starts, dict[str, Any], list[str]]:
     if not zipfile.is_zipfile(path):
         raise ValueError("not a zip archive")

@@ -20,6 +20,9 @@ SEEDS_PER_SET = 2**20
 SEED_SETS = 2**11 - 1
 """How many sets of seeds of 32 bits there are."""
 
+SPLIT_SEEDS = {"validation": 101, "test": 202}
+"""Sets of starts that are drawn where none are shipped."""
+
 
 @dataclass(frozen=True)
 class StartsConfig:

@@ -12,6 +12,7 @@ from worldmodel.policies import python_policy
 from worldmodel.policies.fast import fast_act
 from worldmodel.policies.model_policy import ModelPolicy
 from worldmodel.schema import LEROBOT, Policy
+from worldmodel.sims.gymnasium.name import without_rule
 
 PYTHON, STEPS = "python:", 2
 
@@ -22,6 +23,7 @@ class LoadedPolicy:
 
     history: past control steps needed, by observation key. n_obs_steps: observations in a row; above 1, arrays gain an
     axis for them. action_dim, state_dim: sizes of actions and states; 0 where unknown. runtime: what computes actions.
+    task: that of its training, where success rule or time limit are another one.
     """
 
     policy: Policy
@@ -35,6 +37,7 @@ class LoadedPolicy:
     action_dim: int = 0
     state_dim: int = 0
     runtime: str = "torch"
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,10 @@ def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPoli
     except FileNotFoundError:
         raise UserError(f"checkpoint={name}: none is installed; train one and give its folder as checkpoint=") from None
     shape = model.config
-    if task not in shape.tasks:
+    trained = next((known for known in shape.tasks if without_rule(known) == without_rule(task)), "")
+    if task in shape.tasks:
+        trained = task
+    if not trained:
         raise UserError(f"task={task}: checkpoint {name} was trained for {', '.join(shape.tasks)}")
     _check_steps(name, options, shape.chunk_size)
     modes = checkpoint.trained_modes(name)
@@ -84,11 +90,11 @@ def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPoli
     steps = STEPS if options.steps is None else options.steps
     fast = fast_act(model, steps, device) if options.fast else None
     said = options.instruction
-    policy = ModelPolicy(model, task, options.n_action_steps, steps, device=device, sentence=said)
+    policy = ModelPolicy(model, trained, options.n_action_steps, steps, device=device, sentence=said)
     policy.fast = fast
     seen = (str(card["sha256"]), tuple(shape.cameras), shape.size, device, policy.history, 1)
-    runtime = "torch" if fast is None else "onnxruntime"
-    return LoadedPolicy(policy, name, *seen, shape.action_dim, shape.state_dim, runtime)
+    other, runtime = "" if trained == task else trained, "torch" if fast is None else "onnxruntime"
+    return LoadedPolicy(policy, name, *seen, shape.action_dim, shape.state_dim, runtime, other)
 
 
 def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:

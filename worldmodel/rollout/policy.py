@@ -69,6 +69,7 @@ class BatchedPolicy:
         began = time.perf_counter()
         known = None if committed is None else [committed[row] for row in rows]
         chunk = self.call(stacked, np.array([seeds[row] for row in rows], np.int64), known)
+        chunk = chunk[:, None] if chunk.ndim == 2 else chunk  # one action each is a chunk of one
         self.milliseconds.append(1000 * (time.perf_counter() - began))
         if chunk.ndim != 3 or len(chunk) != self.batch or not np.isfinite(chunk).all():
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import importlib
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -36,14 +37,17 @@ def describe(spec: SimulatorSpec) -> tuple[EnvInfo, dict[str, Any]]:
 
     Raises UserError or ValueError, one line: one that cannot be made, seen or driven, or that ends its process.
     """
-    if not check(spec).draws_at_once:
-        return _look(spec)
+    return in_process(_look, spec, task=spec.task) if check(spec).draws_at_once else _look(spec)
+
+
+def in_process[T](function: Callable[..., T], *arguments: Any, task: str) -> T:
+    """What the function returns in a process of its own, which sees no CUDA; UserError where that ends."""
     with isolated(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
-            return pool.submit(_look, spec).result()
+            return pool.submit(function, *arguments).result()
         except BrokenProcessPool:
             reason = "the env ends its process; `worldmodel doctor` probes the renderer"
-            raise UserError(f"task={spec.task}: {reason}") from None
+            raise UserError(f"task={task}: {reason}") from None
 
 
 def _look(spec: SimulatorSpec) -> tuple[EnvInfo, dict[str, Any]]:

@@ -10,3 +10,4 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainConfig", "train"]
 __getattr__ = lazy.names(__name__, loop="train")
+lazy.callable_package(__name__, "call")

@@ -63,6 +63,13 @@ def slug(task: str) -> str:
     return re.sub(r"[^\w.-]", "-", task.partition("?")[0])
 
 
+def without_rule(task: str) -> str:
+    """A task's name without what decides when its episodes end: the same env, seen and driven in the same way."""
+    name, mark, query = task.partition("?")
+    words = [word for word in query.split("&") if word.partition("=")[0] not in ("success", "steps")]
+    return name + mark + "&".join(words) if any(words) else name
+
+
 def explained(task: str, error: Exception) -> UserError:
     """Whatever an env's constructor makes of its options, in one line."""
     said = " ".join(str(error).split()) or type(error).__name__
