@@ -1,8 +1,12 @@
 """The one interface of a simulator. Each is one file that has it, and one line in `SIMULATORS`."""
 
+import functools
 import hashlib
+import importlib.metadata
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -19,11 +23,21 @@ SIMULATORS = {
 }
 """Module and class of a simulator by what stands before the colon of a task's name; ours have none."""
 
+TASKS_GROUP = "worldmodel.tasks"
+"""Entry points of installed packages with tasks: a name, or the beginning of names, to ``module:NAME``."""
+
 STATE, SEED = "state", "seed"
 """Kinds of starts: the simulator's whole state, or, for those that cannot be put into one, a seed."""
 EXPERT, NOISY, PLAY, RANDOM, RETRACE, KEYS = "expert", "noisy", "play", "random", "retrace", "keys"
 """Behaviours that an expert may show; every simulator with an expert has the first."""
 SCRIPTED = "scripted"
+
+
+@functools.cache
+def _offered(task: str, prefix: str) -> str:
+    """What an installed package offers for a task's name or its beginning; empty for nothing."""
+    offered = {point.name: point.value for point in importlib.metadata.entry_points(group=TASKS_GROUP)}
+    return offered.get(task) or offered.get(prefix, "")
 
 
 def state_hash(state: np.ndarray) -> str:
@@ -92,7 +106,7 @@ class SimulatorSpec:
 
     cameras: None for the simulator's own choice. history: past control steps wanted of an observation key. n_obs_steps:
     how many observations in a row a policy is shown. keys: further observation keys to switch on. kind: module and
-    class, found in `SIMULATORS` unless given.
+    class, found in `SIMULATORS` unless given, or FILE.py:NAME, or what an installed package offers for `TASKS_GROUP`.
     """
 
     task: str
@@ -106,7 +120,8 @@ class SimulatorSpec:
 
     def __post_init__(self) -> None:
         prefix = self.task.partition(":")[0]
-        object.__setattr__(self, "kind", self.kind or SIMULATORS.get(prefix, SIMULATORS[""]))
+        own = self.task if prefix.endswith(".py") else "" if prefix in SIMULATORS else _offered(self.task, prefix)
+        object.__setattr__(self, "kind", self.kind or own or SIMULATORS.get(prefix, SIMULATORS[""]))
 
     @property
     def switched_on(self) -> tuple[str, ...]:
@@ -186,8 +201,15 @@ class Simulator:
         raise NotImplementedError
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must be equal for results to be comparable: "scene_sha256", "cameras", "size", "mujoco" and versions."""
-        return dict(self.env.fingerprint())
+        """What must be equal for results to be comparable: "scene_sha256", "cameras", "size", "mujoco" and versions.
+
+        Of a simulator without ``env`` the scene is the file that its class is written in.
+        """
+        if self.env is not None:
+            return dict(self.env.fingerprint())
+        source = hashlib.sha256(Path(inspect.getfile(type(self))).read_bytes()).hexdigest()
+        shown = {"task": self.info.task, "cameras": list(self.info.cameras), "size": self.info.size}
+        return {**shown, "scene_sha256": source, "mujoco": "none", "gl": "none"}
 
     @property
     def solved(self) -> bool:

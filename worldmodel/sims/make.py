@@ -11,13 +11,16 @@ from typing import Any
 from worldmodel.config import UserError
 from worldmodel.processes import isolated
 from worldmodel.sims.base import EnvInfo, Simulator, SimulatorSpec
+from worldmodel.sims.own import as_simulator, from_file
 from worldmodel.sims.slot import Ending, Slot
 
 
 def find(spec: SimulatorSpec) -> Any:
     """The simulator's class."""
-    module, _, name = spec.kind.partition(":")
-    return getattr(importlib.import_module(module), name)
+    module, _, name = spec.kind.rpartition(":")
+    is_file = module.endswith(".py")
+    found = from_file(module, name) if is_file else getattr(importlib.import_module(module), name)
+    return as_simulator(found, spec.task)
 
 
 def check(spec: SimulatorSpec) -> type[Simulator]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -199,4 +200,5 @@ class Scene:
 
 
 def load_scene(name: str) -> Scene:
-    return Scene(asset(f"envs/{name}.xml").read_bytes())
+    """A scene of ours by its name, or one's own by the path of its MJCF file."""
+    return Scene((Path(name) if name.endswith(".xml") else asset(f"envs/{name}.xml")).read_bytes())

@@ -9,6 +9,7 @@ from jaxtyping import Bool, UInt8
 from worldmodel.config import UserError, known
 from worldmodel.data import EpisodeStore
 from worldmodel.schema import CONTROL_HZ, SIMULATOR_STATE
+from worldmodel.sims.base import Demonstrates
 
 from .scene import CAN_HALF_HEIGHT, FLOOR, THINGS, Scene, load_scene
 
@@ -94,7 +95,11 @@ def placed(scene: Scene) -> bool:
 
 @dataclass(frozen=True)
 class Task:
-    """One task. Success means that ``holds`` was true for ``hold_steps`` control steps in a row."""
+    """One task. Success means that ``holds`` was true for ``hold_steps`` control steps in a row.
+
+    scene: name of one of ours, or the path of an MJCF file with the same names of joints, pads, cameras and can.
+    expert: who demonstrates, made with (env, seed, noise=...); None for ours.
+    """
 
     name: str
     scene: str
@@ -104,6 +109,7 @@ class Task:
     start: Callable[[np.random.Generator], Start]
     summary: str
     """What the robot does, as the end of a sentence."""
+    expert: Callable[..., Demonstrates] | None = None
 
 
 _ANYWHERE = "finds can and bin, and brings them together"
