@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+import worldmodel
 from worldmodel import cli, legacy
 from worldmodel.config import UserError, option
-from worldmodel.settings import describe
+from worldmodel.settings import describe, load
+from worldmodel.train import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,13 @@ def test_the_overview_names_every_command(words: list[str], capsys: pytest.Captu
         (["doctor", "json=perhaps"], "json=perhaps: expected bool"),
         (["doctor", "timeout=0"], "timeout=0.0: expected seconds above 0"),
         (["doctor", "--json"], "options are written name=value"),
+        (
+            ["doctor", "--json"],
+            "--json: options are written name=value, here json=true; try `worldmodel doctor --help`",
+        ),
+        (["collect", "--episodes", "3"], "--episodes: options are written name=value, here episodes=3;"),
+        (["train", "--save-every=5", "data=x"], "here save_every=5;"),
+        (["print", "trai"], "trai: no such command; did you mean 'train'?"),
         (["doctor", "json"], "options are written name=value"),
         (["--jsn"], "no such option"),
     ],
@@ -68,6 +78,29 @@ def test_bad_input_is_one_line_and_code_2(words: list[str], message: str, capsys
     assert cli.main(words) == 2
     out, err = capsys.readouterr()
     assert out == "" and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["version"], ["--version"], ["-V"]])
+def test_the_version_is_printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 0 and capsys.readouterr().out == f"worldmodel {worldmodel.__version__}\n"
+
+
+def test_help_may_be_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for words in (["help", "train"], ["train", "--help"], ["help"], ["--help"]):
+        assert cli.main(words) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1] and shown[2] == shown[3]
+
+
+def test_print_shows_the_composed_values(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["print", "train", "experiment=gym", "model=nano", "data=x", "optimiser.lr=0.5"]) == 0
+    found = yaml.safe_load(capsys.readouterr().out)
+    assert found["data"] == "x" and found["out"] == "???" and found["optimiser"]["lr"] == 0.5
+    wanted = load("train", TrainConfig, ["experiment=gym", "model=nano", "data=x", "out=y"])
+    assert found["backbone"]["width"] == wanted.backbone.width and found["modes"]["policy"] == wanted.modes.policy
+    assert cli.main(["print", "data", "verify", "some/where"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["store"] == "some/where"
 
 
 @pytest.mark.usefixtures("command")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from tinygym import LOW, TASK, Counter, action_at, frame_at, length_of, succeeds
 
 import worldmodel
@@ -135,7 +136,7 @@ def test_bad_input_is_told_before_anything_is_written(
         evaluate(EvaluateConfig(out="unused", task=TASK, perturb="light"))
     with pytest.raises(UserError, match="checkpoint shipped was trained for place_can"):
         evaluate(EvaluateConfig(out="unused", task=TASK))
-    with pytest.raises(StartsError, match="no starts file nowhere.npz"):
+    with pytest.raises(StartsError, match=r"no starts file nowhere"):
         evaluate(EvaluateConfig(out="unused", task=TASK, starts="nowhere.npz"))
     assert not Path("unused").exists()
 
@@ -146,6 +147,7 @@ def test_starts_that_are_not_shipped_are_drawn_and_kept(tmp_path: Path, capsys: 
         assert report["episodes"] == 3 and report["starts"]["name"] == "validation"
     assert "no validation starts are shipped for" in capsys.readouterr().out
     kept = [Starts.load(tmp_path / out / "validation.npz") for out in ("a", "b")]
+    assert yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())["task"] == TASK
     assert kept[0].sha256 == kept[1].sha256 and len(kept[0]) == 3
     test = worldmodel.evaluate(Counter(), TASK, starts="test", episodes=2, workers=1, batch=2)
     assert test["starts"]["sha256"] != kept[0].sha256

@@ -153,7 +153,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     flags, rest = [word for word in words if word.startswith("-")], [w for w in words if not w.startswith("-")]
-    if "--version" in flags:
+    first = rest[0] if rest else ""
+    if first == "help":
+        return _run([*rest[1:], "--help"])
+    if "--version" in flags or "-V" in flags or (first == "version" and not rest[1:]):
         print(f"worldmodel {importlib.import_module('worldmodel').__version__}")
         return 0
     if not rest:
@@ -163,8 +166,8 @@ def _run(words: list[str]) -> int:
         return _complain(f"{flags[0]}: no such option; try `worldmodel --help`", BAD_INPUT)
     command, rest = find_command(rest)
     if unknown := [flag for flag in flags if flag not in ("-h", "--help")]:
-        hint = f"try `worldmodel {command.name} --help`"
-        return _complain(f"{unknown[0]}: options are written name=value; {hint}", BAD_INPUT)
+        hint = f"{as_option(unknown[0], words)}; try `worldmodel {command.name} --help`"
+        return _complain(f"{unknown[0]}: options are written name=value, {hint}", BAD_INPUT)
     overrides = [f"{command.bare}={word}" if command.bare and "=" not in word else word for word in rest]
     schema = schema_of(command)
     if "task" in schema.__dataclass_fields__:  # env=gym:ID says the same
@@ -172,7 +175,11 @@ def _run(words: list[str]) -> int:
     if flags:
         print(explain(command, schema, overrides))
         return 0
-    config = importlib.import_module("worldmodel.settings").load(command.name.replace(" ", "_"), schema, overrides)
+    settings = importlib.import_module("worldmodel.settings")
+    if first == "print":
+        print(settings.composed(command.name.replace(" ", "_"), schema, overrides), end="")
+        return 0
+    config = settings.load(command.name.replace(" ", "_"), schema, overrides)
     call: Callable[[Any], int | None] = getattr(module_of(command, command.module), command.call)
     return int(call(config) or 0)
 
@@ -197,7 +204,8 @@ def module_of(command: Command, name: str) -> Any:
 def overview() -> str:
     """What ``worldmodel`` alone prints: all commands."""
     rows = "\n".join(f"  {command.name:12} {command.does}" for command in COMMANDS)
-    hint = "`worldmodel COMMAND --help` lists the options of a command, with examples."
+    hint = "`worldmodel COMMAND --help` lists the options of a command, with examples; `worldmodel print COMMAND ...`\n"
+    hint += "prints the values that it would run with, as YAML."
     return f"worldmodel COMMAND [option=value ...]\n\n{rows}\n\n{hint}"
 
 
@@ -218,7 +226,11 @@ def explain(command: Command, schema: type, overrides: list[str]) -> str:
 
 
 def find_command(words: list[str]) -> tuple[Command, list[str]]:
-    """The command that a command line names (one word or two), and the words after it. Raises UserError."""
+    """The command that a command line names (one word or two), and the words after it; "print" may come before it.
+
+    Raises UserError where there is no such command.
+    """
+    words = words[1:] if words[0] == "print" and words[1:] else words
     named = {command.name: command for command in COMMANDS}
     for count in (2, 1):
         if (name := legacy.command(" ".join(words[:count]))) in named:
@@ -226,6 +238,14 @@ def find_command(words: list[str]) -> tuple[Command, list[str]]:
     families = {command.name.split()[0] for command in COMMANDS if " " in command.name}
     name = " ".join(words[:2]) if words[0] in families else words[0]
     raise UserError(f"{name}: no such command; {closest(name, named)}")
+
+
+def as_option(flag: str, words: list[str]) -> str:
+    """How ``--episodes 3`` of a command line is written here: ``here episodes=3``."""
+    name, equals, value = flag.lstrip("-").partition("=")
+    after = words[words.index(flag) + 1 :][:1]
+    alone = not after or after[0].startswith("-") or "=" in after[0]
+    return f"here {name.replace('-', '_')}={value if equals else 'true' if alone else after[0]}"
 
 
 def _shown(value: Any) -> str:

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from worldmodel import legacy
 from worldmodel.assets import asset
 from worldmodel.config import MISSING, UserError, closest, leaves
+from worldmodel.files import write_file
 
 HOME = re.compile(r"(?<![^,:\[])~(?=/|$)")
 """The home folder at the beginning of a path: shells other than bash leave it to us in ``out=~/x``."""
@@ -54,6 +55,16 @@ def load[Schema](command: str, schema: type[Schema], overrides: Sequence[str] = 
 def from_options[Schema](command: str, schema: type[Schema], options: Mapping[str, Any]) -> Schema:
     """As `load`, from Python values by name; sections are dictionaries. Raises UserError as it does."""
     return load(command, schema, [f"{name}={_text(value)}" for name, value in leaves(options)])
+
+
+def composed(command: str, schema: type, overrides: Sequence[str] = ()) -> str:
+    """The values that a command would run with, as YAML; ``???`` where one is required and missing."""
+    return OmegaConf.to_yaml(_compose(command, schema, overrides))
+
+
+def keep(folder: Path, config: Any) -> None:
+    """Write the options of a run into its folder, as ``config.yaml``."""
+    write_file(folder / "config.yaml", yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
 
 
 def describe(command: str, schema: type, overrides: Sequence[str] = ()) -> tuple[list[Option], dict[str, list[str]]]:

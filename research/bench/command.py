@@ -28,6 +28,7 @@ from worldmodel.imagine.modes import open_clips
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.rollout.policy import BatchedPolicy
 from worldmodel.schema import STATE, image_key
+from worldmodel.settings import keep
 
 HELD_OUT = 2_000_000_000
 """First seed of the bench's own episodes: far above those that anyone trains on."""
@@ -37,6 +38,7 @@ def bench(config: BenchConfig) -> int:
     """Measure ``config.parts`` one after another; write ``bench.json`` after each, so that an interruption keeps it."""
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
+    keep(out, config)
     torch.set_num_threads(config.threads)
     found: dict[str, Any] = {"machine": _machine(config.threads), "checkpoint": config.checkpoint, "task": config.task}
     with tempfile.TemporaryDirectory(dir=out) as scratch:

@@ -3,11 +3,12 @@
 import json
 import os
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from small import small_clip, small_store
 
@@ -165,6 +166,13 @@ def test_a_run_leaves_a_model_a_log_and_pictures(config: TrainConfig) -> None:
     assert model.config.size == 32 and model.config.cameras == ("scene", "wrist")
     assert card["steps"] == 4 and card["data"][0]["provenance"]["licence"] == "Apache-2.0" and card["seconds"] > 0
     assert model.actions.scaling.binary[:, 3].any(), "ranges were fitted to the data"
+
+
+def test_a_run_keeps_its_options(config: TrainConfig) -> None:
+    train(replace(config, steps=1))
+    kept = yaml.safe_load((Path(config.out) / "config.yaml").read_text())
+    assert kept["backbone"]["width"] == 32 and kept["tasks"] == list(config.tasks) and kept["steps"] == 1
+    assert kept.keys() == asdict(config).keys()
 
 
 def test_a_run_is_not_silently_turned_into_another(config: TrainConfig) -> None:

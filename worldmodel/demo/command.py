@@ -30,6 +30,7 @@ from worldmodel.report.video import provenance
 from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
 from worldmodel.rollout.policy import BatchedPolicy, noise_seed, stack
 from worldmodel.schema import CONTROL_HZ, Arrays
+from worldmodel.settings import keep
 from worldmodel.sims.base import InitialState, SimulatorSpec, StepResult
 from worldmodel.sims.make import check, slots_of
 
@@ -73,6 +74,7 @@ def show(config: DemoConfig, this: EvalRun) -> int:
     """Play the episodes one after another, each filmed as it ends, then write the page."""
     out, console, scenes = Path(config.out), Console(stderr=True), list[DemoEpisode]()
     (out / "videos").mkdir(parents=True, exist_ok=True)
+    keep(out, config)
     comment, status = provenance(this.loaded.name, this.loaded.sha256), 0
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("starting the simulator", total=config.episodes)

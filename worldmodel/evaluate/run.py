@@ -25,6 +25,7 @@ from worldmodel.report.stats import quantiles, wilson
 from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
 from worldmodel.rollout.policy import BatchedPolicy, noise_seed, stack
 from worldmodel.schema import CONTROL_HZ, Arrays
+from worldmodel.settings import keep
 from worldmodel.sims.base import InitialState, SimulatorSpec
 from worldmodel.sims.make import slots_of
 
@@ -63,6 +64,7 @@ def run(this: EvalRun) -> int:
     config, out = this.config, Path(this.config.out)
     starts = {start.index: start.sha256 for start in this.initial_states}
     journal = EvalJournal(out, this.identity(), starts, this.rate)
+    keep(out, config)
     console = Console(stderr=True)
     if journal.lines:
         console.print(f"resuming {out}: {len(journal.lines)} of {config.episodes} episodes are there", highlight=False)

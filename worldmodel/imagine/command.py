@@ -18,6 +18,7 @@ from worldmodel.imagine.modes import open_clips, read_along, seen_in_training
 from worldmodel.imagine.picture import AHEAD, draw, show
 from worldmodel.imagine.rollout_quality import USUAL
 from worldmodel.model import Prediction, WorldModel
+from worldmodel.settings import keep
 from worldmodel.sims.can.tasks import check_restorable, shows_can
 
 WITHIN = (
@@ -45,6 +46,7 @@ def imagine(config: ImagineConfig) -> int:
     about: dict[str, Any] = {"checkpoint": config.checkpoint, "weights": weights}
     about |= {"data": config.data, "mode": config.mode, "steps": config.steps, "seed": config.seed}
     found, lines = (_rollouts if config.mode == ROLLOUT else _windows)(model, clips, config)
+    keep(Path(config.out), config)
     write_json(Path(config.out) / f"{config.mode}.json", about | found | ({"note": told} if told else {}))
     print("\n".join([*lines, *([f"note: {told}"] if told else [])]))
     return 0

@@ -23,6 +23,7 @@ from worldmodel.devices import choose_device
 from worldmodel.files import lock
 from worldmodel.model import ModelConfig
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
+from worldmodel.settings import keep
 from worldmodel.tokens.language import vocabulary
 from worldmodel.tokens.listed import complete
 from worldmodel.train.config import TrainConfig, ValidationConfig
@@ -100,6 +101,7 @@ def prepare(config: TrainConfig) -> Run:
         if config.init:
             learner.begin_from(config.init)
     held = _claim(out, states)
+    keep(out, config)
     if config.cache_in_memory and not config.cache_on_device:
         clips.load()
     data = ClipsOnDevice(clips, device) if config.cache_on_device else clips

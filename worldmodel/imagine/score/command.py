@@ -12,6 +12,7 @@ from worldmodel.imagine.score.evaluator import measure_all
 from worldmodel.imagine.score.report_page import render
 from worldmodel.imagine.score.summary import READ, summarise
 from worldmodel.model import WorldModel
+from worldmodel.settings import keep
 
 
 def score(config: ScoreConfig) -> int:
@@ -25,6 +26,7 @@ def score(config: ScoreConfig) -> int:
     if config.out is not None:
         out = Path(config.out)
         out.mkdir(parents=True, exist_ok=True)
+        keep(out, config)
         write_json(out / "score.json", found)
         write_file(out / "index.html", render(found, measured.gallery))
         print(f"{out / 'index.html'} shows {len(measured.gallery.worst)} worst cases first")
