@@ -44,7 +44,7 @@ def describe(spec: SimulatorSpec) -> tuple[EnvInfo, dict[str, Any]]:
 
 
 def in_process[T](function: Callable[..., T], *arguments: Any, task: str) -> T:
-    """What the function returns in a process of its own, which sees no CUDA; UserError where that ends."""
+    """What the function returns in a process of its own, without CUDA; UserError where that ends."""
     with isolated(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(function, *arguments).result()
