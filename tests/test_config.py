@@ -21,6 +21,11 @@ class NetConfig:
 
 
 @dataclass(frozen=True)
+class NamesConfig:
+    names: tuple[str, ...] = option("whose", ())
+
+
+@dataclass(frozen=True)
 class RunConfig:
     data: str = option("folder of the store")
     steps: int = option("updates", 10)
@@ -114,6 +119,12 @@ def test_mistakes_take_one_line(override: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         run(override)
     assert message in str(error.value) and override in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["names=a,b", "names=[a,b]"])
+def test_texts_need_no_brackets(text: str) -> None:
+    assert load("nothing", NamesConfig, [text]).names == ("a", "b")
+    assert load("nothing", NamesConfig, ["names=a"]).names == ("a",)
 
 
 def test_a_missing_value_is_named_with_its_meaning() -> None:

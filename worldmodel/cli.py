@@ -127,7 +127,7 @@ COMMANDS = (
          "worldmodel study selfflow plan=place_can report_only=true")),
     Command("bench", "research.bench.command", "research.bench.config:BenchConfig",
         "Measure the speed of acting, training and simulation on this machine; write bench.json.",
-        ("worldmodel bench out=outputs/bench",)),
+        ("worldmodel bench out=outputs/bench", "worldmodel bench peers out=outputs/bench"), "parts"),
 )  # fmt: skip
 
 

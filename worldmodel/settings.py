@@ -108,7 +108,10 @@ def _from_files(command: str, choices: list[str]) -> Any:
 
 
 def _split(text: str, known: Mapping[str, str]) -> tuple[str, Any]:
-    """Name and value of one "name=value". Text and paths are taken as they stand; the rest has Hydra's grammar."""
+    """Name and value of one "name=value". Text and paths are taken as they stand; the rest has Hydra's grammar.
+
+    Several texts are also taken without brackets, separated by commas.
+    """
     name, equals, raw = text.partition("=")
     if not equals or not name or name.startswith(("-", "+", "~")):
         raise UserError(f"{text}: options are written name=value; see --help")
@@ -118,7 +121,8 @@ def _split(text: str, known: Mapping[str, str]) -> tuple[str, Any]:
         override = OverridesParser.create().parse_override(text)
     except HydraException:
         return name, raw
-    return name, raw if override.is_sweep_override() else override.value()
+    value = raw if override.is_sweep_override() else override.value()
+    return name, raw.split(",") if known.get(name, "").startswith("tuple[str") and isinstance(value, str) else value
 
 
 def _text(value: Any) -> str:

@@ -17,19 +17,21 @@ from research.bench.config import BenchConfig
 from research.bench.imagining import psnr_by_step
 from research.bench.loading import load_speed
 from research.bench.objectives import compare_objectives
+from research.bench.peers import compare_peers, peers_table
 from research.bench.simulating import simulate
 from research.bench.streaming import stream_speed, table
 from research.bench.training import train_speed
 from worldmodel.collect import CollectConfig, collect
 from worldmodel.data import EpisodeStore
-from worldmodel.evaluate.run import time_single
 from worldmodel.files import write_json
 from worldmodel.imagine.modes import open_clips
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
-from worldmodel.rollout.policy import BatchedPolicy
+from worldmodel.report.stats import quantiles
+from worldmodel.rollout.policy import stack
 from worldmodel.schema import STATE, image_key
 from worldmodel.settings import keep
 
+CALLS, WARM_UP = 115, 15
 HELD_OUT = 2_000_000_000
 """First seed of the bench's own episodes: far above those that anyone trains on."""
 
@@ -53,7 +55,7 @@ def bench(config: BenchConfig) -> int:
 
 def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
     if part == "act":
-        return _act(_policy(config))
+        return _act(_policy(config), _policy(config, fast=False))
     if part == "simulate":
         return simulate(config.task, 96, os.cpu_count() or 1, config.seconds, timeout=60)
     if part == "streaming":
@@ -62,6 +64,8 @@ def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
     if part == "collect":
         speed = round(60 * len(store) / seconds, 1)
         return {"episodes": len(store), "steps": store.steps, "episodes_per_minute": speed}
+    if part == "peers":
+        return compare_peers(scratch / "store", scratch, config.checkpoint, config.threads, config.seconds)
     if part == "load":
         return load_speed(scratch / "store", scratch, config.seconds)
     if part == "imagine":
@@ -73,19 +77,35 @@ def _measure(part: str, config: BenchConfig, scratch: Path) -> dict[str, Any]:
     return train_speed(scratch / "store", scratch / "run", config.steps)
 
 
-def _policy(config: BenchConfig) -> LoadedPolicy:
-    return load_policy(config.checkpoint, config.task, PolicyOptions(8, device="cpu"))
+def _policy(config: BenchConfig, fast: bool = True) -> LoadedPolicy:
+    return load_policy(config.checkpoint, config.task, PolicyOptions(8, device="cpu", fast=fast))
 
 
-def _act(loaded: LoadedPolicy) -> dict[str, Any]:
-    """Milliseconds of one ``act``: one observation in, a whole chunk out. The pixels' values cannot matter."""
+def _act(loaded: LoadedPolicy, eager: LoadedPolicy) -> dict[str, Any]:
+    """Milliseconds of one ``act``, by the default path and by torch in turns: one observation in, a whole chunk out.
+
+    The pixels' values cannot matter. ``cpu_p50`` and ``eager_cpu_p50``: of processor time.
+    """
     random = np.random.default_rng(0)
     frames = (loaded.size, loaded.size, 3)
     observation = {image_key(camera): random.integers(0, 256, frames, np.uint8) for camera in loaded.cameras}
     observation[STATE] = np.array([0.5, 0.0, 0.2, 0.08], np.float32)
     for signal in loaded.policy.model.config.recorded:  # type: ignore[attr-defined]  # a ModelPolicy
         observation[signal.key] = np.zeros((signal.past, *signal.row), np.float32)
-    return time_single(BatchedPolicy(loaded.policy, 1), [(observation, seed) for seed in range(8)])
+    one, spent = stack([observation]), np.zeros((2, 2, CALLS))
+    for call in range(CALLS):
+        for path, policy in enumerate((loaded.policy, eager.policy)):
+            began = (time.perf_counter(), time.process_time())
+            policy.act(one, seeds=np.array([call]))  # type: ignore[call-arg]  # a ModelPolicy
+            spent[path, :, call] = time.perf_counter() - began[0], time.process_time() - began[1]
+    (wall, work), (eager_wall, eager_work) = 1000 * spent[:, :, WARM_UP:]
+    medians = {"cpu_p50": work, "eager_p50": eager_wall, "eager_cpu_p50": eager_work}
+    found = quantiles(wall.tolist()) | {name: round(float(np.median(times)), 2) for name, times in medians.items()}
+    return found | {
+        "n": CALLS - WARM_UP,
+        "runtime": loaded.runtime,
+        "ratio": round(found["p50"] / found["eager_p50"], 3),
+    }
 
 
 def _store(config: BenchConfig, scratch: Path) -> tuple[EpisodeStore, float]:
@@ -101,7 +121,9 @@ def _store(config: BenchConfig, scratch: Path) -> tuple[EpisodeStore, float]:
 
 def _say(part: str, found: dict[str, Any]) -> str:
     if part == "act":
-        return f"p50 {found['p50']:.1f} ms, p95 {found['p95']:.1f} ms"
+        return f"p50 {found['p50']:.1f} ms, p95 {found['p95']:.1f} ms; with torch p50 {found['eager_p50']:.1f} ms"
+    if part == "peers":
+        return peers_table(found)
     if part == "simulate":
         return f"{found['steps_per_second']:.0f} control steps/s with both cameras, {found['processes']} processes"
     if part == "collect":

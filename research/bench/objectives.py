@@ -26,13 +26,13 @@ def compare_objectives(data: Path, out: Path, rounds: int = 5, batch: int = 32) 
     Medians over ``rounds`` of one step each, so that a busy machine slows all alike; the first round is left out.
     cpu_seconds: of the processor, summed over threads.
     """
-    runs = {kind: _run(kind, data, out / kind, batch) for kind in KINDS}
+    runs = {kind: training_run(kind, data, out / kind, batch) for kind in KINDS}
     wall: dict[str, list[float]] = {kind: [] for kind in KINDS}
     work: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for number in range(rounds + 1):
         for kind, (run, loss) in runs.items():
             began, busy = time.perf_counter(), time.process_time()
-            _step(run, loss, number)
+            one_step(run, loss, number)
             wall[kind].append(time.perf_counter() - began)
             work[kind].append(time.process_time() - busy)
     found = {}
@@ -47,18 +47,19 @@ def compare_objectives(data: Path, out: Path, rounds: int = 5, batch: int = 32) 
     return {"mode": MODE, "model": "tiny", "batch": batch, "rounds": rounds, "objectives": found}
 
 
-def _run(kind: str, data: Path, out: Path, batch: int) -> tuple[Run, Loss]:
+def training_run(kind: str, data: Path, out: Path, batch: int) -> tuple[Run, Loss]:
+    """A run of the `tiny` model, uncompiled, and its loss."""
     words = [f"data={data}", f"out={out}", "model=tiny", f"batch={batch}", "holdout=0", "compile=false", "device=cpu"]
     config = load("train", TrainConfig, [*words, f"objective.name={kind}"])
     run = prepare(config)
     return run, losses(run.learner.model, run.learner.ema, config)[1]
 
 
-def _step(run: Run, loss: Loss, number: int) -> None:
+def one_step(run: Run, loss: Loss, number: int, mode: str = MODE) -> None:
     """One step of the training loop, in the chosen mode."""
     batches, learner, config = run.batches, run.learner, run.config
     windows = batches.clips.order(number, config.batch, config.seed)
-    clip = batches.clip(windows, MODE, np.random.default_rng(number))
-    loss(clip, MODE, batches.noise(MODE, len(clip.state), number))["loss"].backward()
+    clip = batches.clip(windows, mode, np.random.default_rng(number))
+    loss(clip, mode, batches.noise(mode, len(clip.state), number))["loss"].backward()
     learner.optimiser.update(number)
     average(learner.ema, learner.model, number, config.optimiser.ema)

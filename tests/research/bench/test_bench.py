@@ -10,7 +10,8 @@ import torch
 from small import CONFIG, small_store
 from torch import Tensor
 
-from research.bench.command import BenchConfig
+from research.bench import peers
+from research.bench.command import BenchConfig, bench
 from research.bench.imagining import psnr_by_step
 from research.bench.simulating import simulate
 from worldmodel.data import EpisodeStore
@@ -123,3 +124,30 @@ def test_streams_are_timed_by_size_steps_and_threads(tmp_path: Path, monkeypatch
     ]
     assert all(row["cpu_ms"] > 0 and row["frames_per_second"] > 0 for row in rows)
     assert len(streaming.table({"rows": rows}).splitlines()) == 2 + len(rows)
+
+
+def test_acting_is_timed_both_ways_in_one_run(tmp_path: Path) -> None:
+    assert bench(BenchConfig(out=str(tmp_path), parts=("act",), threads=1)) == 0
+    found = json.loads((tmp_path / "bench.json").read_text())["act"]
+    assert found["runtime"] == "onnxruntime" and found["n"] == 100
+    assert found["p50"] > 0 and found["eager_p50"] > 0 and found["ratio"] > 0
+
+
+def test_peers_are_measured_in_processes_of_their_own(store: EpisodeStore, tmp_path: Path, monkeypatch: Any) -> None:
+    small = {"dim_model": 64, "n_heads": 4, "dim_feedforward": 64, "chunk_size": 16, "n_action_steps": 8}
+    monkeypatch.setattr(peers, "PEERS", {"ACT": ("act", small), "Unknown": ("no_such_policy", {})})
+    monkeypatch.setattr(
+        peers, "_alone", lambda job: peers.measure(job) if job["name"] == "ACT" else {"why": "not here"}
+    )
+    found = peers.compare_peers(store.path, tmp_path, "shipped", threads=1, seconds=0.01)["policies"]
+    assert found["ACT"]["chunk"] == 16 and found["ACT"]["p50"] > 0 and found["ACT"]["samples_per_core_second"] > 0
+    assert found["ACT"]["act_memory_mb"] > 0 and found["Unknown"] == {"why": "not here"}
+    table = peers.peers_table({"policies": found})
+    assert "ACT" in table and "not here" in table
+
+
+def test_a_peer_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+    found = peers._alone(
+        {"threads": 1, "seconds": 0.01, "name": peers.OURS, "what": "act", "checkpoint": str(tmp_path)}
+    )
+    assert "no model.json in it" in found["why"]
