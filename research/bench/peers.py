@@ -27,7 +27,7 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"horizon": 16, "n_action_steps": 8, "noise_scheduler_type": "DDIM", "num_inference_steps": 10},
     ),
 }
-"""Type and settings of each; what is not said is LeRobot's default."""
+"""Type and settings of each; the others are LeRobot's defaults."""
 OURS = "worldmodel"
 BATCH = 8
 """Samples in a training step of LeRobot's: its own default."""
