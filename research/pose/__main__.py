@@ -33,7 +33,12 @@ def main(words: list[str]) -> int:
     data = Labelled(torch.cat([part.frames for part in parts]), torch.cat([part.truth for part in parts]))
     print(f"{many} real frames, {len(data.frames) - many} imagined", flush=True)
     reader = train(data, steps)
-    card = {"real": many, "imagined": len(data.frames) - many, "steps": steps, "checkpoint": given.get("checkpoint", "shipped")}
+    card = {
+        "real": many,
+        "imagined": len(data.frames) - many,
+        "steps": steps,
+        "checkpoint": given.get("checkpoint", "shipped"),
+    }
     for name in given["held"].split(","):
         store = EpisodeStore.open(name)
         real = recorded(store, cameras, every=3)
@@ -55,7 +60,7 @@ def train(data: Labelled, steps: int) -> PoseReader:
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 200, 2.0 * (1 - step / steps))
         rows = torch.as_tensor(random.integers(len(data.frames), size=BATCH))
-        loss = loss_of(reader(changed(data.frames[rows], random)), data.truth[rows], reader.centre)
+        loss = loss_of(reader(changed(data.frames[rows], random)), data.truth[rows], reader.get_buffer("centre"))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -92,7 +97,10 @@ def errors(reader: PoseReader, data: Labelled) -> dict[str, float]:
     right = (held == (data.truth[:, 8] > 0.5)).float().mean()
     out = {"frames": len(data.frames), "held_right": round(float(right), 4)}
     for name, values in (("can", can), ("gripper", gripper), ("bin", place)):
-        out |= {f"{name}_median_cm": round(float(values.median()), 3), f"{name}_p95_cm": round(float(values.quantile(0.95)), 3)}
+        out |= {
+            f"{name}_median_cm": round(float(values.median()), 3),
+            f"{name}_p95_cm": round(float(values.quantile(0.95)), 3),
+        }
     return out
 
 

@@ -17,7 +17,7 @@ from worldmodel.sims.can.tasks import get_task
 
 @dataclass(frozen=True)
 class Labelled:
-    """Frames of all cameras; positions of can, gripper (3) and bin (2) in metres, and 1 where both pads touch the can."""
+    """Frames of all cameras; positions of can, gripper (3) and bin (2) in metres; 1 where both pads touch the can."""
 
     frames: UInt8[Tensor, "N C H W 3"]
     truth: Float[Tensor, "N 9"]
@@ -42,9 +42,7 @@ def recorded(store: EpisodeStore, cameras: tuple[str, ...], every: int = 1) -> L
 
 
 @torch.no_grad()
-def imagined(
-    model: WorldModel, store: EpisodeStore, real: Labelled, count: int, longest: int, seed: int
-) -> Labelled:
+def imagined(model: WorldModel, store: EpisodeStore, real: Labelled, count: int, longest: int, seed: int) -> Labelled:
     """``count`` frames that a model imagines 1 to ``longest`` steps after recorded ones, under the executed actions.
 
     Labelled with what was recorded then: steps are few, so that what is shown is still there.
@@ -53,8 +51,8 @@ def imagined(
     begins = np.concatenate([[0], store.ends[:-1]])
     actions = torch.as_tensor(np.asarray(store.array(EXECUTED).take(np.arange(int(store.ends[-1]))), np.float32))
     states = torch.as_tensor(np.asarray(store.array(STATE).take(np.arange(int(store.ends[-1]))), np.float32))
-    frames, truth, rows = [], [], 64
-    while sum(map(len, frames)) < count:
+    frames, truth, rows = list[Tensor](), list[Tensor](), 64
+    while sum(len(part) for part in frames) < count:
         episode = random.integers(len(store.ends), size=rows)
         room = store.ends[episode] - begins[episode] - longest - 1
         start = torch.as_tensor(begins[episode] + (random.random(rows) * np.maximum(room, 1)).astype(int))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worldmodel.config import check_range, option
+from worldmodel.config import check_range, known, option
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class EvaluateConfig:
     episodes: int = option("how many of the starts, from the first on", 200)
     starts: str = option("validation, test, or a file of `worldmodel starts`", "validation")
     perturb: str = option("change of the scene: none, light, camera, camera_far, colour, distractor or clutter", "none")
+    where: str = option("simulator, or dream: in the imagination of the checkpoint `world`", "simulator")
+    world: str = option("where=dream: the checkpoint that imagines", "shipped")
     workers: int = option("simulator processes", 2)
     batch: int = option("simulators in all, hence observations to a policy call", 16)
     videos: int = option("episodes to film, failures first", 12)
@@ -34,5 +36,6 @@ class EvaluateConfig:
         check_range(self, n_action_steps=(1, 1024), delay=(0, 1024), seed=(0, 2**62), threads=(0, 1024))
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps={self.steps}: expected at least 1 sampler step, or null")
+        known("where", self.where, ("simulator", "dream"))
         if not self.timeout > 0:
             raise ValueError(f"timeout={self.timeout}: expected seconds above 0")

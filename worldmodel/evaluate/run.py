@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import worldmodel
+from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.devices import cores
 from worldmodel.evaluate import report
@@ -54,6 +55,8 @@ class EvalRun:
         found = {key: getattr(config, key) for key in ("task", "perturb", "n_action_steps", "steps", "seed", "batch")}
         found |= {key: self.fingerprint[key] for key in ("mujoco", "scene_sha256", "size", "cameras")}
         found |= {"weights": self.loaded.sha256, "device": self.loaded.device, "starts": self.starts.sha256}
+        if config.where == "dream":
+            found["world"] = checkpoint.card(config.world)["sha256"]
         if config.instruction is not None:
             found["instruction"] = config.instruction
         return found | ({"delay": config.delay} if config.delay else {})
@@ -70,7 +73,7 @@ def run(this: EvalRun) -> int:
         console.print(f"resuming {out}: {len(journal.lines)} of {config.episodes} episodes are there", highlight=False)
     policy, noise = BatchedPolicy(this.loaded.policy, config.batch), partial(noise_seed, config.seed)
     try:
-        with Pool(slots_of(this.simulator), config.batch, config.workers, config.timeout) as simulators:
+        with slots_for(this) as simulators:
             rollout = BatchedRollout(policy, simulators, config.n_action_steps, noise, config.delay)
             roll_out(this, journal, rollout, console)
             drawn_by = film(this, journal, simulators, console)
@@ -82,6 +85,16 @@ def run(this: EvalRun) -> int:
     report.write(out, found, journal.lines)
     say(found, out)
     return 0
+
+
+def slots_for(this: EvalRun) -> Any:
+    """Where episodes run: simulators in processes, or a world model in this one. A context manager of `Slots`."""
+    config = this.config
+    if config.where == "dream":
+        from worldmodel.imagine.slots import ImaginedSlots  # here: few evaluations are imagined
+
+        return ImaginedSlots(config.world, this.simulator, config.batch)
+    return Pool(slots_of(this.simulator), config.batch, config.workers, config.timeout)
 
 
 def roll_out(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, console: Console) -> None:
@@ -105,7 +118,7 @@ def roll_out(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, conso
             journal.session(**spent, replaced=getattr(rollout.slots, "replaced", 0))
 
 
-def film(this: EvalRun, journal: EvalJournal, simulators: Pool, console: Console) -> dict[str, Any]:
+def film(this: EvalRun, journal: EvalJournal, simulators: Any, console: Console) -> dict[str, Any]:
     """Replay episodes into videos, failures first and then successes; returns the fingerprint of what drew them."""
     folder = Path(this.config.out, "videos")
     chosen = report.failures_first(journal.lines)[: this.config.videos]
@@ -151,6 +164,7 @@ def summarize(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, draw
         **report.score(journal.lines),
         **timing,
         "steps_per_second": round(spent["steps"] / spent["seconds"], 1) if spent.get("seconds") else None,
+        "where": f"imagined by {config.world}" if config.where == "dream" else "simulator",
         **{key: getattr(config, key) for key in ("n_action_steps", "delay", "steps", "seed", "batch", "workers")},
         "spent": spent,
         "notes": list(dict.fromkeys([*this.notes, *crowded(timing["act_ms"]["cpu_share"], this.loaded.device)])),
@@ -170,7 +184,8 @@ def machine() -> dict[str, Any]:
 def say(found: dict[str, Any], out: Path) -> None:
     low, high = found["interval"]
     rate = f"{100 * found['success_rate']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
-    print(f"{found['task']}: {found['successes']} of {found['episodes']} succeeded, {rate}")
+    where = "" if found["where"] == "simulator" else f" {found['where']}"
+    print(f"{found['task']}{where}: {found['successes']} of {found['episodes']} succeeded, {rate}")
     print(f"act, one observation: p50 {found['act_ms']['p50']:.1f} ms, p95 {found['act_ms']['p95']:.1f} ms")
     for note in found["notes"]:
         print(f"note: {note}")

@@ -12,7 +12,7 @@ from worldmodel.config import UserError
 from worldmodel.data.clips import Clips
 from worldmodel.devices import use_threads
 from worldmodel.files import write_json
-from worldmodel.imagine import modes, rollout
+from worldmodel.imagine import fidelity, modes, rollout
 from worldmodel.imagine.config import ROLLOUT, ImagineConfig
 from worldmodel.imagine.modes import open_clips, read_along, seen_in_training
 from worldmodel.imagine.picture import AHEAD, draw, show
@@ -94,6 +94,7 @@ def _rollouts(model: WorldModel, clips: Clips, config: ImagineConfig) -> tuple[d
     above = np.concatenate([part.simulated for part in parts]) if config.simulate else None
     written = show(clips, chosen[: len(frames)], frames, Path(config.out), above)
     lines = list(modes.lines({"frames": [row for row in found["frames"] if row["steps_ahead"] in AHEAD]}))
+    lines += fidelity.lines(found.get("beside_simulator", {}))
     for camera, numbers in found["image_stats"].items():
         for key, what in WITHIN:
             each = [f"{name} {_percent(number, key)}" for name, number in numbers.items()]

@@ -48,9 +48,8 @@ class PoseReader(nn.Module):
 
     def forward(self, frames: UInt8[Tensor, "B C H W 3"]) -> Float[Tensor, "B 9"]:
         """Positions of can, gripper and bin in `SCALE` from `CENTRE`, and the logit of ``held``."""
-        batch, cameras = frames.shape[:2]
         pixels = frames.flatten(0, 1).permute(0, 3, 1, 2).float() / 127.5 - 1
-        out: Tensor = self.say(self.look(pixels).reshape(batch, -1))
+        out: Tensor = self.say(self.look(pixels).reshape(len(frames), -1))
         return out
 
     @torch.no_grad()

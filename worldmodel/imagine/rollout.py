@@ -1,7 +1,7 @@
 """Rollouts under recorded actions, begun at recorded windows, measured against the truth."""
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from worldmodel import envs
 from worldmodel.config import UserError
 from worldmodel.data.clips import Clips
 from worldmodel.imagine.config import ImagineConfig
+from worldmodel.imagine.fidelity import HORIZONS, Compared, Truth, compare, summary
 from worldmodel.imagine.image_metrics import CAP, psnr, squared
+from worldmodel.imagine.pose import load_pose_reader
 from worldmodel.imagine.rollout_quality import image_stats, object_persistence, within_range
 from worldmodel.model import WorldModel
 from worldmodel.model.rollout import ImaginedRollout
@@ -44,7 +46,7 @@ class Rollouts:
     """B rollouts of T steps. errors: squared, of imagined frames and of the copied first frame, summed over rollouts.
 
     shows: the object is in view. frames: of the first S. With a simulator, simulated: its frames; really: the object
-    is in view there.
+    is in view there; compared: what is where, beside the imagined, after some steps.
     """
 
     errors: Float[np.ndarray, "2 T"]
@@ -54,6 +56,7 @@ class Rollouts:
     frames: UInt8[np.ndarray, "S T C H W 3"]
     simulated: UInt8[np.ndarray, "S T C H W 3"] | None = None
     really: Bool[np.ndarray, "B T"] | None = None
+    compared: Mapping[int, Compared] = field(default_factory=dict)
 
 
 def choose(clips: Clips, config: ImagineConfig) -> Int[np.ndarray, " W"]:
@@ -96,14 +99,18 @@ def roll_out(
     truth = simulate(clips, led.begins, actions.numpy()) if config.simulate else None
     known = led.recorded if truth is None else np.ones_like(led.recorded)
     errors, stats, shows, shown = np.zeros((2, config.length)), [], [], []
-    really, simulated = [], []
+    really, simulated, compared = [], [], dict[int, Compared]()
+    reader = load_pose_reader() if truth else None
     for t in track(range(config.length), f"{len(windows)} rollouts", transient=True):
         frames, there = stream.step(actions[:, t])[0], known[:, t]
         if there.any():
-            after = next(truth) if truth else real_frames(clips, led.begins[there] + t + 1)
+            state = next(truth) if truth else None
+            after = state.frames if state else real_frames(clips, led.begins[there] + t + 1)
             real = torch.as_tensor(after)
             errors[:, t] = [squared(guess[there], real).mean(-1).sum() for guess in (frames, seen)]
-            if truth:
+            if state and reader:
+                if t + 1 in HORIZONS:
+                    compared[t + 1] = compare(seen.numpy(), frames.numpy(), state, reader)
                 really.append(has(after))
                 simulated.append(after[:show].copy())
         stats.append(image_stats(frames.numpy()))
@@ -111,8 +118,9 @@ def roll_out(
         shown.append(frames[:show].numpy())
     if truth:
         truth.close()
-    kept = (stats, shows, shown, *((simulated, really) if truth else ()))
-    return Rollouts(errors, known.sum(0), *(np.stack(values, axis=1) for values in kept))
+    kept = [np.stack(values, axis=1) for values in (stats, shows, shown, *((simulated, really) if truth else ()))]
+    rollouts = Rollouts(errors, known.sum(0), kept[0], kept[1], kept[2])
+    return replace(rollouts, simulated=kept[3], really=kept[4], compared=compared) if truth else rollouts
 
 
 def measure(parts: Sequence[Rollouts], references: Sequence[Clips], length: int, has: ShowsObject) -> dict[str, Any]:
@@ -143,13 +151,14 @@ def measure(parts: Sequence[Rollouts], references: Sequence[Clips], length: int,
         "object_persistence": persistence,
         "frames": rows,
     }
+    beside = {steps: [part.compared[steps] for part in parts] for steps in parts[0].compared}
+    if beside:
+        about["beside_simulator"] = summary(beside)
     return about | {"image_stats": within_range(stats, real, references[0].spec.cameras)}
 
 
-def simulate(
-    clips: Clips, begins: Int[np.ndarray, " B"], actions: Float[np.ndarray, "B T A"]
-) -> Generator[UInt8[np.ndarray, "B C H W 3"]]:
-    """Frames of all cameras, as large as the store's, after each action, begun at these steps of the store.
+def simulate(clips: Clips, begins: Int[np.ndarray, " B"], actions: Float[np.ndarray, "B T A"]) -> Generator[Truth]:
+    """Frames of all cameras, as large as the store's, and what is where, after each action from these steps on.
 
     It continues after success and past the time limit. Raises UserError where the states do
     not fit the simulator; see `check_restorable` for what can be known before.
@@ -167,7 +176,13 @@ def simulate(
                 raise UserError(f"{store.path}: {' '.join(str(error).split())}") from error
         for t in range(actions.shape[1]):
             seen = [world.step(actions[b, t])[0] for b, world in enumerate(worlds)]
-            yield np.stack([[one[image_key(camera)] for camera in cameras] for one in seen])
+            scenes = [world.scene for world in worlds]
+            yield Truth(
+                np.stack([[one[image_key(camera)] for camera in cameras] for one in seen]),
+                np.stack([scene.can_position for scene in scenes]),
+                np.stack([scene.eef for scene in scenes]),
+                np.array([scene.touching == 2 for scene in scenes]),
+            )
     finally:
         for world in worlds:
             world.close()
