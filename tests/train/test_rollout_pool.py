@@ -90,7 +90,7 @@ def test_a_rollout_observes_what_was_recorded_and_then_sees_what_it_imagined(con
         keys = torch.randn(4, pool.rows, 2, pool.tokens, 16).bfloat16()
         remembered.append(keys)
         observed, imagined = observed + int(real.sum()), imagined + int((~real).sum())
-        pool.go_on(codec.encode(torch.full_like(pool.frames, 7)), step.state + 1, keys)
+        pool.go_on(codec.encode(torch.full_like(pool.frames, 7)), step.state, keys)
     assert observed > 12 * only and imagined
 
 

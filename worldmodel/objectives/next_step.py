@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import max_pool2d, smooth_l1_loss
 
 from worldmodel.backbone import KVCache
 from worldmodel.model import WorldModel
@@ -22,7 +22,7 @@ class NextStep:
 
     cache: keys and values of the remembered steps, as they were computed, without gradient; valid: which of its tokens
     exist. present: the present step (T = 1). last, frames: its frames and the recorded next ones, in model units.
-    state: the recorded next one, in physical units.
+    state: the recorded next one, in physical units. moves: 1 where recorded pixels move.
     """
 
     cache: KVCache
@@ -31,12 +31,13 @@ class NextStep:
     last: Float[Tensor, "B C H W 3"]
     frames: Float[Tensor, "B C H W 3"]
     state: Float[Tensor, "B S"]
+    moves: Float[Tensor, "B C H W 1"]
 
 
 def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfig) -> dict[str, Tensor]:
     """Losses ``frames``, ``l1`` and ``body``, and their weighted sum ``loss``.
 
-    Pixels that move between the last frame, observed or imagined, and the recorded next one weigh 1 + ``moving``.
+    Pixels that move from the recorded present frame to the next weigh 1 + ``moving``.
     ``next_frames`` (model units), ``next_state`` and ``keys`` (of the present step, all blocks' keys and values
     stacked), without gradient: from which the rollouts continue.
     """
@@ -44,11 +45,11 @@ def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfi
     last, before = batch.last, batch.present.state[:, 0]
     frames, body, own = advance(model, batch.cache, batch.present, last, batch.valid)
     error = frames - batch.frames
-    weight = 1 + objective.moving * moving(last, batch.frames)
+    weight = 1 + objective.moving * batch.moves
     losses = {
         "frames": (weight * error.square()).mean(),
         "l1": (weight * error.abs()).mean(),
-        "body": (body - model.body.encode(batch.state, before)).square().mean(),
+        "body": smooth_l1_loss(body, model.body.encode(batch.state, before), beta=0.5),
     }
     total = objective.rollout * (losses["frames"] + objective.l1 * losses["l1"] + objective.body * losses["body"])
     following = {"next_frames": frames, "next_state": model.body.decode(body, before), "keys": stacked(own)}

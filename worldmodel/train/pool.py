@@ -8,11 +8,12 @@ from torch import Tensor
 from worldmodel.flow import ROLLOUT
 from worldmodel.model.history import self_noise_level, tokens_per_step, unstacked
 from worldmodel.model.records import RolloutHistory
-from worldmodel.objectives.next_step import NextStep
+from worldmodel.objectives.next_step import NextStep, moving
 from worldmodel.schema import Clip
 from worldmodel.train.step import Batches, Loss
 
 UNSEEN = 0.5  # share of rollouts that imagine from their first observation on
+ASTRAY = 0.25  # difference of an imagined state from the recorded one, in its range [-1, 1], that ends a rollout
 
 
 class RolloutPool:
@@ -20,8 +21,9 @@ class RolloutPool:
 
     Each begins at a window of the data, observes for some steps, then imagines: what the model predicted is its next
     present frame, as bytes, as in use. The first ``p_real`` of them only observe. Lengths are log-uniform, up to
-    ``longest``, which is reached little by little, or to the episode's end. A step's keys and values are remembered as
-    they were when it was the present one, by the weights of then.
+    ``longest``, which is reached little by little, or to the episode's end; a rollout whose robot is elsewhere than the
+    recorded one ends, since what it would learn from there on is wrong. A step's keys and values are remembered as they
+    were when it was the present one, by the weights of then.
     """
 
     def __init__(self, loss: Loss, batches: Batches) -> None:
@@ -67,7 +69,7 @@ class RolloutPool:
         self._begin(windows.to(self.device), generator)
         codec, shape = self.model.frames, self.model.config
         frames = codec.encode(self.frames)
-        _, _, actions = self.clips.rows(self.now, frames=False)
+        before, _, actions = self.clips.rows(self.now)
         self.truth, self.state_after, _ = self.clips.rows(self.now + 1)
         when = torch.tensor([self.clock / shape.control_hz], dtype=torch.float64, device=self.device)
         present = RolloutHistory(
@@ -79,7 +81,8 @@ class RolloutPool:
         )
         kept = self.ring[:, :, :, (self.clock - self.ages) % self.keep].flatten(3, 4)
         valid = (self.ages <= self.known[:, None]).repeat_interleave(self.tokens, 1)
-        return NextStep(unstacked(kept), valid, present, frames, codec.encode(self.truth), self.state_after)
+        moves = moving(codec.encode(before), truth := codec.encode(self.truth))
+        return NextStep(unstacked(kept), valid, present, frames, truth, self.state_after, moves)
 
     def go_on(self, frames: Tensor, state: Tensor, keys: Tensor) -> None:
         """The next step is the present one from now on: observed or as imagined, (R, C, H, W, 3) in model units."""
@@ -87,9 +90,11 @@ class RolloutPool:
         seen = self.observing > 0
         pick = seen.view(-1, 1, 1, 1, 1)
         self.frames = torch.where(pick, self.truth, self.model.frames.decode(frames))
+        codec = self.model.proprioception
+        off = (codec.scaling.encode(state.float()) - codec.scaling.encode(self.state_after)).abs().amax(1)
         self.state = torch.where(seen[:, None], self.state_after, state.float())
         self.own = torch.where(seen, 0, self.own + 1)
-        self.imagining = self.imagining - (~seen).long()
+        self.imagining = torch.where(seen | (off < ASTRAY), self.imagining - (~seen).long(), 0)
         self.observing = self.observing - seen.long()
         self.clock, self.now = self.clock + 1, self.now + 1
         self.known = (self.known + 1).clamp(max=self.keep)
