@@ -49,7 +49,7 @@ class Judge:
             past = self.past[row]
             past.append(can[row])
             speed = float(np.linalg.norm(past[-1] - past[0])) * self.rate / max(len(past) - 1, 1)
-            holds = bool(seen[row]) and self._holds(can[row], place[row], held[row] >= 0.5, speed)
+            holds = bool(seen[row]) and self._holds(can[row], place[row], bool(held[row] >= 0.5), speed)
             self.held_for[row] = self.held_for[row] + 1 if holds else 0
             self.success[row] |= self.held_for[row] >= self.task.hold_steps
 

@@ -1,0 +1,1 @@
+"""``python -m research.imagination``: judges a checkpoint's imagination by what it predicts; writes report.json."""
