@@ -107,7 +107,7 @@ def test_evaluate_in_a_dream(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_what_cannot_be_imagined_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be judged from frames"):
         ImaginedSlots("shipped", SimulatorSpec("gym:Reacher-v5"), 1)
-    with pytest.raises(UserError, match="take a policy that sees the same"):
+    with pytest.raises(UserError, match="choose a policy with the same cameras"):
         ImaginedSlots("shipped", SimulatorSpec("place_can", size=64), 1)
     with pytest.raises(UserError, match="no weights of a pose reader"):
         load_pose_reader(tmp_path / "none")

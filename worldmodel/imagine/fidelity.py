@@ -35,7 +35,7 @@ class Compared:
     """B rollouts beside the simulator after some steps.
 
     error, copied: squared, of imagined frames and of the first, summed over moving ``pixels``. shown, lost: the can is
-    in the simulator's view; and not in the imagined one. can, gripper: distances in cm. held: said rightly.
+    in the simulator's view; and not in the imagined one. can, gripper: distances in cm. held: predicted rightly.
     """
 
     error: Float[np.ndarray, " B"]

@@ -17,7 +17,7 @@ SPAN = 5
 class Judge:
     """B episodes of one task, judged step by step. A can that is in no camera's view is in no place.
 
-    success: bool (B,), whether the condition has held for as many control steps as the task asks.
+    success: bool (B,), whether the condition has held for as many control steps as the task wants.
     """
 
     def __init__(self, task: str, reader: PoseReader, batch: int, rate: float) -> None:

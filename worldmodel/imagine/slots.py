@@ -31,21 +31,21 @@ class ImaginedSlots:
     def __init__(self, world: str, simulator: SimulatorSpec, slots: int, steps: int = 2) -> None:
         if simulator.task not in TASKS or simulator.history or simulator.n_obs_steps > 1:
             raise UserError(
-                f"where=dream: {simulator.task} cannot be judged from frames; expected one of {', '.join(TASKS)}"
+                f"`where=dream`: {simulator.task} cannot be judged from frames; expected one of {', '.join(TASKS)}"
             )
         model = checkpoint.load(world).eval().compute_in(fast_dtype("cpu"))
         shape = model.config
         seen, size = simulator.cameras or shape.cameras, simulator.size
         if not set(seen) <= set(shape.cameras) or size != shape.size:
-            found = f"{', '.join(shape.cameras)} at {shape.size} pixels; the policy sees {', '.join(seen)} at {size}"
-            raise UserError(f"world={world} imagines {found}; take a policy that sees the same")
+            found = f"{', '.join(shape.cameras)} at {shape.size} pixels; the policy takes {', '.join(seen)} at {size}"
+            raise UserError(f"world={world} imagines {found}; choose a policy with the same cameras")
         spec = SimulatorSpec(simulator.task, shape.cameras, size, simulator.perturb)
         self.slots, self.real, self.cameras, self.limit = slots, make(spec), shape.cameras, 0
         self.rollout = ImaginedRollout(model, slots, steps)
         self.judge = Judge(simulator.task, load_pose_reader(), slots, shape.control_hz)
         self.limit, self.rate = self.real.info.max_steps, shape.control_hz
         self.steps = np.zeros(slots, np.int64)
-        self._asked: dict[int, np.ndarray] = {}
+        self._waiting: dict[int, np.ndarray] = {}
         self._replies = deque[Reply]()
         first = self.real.info
         idle = torch.zeros(slots, len(self.cameras), first.size, first.size, 3, dtype=torch.uint8)
@@ -54,16 +54,16 @@ class ImaginedSlots:
     def ask(self, slot: int, method: str, *arguments: Any) -> None:
         """Calls of `Slot`: begin, advance (carried out for all slots together by `answers`), film, fingerprint."""
         if method == "advance":
-            self._asked[slot] = arguments[0]
+            self._waiting[slot] = arguments[0]
         else:
             self._replies.append(
                 Reply(slot, getattr(self, method)(*((slot,) if method != "fingerprint" else ()), *arguments))
             )
 
     def answers(self) -> Iterator[Reply]:
-        """The replies to all that was asked."""
-        if self._asked:
-            rows, self._asked = self._asked, {}
+        """The replies to all calls since the last time."""
+        if self._waiting:
+            rows, self._waiting = self._waiting, {}
             self._replies.extend(self.advance(rows))
         while self._replies:
             yield self._replies.popleft()
