@@ -19,8 +19,8 @@ from worldmodel.demo import page
 from worldmodel.demo.config import DemoConfig
 from worldmodel.demo.film import Film, Surprise
 from worldmodel.devices import use_threads
-from worldmodel.evaluate.evaluate import settle
-from worldmodel.evaluate.initial_states import Starts, find
+from worldmodel.evaluate.evaluate import drawn, settle, starts_for
+from worldmodel.evaluate.initial_states import Starts
 from worldmodel.evaluate.run import INTERRUPTED, EvalRun, crowded, machine
 from worldmodel.files import write_file, write_json
 from worldmodel.policies.load import PolicyOptions, load_policy
@@ -57,8 +57,7 @@ def demo(config: DemoConfig) -> int:
     evaluation = config.evaluation()
     check(SimulatorSpec(config.task))
     use_threads(config.threads)
-    path = find("test", config.task)
-    starts = Starts.load(path)
+    path, starts = starts_for(evaluation)
     options = PolicyOptions(config.n_action_steps, config.steps, config.device)
     loaded = load_policy(config.checkpoint, config.task, options)
     modes = checkpoint.trained_modes(config.checkpoint)
@@ -67,7 +66,7 @@ def demo(config: DemoConfig) -> int:
             f"checkpoint={config.checkpoint}: it never learned to imagine (modes.forward=0), which a demo shows; for "
             f"videos alone: worldmodel evaluate checkpoint={config.checkpoint} task={config.task} episodes=6"
         )
-    return show(config, settle(evaluation, loaded, starts, path))
+    return show(config, settle(evaluation, loaded, starts or drawn(evaluation, path), path))
 
 
 def show(config: DemoConfig, this: EvalRun) -> int:

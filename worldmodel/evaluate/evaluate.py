@@ -27,13 +27,19 @@ def evaluate(config: EvaluateConfig, loaded: LoadedPolicy | None = None) -> int:
     """
     check(SimulatorSpec(config.task, perturb=config.perturb))
     use_threads(config.threads)
-    given = config.starts not in SPLITS or is_shipped(config.starts, config.task)
-    path = find(config.starts, config.task) if given else Path(config.out, f"{config.starts}.npz")
-    starts = Starts.load(path) if given else None  # what is wrong with them is known sooner than of a checkpoint
+    path, starts = starts_for(config)
     if loaded is None:
         options = PolicyOptions(config.n_action_steps, config.steps, config.device, config.instruction)
         loaded = load_policy(config.checkpoint, config.task, options)
     return run(settle(config, loaded, starts or drawn(config, path), path))
+
+
+def starts_for(config: EvaluateConfig) -> tuple[Path, Starts | None]:
+    """The file of starts that ``config`` names, read; where none is shipped, the file that `drawn` makes, and None."""
+    if config.starts in SPLITS and not is_shipped(config.starts, config.task):
+        return Path(config.out, f"{config.starts}.npz"), None
+    path = find(config.starts, config.task)
+    return path, Starts.load(path)
 
 
 def drawn(config: EvaluateConfig, path: Path) -> Starts:
