@@ -32,11 +32,12 @@ def test_a_healthy_machine_gets_no_notes() -> None:
         ("machine", {"load": 7.5}, "7.5 of 8 cores busy"),
         ("machine", {"memory_free_gib": 1.0}, "workers=1"),
         ("machine", {"disk_free_gib": 1.0}, "2 GiB"),
+        ("versions", {"mujoco": "3.5.0"}, "MuJoCo 3.5.0, but shipped starts"),
     ],
 )
 def test_each_weakness_gets_a_note(section: str, values: dict[str, Any], said: str) -> None:
     report = copy.deepcopy(HEALTHY)
-    report[section] |= values
+    report.setdefault(section, {}).update(values)
     assert len(notes(report)) == 1 and said in notes(report)[0]
 
 

@@ -3,6 +3,7 @@
 import importlib
 import io
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Callable
@@ -131,6 +132,16 @@ COMMANDS = (
 )  # fmt: skip
 
 
+class Interrupt:
+    """Ctrl-C before a command listens for it. ``asked`` stays: what a library swallows while it loads is not lost."""
+
+    asked = False
+
+    def __call__(self, *_: object) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
@@ -138,6 +149,10 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # of a terminal that knows ASCII only
     try:
+        if "WORLDMODEL_PARENT" in os.environ:
+            importlib.import_module("worldmodel.processes").end_with_parent()
+        if arguments is None:
+            signal.signal(signal.SIGINT, Interrupt())
         return _run(words)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
@@ -181,6 +196,8 @@ def _run(words: list[str]) -> int:
         return 0
     config = settings.load(command.name.replace(" ", "_"), schema, overrides)
     call: Callable[[Any], int | None] = getattr(module_of(command, command.module), command.call)
+    if getattr(signal.getsignal(signal.SIGINT), "asked", False):
+        raise KeyboardInterrupt
     return int(call(config) or 0)
 
 

@@ -34,6 +34,14 @@ def check_range(config: Any, **bounds: tuple[float, float | None]) -> None:
             raise ValueError(f"{name}={value}: expected {expected}")
 
 
+def check_sizes(config: Any, **bounds: tuple[int, int]) -> None:
+    """ValueError, one line, where a size is no whole number (read from a file it may be anything), or out of bounds."""
+    for name in bounds:
+        if type(value := getattr(config, name)) is not int:
+            raise ValueError(f"{name}={str(value)[:40]!r}: expected a whole number")
+    check_range(config, **bounds)
+
+
 def known(what: str, name: str, names: Collection[str]) -> str:
     """``name``. Raises ValueError, one line with the nearest of ``names``, where it is none of them."""
     if name not in names:

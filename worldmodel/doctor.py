@@ -17,6 +17,7 @@ import psutil
 from worldmodel import __version__
 from worldmodel.config import option
 from worldmodel.devices import cores
+from worldmodel.evaluate.initial_states import Starts, find
 
 PACKAGES = ("torch", "mujoco", "gymnasium", "zarr", "numpy", "hydra-core", "lerobot")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -60,7 +61,8 @@ def doctor(config: DoctorConfig) -> int:
 
 def inspect(timeout: float) -> dict[str, Any]:
     """The report, ready for JSON: versions, machine, compute, rendering and notes."""
-    installed = {package.name: package.version for package in importlib.metadata.distributions()}
+    there = reversed([*importlib.metadata.distributions()])  # of two of a name the first is imported
+    installed = {package.name: package.version for package in there}
     versions = {name: installed.get(name, "not installed") for name in PACKAGES}
     report = {
         "versions": {"worldmodel": __version__, "python": platform.python_version(), **versions},
@@ -88,6 +90,9 @@ def notes(report: dict[str, Any]) -> list[str]:
     machine, compute, rendering = report["machine"], report["compute"], report["rendering"]
     reason, backend = rendering.get("reason"), rendering.get("backend")
     cores, load = machine["cores"], machine["load"]
+    frozen = str(Starts.load(find("test", "place_can")).fingerprint["mujoco"])
+    mujoco = report.get("versions", {}).get("mujoco", frozen)
+    drift = f"MuJoCo {mujoco}, but shipped starts and figures are of {frozen}: bodies move a little differently"
     memory, disk = machine["memory_free_gib"], machine["disk_free_gib"]
     slow = not compute["cuda"] and not {"amx_bf16", "avx512_bf16"} & set(machine["flags"])
     found = (
@@ -99,6 +104,7 @@ def notes(report: dict[str, Any]) -> list[str]:
         (cores < 2, "one core: the simulator and the policy take turns, so the demo takes twice as long"),
         (load > 0.5 * cores, f"other programs keep {load:.1f} of {cores} cores busy: timings will be worse"),
         (memory < 4, f"{memory:.1f} GiB of memory free: collect with workers=1; training wants 4 GiB"),
+        (mujoco != frozen, drift),
         (disk < 5, f"{disk:.1f} GiB of disk free: 200 episodes with images take about 2 GiB"),
     )
     return [note for applies, note in found if applies]

@@ -3,12 +3,24 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
+
+DAMAGE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError,
+    ValueError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a damaged or crafted file may raise, in whatever library."""
+SUM = "sum"
+"""Key of a line's checksum in a file of JSON lines that has them."""
 
 
 @contextlib.contextmanager
@@ -42,6 +54,53 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Put back what a crash left in ``folder`` between two renames of `atomic_folder`, and remove what it left half.
+
+    Only where no other process writes there: see `locked`.
+    """
+    for leftover in folder.glob(".*"):
+        found = re.fullmatch(r"\.(.+)\.(old|\d+)", leftover.name)
+        if found and found[2] == "old" and not (folder / found[1]).exists():
+            leftover.rename(folder / found[1])
+        elif found:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(out: str | Path) -> Iterator[None]:
+    """Keep ``out``, a file or folder that need not exist, to this process. FileExistsError where another one has it."""
+    path = Path(out).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    name = path.with_name(f".{path.name}.lock")
+    while True:
+        if (file := lock(name)) is None:
+            advice = "wait for it or choose another out="
+            raise FileExistsError(f"out={out}: is being written by another process; {advice}")
+        if name.exists() and os.path.samestat(os.fstat(file.fileno()), name.stat()):
+            break
+        file.close()  # another process has just removed it
+    try:
+        yield
+    finally:
+        name.unlink(missing_ok=True)
+        file.close()
+
+
+@contextlib.contextmanager
+def reading(what: str, kind: type[Exception], advice: str = "get it again") -> Iterator[None]:
+    """Whatever reading a damaged or crafted file raises, as ``kind`` in one line; errors of that kind as they are."""
+    try:
+        yield
+    except (kind, *DAMAGE) as error:
+        plain = isinstance(error, kind) and not isinstance(error, json.JSONDecodeError | UnicodeError)
+        other = isinstance(error, FileNotFoundError | FileExistsError) or getattr(error, "errno", None)  # a full disk
+        if plain or other:
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise kind(f"{what} is damaged or none at all ({reason}); {advice}") from None
 
 
 def out_folder(name: str) -> Path:
@@ -85,14 +144,18 @@ def sync(path: Path) -> None:
 
 
 class JsonLines:
-    """One JSON record per line, appended whole or not at all, by one process at a time; `close` it."""
+    """One JSON record per line, appended whole or not at all, by one process at a time; `close` it.
 
-    def __init__(self, path: Path) -> None:
+    With ``sums`` each line ends with a checksum, under the key `SUM`, which `read_json_lines` compares.
+    """
+
+    def __init__(self, path: Path, sums: bool = False) -> None:
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed by `close`
+        self._sums = sums
 
     def add(self, record: Mapping[str, Any], durable: bool = False) -> None:
         """One more record, on disk where ``durable``; one that cannot be written whole (OSError) is taken back."""
-        line = json.dumps(record).encode() + b"\n"
+        line = json.dumps({**record, SUM: _sum(record)} if self._sums else record).encode() + b"\n"
         end = os.fstat(self._file.fileno()).st_size
         try:
             if self._file.write(line) != len(line):
@@ -112,15 +175,25 @@ class JsonLines:
 
 
 def read_json_lines(path: Path) -> list[tuple[dict[str, Any], int]]:
-    """Whole records of a file, each with the offset at which it ends; stops at a torn line. [] where there is none."""
-    records, end = [], 0
+    """Whole records of a file, each with the offset at which it ends; stops at a torn line, or at one whose checksum is
+    another or, after lines that have one, missing. [] where there is no file.
+    """
+    records, end, sums = [], 0, False
     for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
         try:
             record = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
             break
+        found = record.pop(SUM, None)
+        if found != _sum(record) if sums or found is not None else False:
+            break
+        sums = sums or found is not None
         end += len(line)
         records.append((record, end))
     return records
+
+
+def _sum(record: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(record).encode(), digest_size=8).hexdigest()

@@ -17,6 +17,8 @@ from worldmodel.config import UserError
 
 ISOLATED = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 """Environment of a process that renders: no CUDA beside EGL (it crashes), no threads beyond its own core."""
+PARENT = "WORLDMODEL_PARENT"
+"""Variable with the process id of the command that runs this one, and whose end is its end."""
 ATTEMPTS = 3
 """A process that is lost this often without a single reply in between is given up, and so is its request."""
 STARTUP_SECONDS = 60.0
@@ -63,12 +65,14 @@ def fair() -> Iterator[None]:
 
 def end_with_parent() -> None:
     """Called in a child: end it as soon as its parent is gone, however that went."""
+    parent, number = mp.parent_process(), int(os.environ.pop(PARENT, 0))
 
     def wait() -> None:
-        parent = mp.parent_process()
         if parent is not None:
             parent.join()
-            os._exit(1)
+        while parent is None and os.getppid() == number:
+            time.sleep(0.2)
+        os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
@@ -78,21 +82,30 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.requested = False
+        self.then: Callable[..., object] = lambda *_: None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+            self.requested = any(getattr(handler, "asked", False) for handler in self._before.values())
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, *_: object) -> None:
+    def _ask(self, *arguments: Any) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        self.then(*arguments)
+
+
+def check_interrupted() -> None:
+    """KeyboardInterrupt where a Ctrl-C came while the command started, and a library swallowed it."""
+    if getattr(signal.getsignal(signal.SIGINT), "asked", False):
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -202,6 +215,12 @@ class Pool:
     def close(self) -> None:
         for child in self._children:
             child.stop()
+
+    def abandon(self) -> None:
+        """End all processes at once, from any thread: a call that waits for an answer raises UserError."""
+        self.limit = 0
+        for child in self._children:
+            child.process.kill()
 
     def __enter__(self) -> Self:
         return self

@@ -33,6 +33,12 @@ type Arrays = Mapping[str, np.ndarray]
 """Named arrays, one entry per key of the convention above."""
 
 
+def is_name(name: Any) -> bool:
+    """Whether text from a file may become a name of ours (an array, a camera), and so of a file: one rule for all."""
+    text = isinstance(name, str) and name.isprintable() and not name.startswith(".")
+    return text and 0 < len(name.encode()) <= 200 and not {"/", "\\"} & set(name)
+
+
 def image_key(camera: str) -> str:
     """Key of one camera's frames, for example ``observation.images.wrist``."""
     return IMAGES + camera

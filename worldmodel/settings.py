@@ -92,6 +92,8 @@ def _compose(command: str, schema: type, overrides: Sequence[str]) -> Any:
     for name, value in leaves(legacy.saved(command, _from_files(command, choices))):
         _put(node, name, value, f"configs for `{command}`: {name}={value}")
     for name, value, text in values:
+        if "${" in str(value):  # OmegaConf would look up another option, a file's value or an environment variable
+            raise UserError(f"{text}: values are taken as they stand, and may not hold '${{'")
         _put(node, name, value, text)
     return node
 
@@ -187,6 +189,10 @@ def _build(schema: Any, node: Any, prefix: str = "") -> Any:
     hints, values = get_type_hints(schema), {}
     for field in dataclasses.fields(schema):
         value, kind, name = node[field.name], hints[field.name], prefix + field.name
+        if value == "" and field.default != "" and kind is str:
+            raise UserError(f"{name}= has no value; expected {field.metadata.get('help', 'text')}")
+        if isinstance(value, int | float) and not -(2**63) <= value < 2**63:  # nor NaN
+            raise UserError(f"{name}={value}: expected a number below 2**63")
         if dataclasses.is_dataclass(kind):
             value = _build(kind, value, name + ".")
         elif isinstance(value, ListConfig):

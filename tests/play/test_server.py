@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import av
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from worldmodel import checkpoint
+from worldmodel.play.app import PATIENCE
 from worldmodel.play.messages import MAX_BYTES
 
 
@@ -173,6 +175,29 @@ def test_seats_are_counted_and_given_back(rooms: tuple[str, Path], page: Page) -
             return
         time.sleep(0.1)
     raise AssertionError("no seat came back")
+
+
+def test_quick_reconnects_leave_no_simulators_behind(rooms: tuple[str, Path], page: Page) -> None:
+    """A seat is another's only once its simulator has ended."""
+    most = 0
+    for _ in range(8):
+        Page(rooms[0]).close()
+        most = max(most, len(active_children()))
+    assert most <= 3
+    end = time.monotonic() + 60
+    while len(active_children()) > 1:
+        assert time.monotonic() < end, active_children()
+        time.sleep(0.1)
+
+
+def test_idle_connections_keep_nobody_out(rooms: tuple[str, Path], page: Page) -> None:
+    host, port = rooms[0].split(":")
+    idle = [socket.create_connection((host, int(port))) for _ in range(120)]
+    assert urllib.request.urlopen(f"http://{rooms[0]}/", timeout=60).status == 200
+    idle[0].settimeout(12 * PATIENCE)
+    assert idle[0].recv(1) == b"", "it is hung up on"
+    for one in idle:
+        one.close()
 
 
 def test_strangers(rooms: tuple[str, Path]) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worldmodel.config import option
+from worldmodel.config import check_sizes, option
 
 
 @dataclass(frozen=True)
@@ -15,5 +15,6 @@ class BackboneConfig:
     deep: int = option("further blocks, that imagined rollouts alone pass", 0)
 
     def __post_init__(self) -> None:
+        check_sizes(self, width=(8, 16384), depth=(1, 256), heads=(1, 1024), deep=(0, 256))
         if self.width % self.heads or (self.width // self.heads) % 8:
             raise ValueError(f"width {self.width} over {self.heads} heads must give a multiple of 8 per head")

@@ -97,14 +97,13 @@ class CollectConfig:
     licence: str = option("licence of the data, kept in the store", "Apache-2.0")
 
     def __post_init__(self) -> None:
-        check_range(
-            self, episodes=(1, 10**7), seed=(0, 2**31), noise=(0, 2), size=(8, 1024), tail=(0, 200), give_up=(0, None)
-        )
-        if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
-            raise ValueError(f"workers={self.workers}: expected auto or a number above 0")
+        check_range(self, episodes=(1, 10**7), seed=(0, 2**31 - 1), noise=(0, 2), size=(8, 1024), tail=(0, 200))
+        check_range(self, give_up=(0, None))
+        if self.workers != "auto" and not (self.workers.isdigit() and 0 < int(self.workers[:9]) <= 1024):
+            raise ValueError(f"workers={self.workers}: expected auto or a number from 1 to 1024")
         if self.behaviour not in BEHAVIOURS:
             raise ValueError(f"behaviour={self.behaviour}: no such behaviour; {closest(self.behaviour, BEHAVIOURS)}")
-        if self.timeout <= 0:
+        if not 0 < self.timeout <= 1e6:
             raise ValueError(f"timeout={self.timeout}: expected seconds above 0")
 
     def recipe(self) -> CollectionSpec:

@@ -5,13 +5,14 @@
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from worldmodel.data.layout import StoreError
+from worldmodel.data.layout import StoreError, digest
 from worldmodel.files import write_json
 
-CARD, README = "card.json", "README.md"
+CARD, README, SUM = "card.json", "README.md", "sha256"
 QUESTIONS = {
     "licence": "under which licence may it be used (an SPDX name such as Apache-2.0 or CC-BY-4.0)",
     "source": "where it comes from: robot, place, recorder, or the dataset that it was converted from",
@@ -38,6 +39,8 @@ def read_card(path: str | Path, fingerprint: str) -> dict[str, Any]:
     file = Path(path) / CARD
     try:
         card = json.loads(file.read_text())
+        if (card["format"] > 2 or SUM in card) and card[SUM] != digest({k: v for k, v in card.items() if k != SUM}):
+            raise ValueError("another sha256")
         if card["fingerprint"] != fingerprint:
             return {}
         return {"declared": card.get("asked", {})} | card  # its name in format 1
@@ -45,6 +48,13 @@ def read_card(path: str | Path, fingerprint: str) -> dict[str, Any]:
         return {}
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{file} is damaged; remove it and write it again with `worldmodel data card`") from None
+
+
+def write_card(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write ``card.json``, with its own SHA-256 and that of the README beside it, for `worldmodel data verify`."""
+    readme = {} if not (folder / README).is_file() else {"readme": sha256((folder / README).read_bytes()).hexdigest()}
+    plain = json.loads(json.dumps({key: value for key, value in record.items() if key != SUM} | readme | {"format": 3}))
+    write_json(folder / CARD, plain | {SUM: digest(plain)})
 
 
 def declared(store: Any) -> dict[str, Any]:
@@ -55,7 +65,7 @@ def declared(store: Any) -> dict[str, Any]:
 def write_declared(declared: Mapping[str, Any], folder: str | Path, fingerprint: str) -> None:
     """Write declarations into a conversion's ``folder``, unless there are none or it has a card already."""
     if declared and not (Path(folder) / CARD).exists():
-        write_json(Path(folder) / CARD, {"format": 2, "fingerprint": fingerprint, "declared": dict(declared)})
+        write_card(Path(folder), {"format": 2, "fingerprint": fingerprint, "declared": dict(declared)})
 
 
 def answers(declared: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from worldmodel.files import reading
+from worldmodel.schema import is_name
+
 FORMAT = 1
 BLOCK_STEPS = 1024  # Time steps per block file: 28 MB for a 96 px camera, 16 KB for an action
 
@@ -28,6 +31,9 @@ UNSEALED = "unsealed"
 JOURNAL = f"{UNSEALED}/journal.jsonl"
 LOCK = f"{UNSEALED}/lock"
 SPOOL = f"{UNSEALED}/waiting"
+
+RESERVED = (GROUP, KEPT, UNSEALED, "card.json", "README.md")
+"""What else may lie in a store's folder."""
 
 EPISODE, FEATURES = "episode.", "features."
 INDEX_DTYPES = {"ends": "int64", "seeds": "int64", "task_index": "int32", "success": "bool", "checksums": "uint64"}
@@ -44,6 +50,22 @@ class InterruptedStoreError(StoreError):
 
 class DamagedStoreError(StoreError):
     """The bytes are not those that were sealed."""
+
+
+def check_arrays(spec: Any, path: Path) -> dict[str, dict[str, Any]]:
+    """``spec``, the row and dtype of every array by its name; StoreError where one cannot lie in a store.
+
+    Called where a store is written, opened and resumed: what is read may come from anyone.
+    """
+    for key, entry in dict(spec).items():
+        if not is_name(key) or key in RESERVED or key.startswith(EPISODE):
+            raise StoreError(f"{path}: array name {str(key)[:80]!r} is reserved or no name of a file; choose another")
+        row = entry["row"]
+        if not all(type(size) is int and 0 <= size < 2**31 for size in row) or len(row) > 8:
+            raise StoreError(f"{path}: array {key} has rows of shape {str(row)[:80]}; expected sizes from 0")
+        if np.dtype(entry["dtype"]).kind not in "bfiuc" or np.dtype(entry["dtype"]).fields:
+            raise StoreError(f"{path}: array {key} has dtype {entry['dtype']}; expected numbers")
+    return dict(spec)
 
 
 def feature_key(camera: str) -> str:
@@ -134,6 +156,14 @@ def read_attributes(path: Path) -> dict[str, Any]:
         raise DamagedStoreError(f"{path}/{GROUP} is damaged (seal does not match); restore it or collect again")
     if format_ != FORMAT:
         raise StoreError(f"{path} has store format {format_!r}, this version reads format {FORMAT}; collect it again")
+    with reading(f"{path}/{GROUP}", StoreError, "get the store again"):
+        check_arrays(attributes["arrays"], path)
+        counts = [attributes[name] for name in ("episodes", "steps", "block")]
+        if not all(type(count) is int and count > 0 for count in counts):
+            raise ValueError(f"episodes, steps, block: {counts}")
+        dict(attributes["provenance"]), dict(attributes["index"]), list(map(dict, attributes["info"] or []))
+        if attributes["info"] and len(attributes["info"]) != attributes["episodes"]:
+            raise ValueError("as many infos as episodes are expected")
     return attributes
 
 

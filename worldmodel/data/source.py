@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from worldmodel.data.layout import INDEX_DTYPES
+from worldmodel.data.layout import INDEX_DTYPES, StoreError
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.views import ComputedView, View
+from worldmodel.files import reading
 from worldmodel.schema import ACTION, IMAGES, LEROBOT, STATE, image_key
 
 
@@ -21,7 +22,8 @@ def open_source(name: str, size: int = 0) -> EpisodeStore:
     if name.startswith(LEROBOT):
         from worldmodel.data.formats.lerobot_store import LeRobotStore  # ten seconds, and an extra
 
-        store: EpisodeStore = LeRobotStore(name.removeprefix(LEROBOT))
+        with reading(f"the data set {name}", StoreError):
+            store: EpisodeStore = LeRobotStore(name.removeprefix(LEROBOT))
     else:
         store = EpisodeStore.open(name)
     return FittedStore(store, size) if size else store

@@ -9,6 +9,7 @@ import numpy as np
 from worldmodel.data import layout
 from worldmodel.data.layout import BLOCK_STEPS, DamagedStoreError
 from worldmodel.data.views import View, open_view
+from worldmodel.files import reading
 from worldmodel.schema import ACTION, CONTROL_HZ, ENVIRONMENT_STATE, EXECUTED, STATE, Episode
 
 if TYPE_CHECKING:
@@ -53,11 +54,19 @@ class EpisodeStore:
         Raises FileNotFoundError, InterruptedStoreError (never sealed) or DamagedStoreError (altered bytes).
         """
         path = Path(path)
+        with reading(f"the store {path}", layout.StoreError):
+            return cls._open(path, check)
+
+    @classmethod
+    def _open(cls, path: Path, check: bool) -> Self:
         meta = layout.read_attributes(path)
         index = {name: _index_array(path, name, meta) for name in layout.INDEX_DTYPES}
         store = cls(path, meta, index)
         if layout.fingerprint(meta["arrays"], list(store.tasks), index) != store.fingerprint:
             raise DamagedStoreError(f"{path}: episode index does not match the fingerprint; restore or collect again")
+        lengths, which = np.diff(store.ends, prepend=0), store.task_index
+        if lengths.min() < 1 or store.ends[-1] != store.steps or not 0 <= which.min() <= which.max() < len(store.tasks):
+            raise DamagedStoreError(f"{path}: its episodes are no split of its steps and tasks; get the store again")
         for key in store.keys if check else ():
             if not (path / key / "c").is_dir():
                 raise DamagedStoreError(f"{path} is damaged: array {key} has no data; see `worldmodel data verify`")

@@ -1,5 +1,6 @@
 """Reads every byte of a store and compares it with the checksums taken when the episodes were recorded."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 
 from worldmodel.data import layout
 from worldmodel.data.blocks import BlockReader
+from worldmodel.data.card import CARD, README, read_card
 from worldmodel.data.layout import DamagedStoreError, checksum
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.views import open_view
@@ -34,8 +36,16 @@ def verify(path: str | Path) -> list[Damage]:
     Raises StoreError or FileNotFoundError where there is no sealed store, or its metadata or episode index is damaged.
     """
     store = EpisodeStore.open(path, check=False)
-    found = (_verify_metadata(store), _verify_kept(store.path / layout.KEPT))
+    found = (_verify_metadata(store), _verify_kept(store), _verify_card(store), _verify_names(store))
     return [*chain(*found, *(_verify_array(store, key) for key in store.keys))]
+
+
+def check_whole(store: EpisodeStore) -> None:
+    """DamagedStoreError, one line, where a number differs from what was recorded. LeRobot keeps no checksums."""
+    if (store.path / layout.GROUP).is_file():
+        sealed = EpisodeStore.open(store.path)
+        for damage in chain.from_iterable(_verify_array(sealed, key) for key in sealed.keys):
+            raise DamagedStoreError(f"{store.path} is damaged: {damage}; restore it, see `worldmodel data verify`")
 
 
 def _verify_metadata(store: EpisodeStore) -> Iterator[Damage]:
@@ -58,16 +68,48 @@ def _verify_metadata(store: EpisodeStore) -> Iterator[Damage]:
             yield Damage(key, None, "metadata differs from what was sealed")
 
 
-def _verify_kept(folder: Path) -> Iterator[Damage]:
+def _verify_names(store: EpisodeStore) -> Iterator[Damage]:
+    """Nothing lies in a store but what was sealed, its card, and what archives made by others have."""
+    index = [f"{layout.EPISODE}{name}" for name in layout.INDEX_DTYPES]
+    for entry in sorted(store.path.iterdir()):
+        if entry.name not in (*layout.RESERVED, *store.keys, *index):
+            yield Damage(entry.name, None, "was not there when the store was sealed")
+    for key in store.keys:
+        block, ndim = store.meta["block"], 1 + len(store.row(key))
+        raw = {layout.block_path(store.path / key, number, ndim) for number in range(-(-store.steps // block))}
+        there = {path for path in (store.path / key).rglob("*") if path.is_file()} - {store.path / key / layout.GROUP}
+        if raw <= there and (more := sorted(there - raw)):
+            yield Damage(key, None, f"{more[0].relative_to(store.path)} was not there when the store was sealed")
+
+
+def _verify_card(store: EpisodeStore) -> Iterator[Damage]:
+    """The card and its README, which are written later and say what they should be."""
+    try:
+        card = read_card(store.path, store.fingerprint)
+    except layout.StoreError as error:
+        yield Damage(CARD, None, str(error))
+        return
+    readme = store.path / README
+    found = hashlib.sha256(readme.read_bytes()).hexdigest() if readme.is_file() else None
+    if found and not card:
+        yield Damage(CARD, None, "is missing beside its README, or describes other content")
+    elif card.get("readme", found) != found:
+        yield Damage(README, None, "is not what `worldmodel data card` wrote")
+
+
+def _verify_kept(store: EpisodeStore) -> Iterator[Damage]:
     """What was kept for the way back to LeRobot; stores converted before it was hashed have nothing to compare with."""
-    sums = folder / layout.SUMS
+    folder = store.path / layout.KEPT
+    sums, sealed_sum = folder / layout.SUMS, (store.meta["provenance"].get("converted") or {}).get("kept")
+    if sealed_sum and (not sums.is_file() or hashlib.sha256(sums.read_bytes()).hexdigest() != sealed_sum):
+        yield Damage(f"{layout.KEPT}/{layout.SUMS}", None, "differs from what was sealed, or is missing")
     if not sums.is_file():
         return
     found = layout.hashes(folder)
     try:
         text = sums.read_text()
         sealed = dict(json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         text, sealed = "", {}
     if json.dumps(sealed, indent=1) != text:
         yield Damage(f"{layout.KEPT}/{layout.SUMS}", None, "differs from what was sealed")

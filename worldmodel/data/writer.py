@@ -17,7 +17,7 @@ import numpy as np
 from worldmodel.data import layout
 from worldmodel.data.blocks import BlockWriter
 from worldmodel.data.layout import StoreError, checksum, explained
-from worldmodel.files import JsonLines, lock, read_json_lines, sync, write_file
+from worldmodel.files import JsonLines, lock, read_json_lines, reading, sync, write_file
 from worldmodel.schema import Episode
 
 
@@ -36,7 +36,7 @@ class StoreWriter:
         self.cut = 0
         self._arrays: dict[str, BlockWriter] = {}
         self._lock = _lock(path)
-        self._journal = JsonLines(path / layout.JOURNAL)
+        self._journal = JsonLines(path / layout.JOURNAL, sums=True)
 
     @classmethod
     def create(cls, path: str | Path, provenance: Mapping[str, Any], block: int = layout.BLOCK_STEPS) -> Self:
@@ -74,15 +74,21 @@ class StoreWriter:
         path = Path(path)
         if not cls.resumable(path):
             raise StoreError(f"nothing to resume at {path}")
-        lines = read_json_lines(path / layout.JOURNAL)
-        try:
+        lines, again = read_json_lines(path / layout.JOURNAL), f"remove {path} and begin again"
+        with reading(f"the first line of the journal of {path}", StoreError, again):
             header = lines[0][0]["header"]
-            writer = cls(path, header["block"], header["provenance"])
-        except (IndexError, KeyError, TypeError):
-            raise StoreError(f"the journal of {path} lost its first line; remove {path} and collect again") from None
+            block, provenance = int(header["block"]), dict(header["provenance"])
+            if header["format"] != layout.FORMAT or block < 1:
+                raise ValueError(f"format {header['format']}, block {block}")
+            writer = cls(path, block, provenance)
         if not (path / layout.GROUP).exists():
             _write_group(path, {"format": layout.FORMAT, "sealed": False})
-        writer._replay(read_json_lines(path / layout.JOURNAL))  # once more, now that no other process can write
+        try:
+            with reading(f"the journal of {path}", StoreError, again):
+                writer._replay(read_json_lines(path / layout.JOURNAL))  # once more, now that no other process can write
+        except StoreError:
+            writer.close()
+            raise
         return writer
 
     def append(self, episode: Episode) -> None:
@@ -198,9 +204,7 @@ class StoreWriter:
     def _fit(self, spec: dict[str, dict[str, Any]]) -> None:
         """The first episode decides what every other must look like."""
         if not self.spec:
-            bad = [key for key in spec if key.startswith(layout.EPISODE) or key == layout.UNSEALED or "/" in key]
-            if bad:
-                raise StoreError(f"array name {bad[0]!r} is reserved; choose another")
+            layout.check_arrays(spec, self.path)
             self._record({"spec": spec})
             self._use(spec)
         for key in sorted(spec.keys() | self.spec.keys()):
@@ -208,7 +212,7 @@ class StoreWriter:
                 raise StoreError(f"episode does not fit: {key!r} is {spec.get(key)}, expected {self.spec.get(key)}")
 
     def _use(self, spec: dict[str, dict[str, Any]]) -> None:
-        self.spec = spec
+        self.spec = layout.check_arrays(spec, self.path)
         for key, entry in spec.items():
             self._arrays[key] = BlockWriter(self.path / key, tuple(entry["row"]), np.dtype(entry["dtype"]), self.block)
 
@@ -226,6 +230,9 @@ class StoreWriter:
     def _replay(self, lines: list[tuple[dict[str, Any], int]]) -> None:
         """Take over what the journal holds; at the first damaged episode, cut the journal there."""
         whole = 0
+        written = (self.path / layout.JOURNAL).read_bytes()
+        lost = written[lines[-1][1] if lines else 0 :].splitlines(keepends=True)  # from a damaged line on
+        self.cut = sum(line.startswith(b'{"episode"') and line.endswith(b"\n") for line in lost)
         for line, end in lines:
             if "spec" in line:
                 self._use(line["spec"])
@@ -235,7 +242,7 @@ class StoreWriter:
                 self.dropped.append(line["dropped"])
             elif "episode" in line:
                 if not self._intact(line["episode"]):
-                    self.cut = sum("episode" in later for later, offset in lines if offset >= end)
+                    self.cut += sum("episode" in later for later, offset in lines if offset >= end)
                     break
                 self.records.append(line["episode"])
             whole = end

@@ -32,10 +32,10 @@ class EvaluateConfig:
     timeout: float = option("seconds after which a silent simulator is replaced", 60.0)
 
     def __post_init__(self) -> None:
-        check_range(self, episodes=(1, 10**6), workers=(1, 256), batch=(1, 1024), videos=(0, 10**6))
-        check_range(self, n_action_steps=(1, 1024), delay=(0, 1024), seed=(0, 2**62), threads=(0, 1024))
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps={self.steps}: expected at least 1 sampler step, or null")
+        check_range(self, episodes=(1, 10**6), workers=(1, 256), batch=(1, 256), videos=(0, 10**6))
+        check_range(self, n_action_steps=(1, 1024), delay=(0, 1024), seed=(0, 2**62), threads=(0, 256))
+        if self.steps is not None and not 1 <= self.steps <= 1000:
+            raise ValueError(f"steps={self.steps}: expected 1 to 1000 sampler steps, or null")
         known("where", self.where, ("simulator", "dream"))
-        if not self.timeout > 0:
-            raise ValueError(f"timeout={self.timeout}: expected seconds above 0")
+        if not 1 <= self.timeout <= 1e6:
+            raise ValueError(f"timeout={self.timeout}: expected seconds, from 1 on")

@@ -11,7 +11,7 @@ from worldmodel.evaluate.initial_states import SPLITS, Starts, StartsError, find
 from worldmodel.evaluate.run import EvalRun, run
 from worldmodel.evaluate.starts import SPLIT_SEEDS, StartsConfig
 from worldmodel.evaluate.starts import starts as draw_starts
-from worldmodel.files import out_folder
+from worldmodel.files import locked, out_folder
 from worldmodel.policies.load import LoadedPolicy, PolicyOptions, load_policy
 from worldmodel.sims.base import EnvInfo, SimulatorSpec
 from worldmodel.sims.make import check, describe, in_process
@@ -31,7 +31,8 @@ def evaluate(config: EvaluateConfig, loaded: LoadedPolicy | None = None) -> int:
     if loaded is None:
         options = PolicyOptions(config.n_action_steps, config.steps, config.device, config.instruction)
         loaded = load_policy(config.checkpoint, config.task, options)
-    return run(settle(config, loaded, starts or drawn(config, path), path))
+    with locked(config.out):
+        return run(settle(config, loaded, starts or drawn(config, path), path))
 
 
 def starts_for(config: EvaluateConfig) -> tuple[Path, Starts | None]:

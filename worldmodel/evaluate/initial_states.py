@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +17,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from worldmodel.assets import asset
-from worldmodel.files import write_file
+from worldmodel.files import reading, write_file
 from worldmodel.sims.base import STATE, InitialState, state_hash
 from worldmodel.sims.gymnasium.name import slug
 
 FORMAT = "worldmodel.starts/1"
 SPLITS = ("validation", "test")
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What reading a broken ``.npz`` may raise."""
 
 
 class StartsError(ValueError):
@@ -82,19 +79,16 @@ class Starts:
         """Read and verify. Raises StartsError where the file is missing, damaged, not ours, or was edited."""
         if not path.is_file():
             raise StartsError(f"no starts file {path}; make one: worldmodel starts task=... out={path}")
-        try:
+        with reading(f"starts file {path}", StartsError, "get or freeze it again"):
             starts, meta, hashes = _read(cls, path)
-        except DAMAGE as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            what = f"starts file {path} is damaged or none at all"
-            raise StartsError(f"{what} ({reason}); get or freeze it again") from None
-        if meta["format"] != FORMAT:
-            raise StartsError(f"starts file {path} has format {meta['format']!r}, expected {FORMAT!r}; freeze it again")
+            format_, sealed = meta["format"], meta["sha256"]
+        if format_ != FORMAT:
+            raise StartsError(f"starts file {path} has format {format_!r}, expected {FORMAT!r}; freeze it again")
         wrong = [i for i, (is_, was) in enumerate(zip(starts.hashes, hashes, strict=False)) if is_ != was]
         if wrong:
             more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
             raise StartsError(f"starts file {path}: state {wrong[0]}{more} does not match its sha256; get it again")
-        if len(hashes) != len(starts) or starts.sha256 != meta["sha256"]:
+        if len(hashes) != len(starts) or starts.sha256 != sealed:
             raise StartsError(f"starts file {path} was changed: it does not match its own sha256; get it again")
         return starts
 

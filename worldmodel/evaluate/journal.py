@@ -30,7 +30,7 @@ class EvalJournal:
         self.run = self._open_run(dict(identity))
         lines = read_json_lines(path / "episodes.jsonl")
         self.lines = {line["episode"]: line for line, _ in lines if self._fits(line)}
-        self._file = JsonLines(path / "episodes.jsonl")
+        self._file = JsonLines(path / "episodes.jsonl", sums=True)
         self._file.cut(lines[-1][1] if lines else 0)  # a kill may have left half a line at its end
 
     def add(self, result: EpisodeResult) -> None:

@@ -100,16 +100,16 @@ def heading(index: int, line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    act, batch, median = report["act_ms"], report["batch_ms"], report["median_seconds"]
+    act, batch, median, rate = (report[name] for name in ("act_ms", "batch_ms", "median_seconds", "steps_per_second"))
     interval = " to ".join(map(page.percent, report["interval"]))
     single = f"p95 {act['p95']:.1f} ms, {report['n_action_steps']} steps executed per chunk"
     together = f"{batch['size']} observations together, p95 {batch['p95']:.0f} ms"
     tiles = [
         ("success rate", page.percent(report["success_rate"]), f"95 % interval {interval}"),
         ("initial states", str(report["starts"]["name"]), f"perturbation: {report['perturb']}"),
-        ("policy latency, one observation", f"{act['p50']:.1f} ms", single),
-        ("policy latency, batch", f"{batch['p50']:.0f} ms", together),
-        ("throughput", f"{report['steps_per_second']:.0f} steps/s", "control steps, policy included"),
+        *([("policy latency, one observation", f"{act['p50']:.1f} ms", single)] if act["n"] else []),
+        *([("policy latency, batch", f"{batch['p50']:.0f} ms", together)] if batch["n"] else []),
+        *([("throughput", f"{rate:.0f} steps/s", "control steps, policy included")] if rate else []),
         ("median time to success", "none" if median is None else f"{median:.1f} s", "simulated"),
     ]
     if best := report.get("best_reward"):

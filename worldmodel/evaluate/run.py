@@ -21,7 +21,7 @@ from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.initial_states import SPLITS, Starts
 from worldmodel.evaluate.journal import EvalJournal
 from worldmodel.policies.load import LoadedPolicy
-from worldmodel.processes import Pool
+from worldmodel.processes import Pool, check_interrupted
 from worldmodel.report.stats import quantiles, wilson
 from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
 from worldmodel.rollout.policy import BatchedPolicy, noise_seed, stack
@@ -74,6 +74,7 @@ def run(this: EvalRun) -> int:
     policy, noise = BatchedPolicy(this.loaded.policy, config.batch), partial(noise_seed, config.seed)
     try:
         with slots_for(this) as simulators:
+            check_interrupted()
             rollout = BatchedRollout(policy, simulators, config.n_action_steps, noise, config.delay)
             roll_out(this, journal, rollout, console)
             drawn_by = film(this, journal, simulators, console)
@@ -155,6 +156,8 @@ def summarize(this: EvalRun, journal: EvalJournal, rollout: BatchedRollout, draw
     if rollout.samples:
         journal.run["timing"] = timing
         journal.session()
+    elif timing["act_ms"]["n"] == 0:
+        this.notes.append("every episode was there already, and none was timed")
     made_by = {"weights": this.loaded.sha256, "device": this.loaded.device, "runtime": this.loaded.runtime}
     return {
         "task": config.task,
@@ -186,7 +189,8 @@ def say(found: dict[str, Any], out: Path) -> None:
     rate = f"{100 * found['success_rate']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     where = "" if found["where"] == "simulator" else f" {found['where']}"
     print(f"{found['task']}{where}: {found['successes']} of {found['episodes']} succeeded, {rate}")
-    print(f"act, one observation: p50 {found['act_ms']['p50']:.1f} ms, p95 {found['act_ms']['p95']:.1f} ms")
+    if found["act_ms"]["n"]:
+        print(f"act, one observation: p50 {found['act_ms']['p50']:.1f} ms, p95 {found['act_ms']['p95']:.1f} ms")
     for note in found["notes"]:
         print(f"note: {note}")
     if result := found["paired"]:

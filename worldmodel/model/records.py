@@ -9,8 +9,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from worldmodel.backbone import BackboneConfig, KVCache
-from worldmodel.schema import CONTROL_HZ, STATE, Recorded
+from worldmodel.config import check_sizes, known
+from worldmodel.schema import CONTROL_HZ, STATE, Recorded, is_name
 from worldmodel.tokens.listed import complete, config_of
+
+SAMPLERS = ("flow", "regression", "mip")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,33 @@ class ModelConfig:
     shift: float = 1.0
 
     def __post_init__(self) -> None:
+        """Raises ValueError for what no model can have: a config may be a file's, and its sizes are allocated."""
+        check_sizes(
+            self, size=(1, 4096), patch=(1, 256), chunk_size=(1, 4096), action_dim=(1, 4096), state_dim=(1, 2**16)
+        )
+        check_sizes(self, relative=(0, 4096), prefix=(0, 4096), window=(0, 4096))
+        for name in ("control_hz", "shift"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 < value <= 1e5:
+                raise ValueError(f"{name}={str(value)[:40]}: expected a number above 0")
+        for name in ("cameras", "tasks", "states", "words"):
+            texts = getattr(self, name)
+            most = 2**16 if name == "words" else 256
+            if (
+                type(texts) is not tuple
+                or len(texts) > most
+                or not all(type(t) is str and 0 < len(t) < 1000 for t in texts)
+            ):
+                raise ValueError(f"{name}={str(texts)[:40]}: expected at most {most} names")
+            if len(set(texts)) < len(texts):
+                raise ValueError(f"{name}={str(texts)[:80]}: a name is there twice")
+        if wrong := [camera for camera in self.cameras if not is_name(camera)]:
+            raise ValueError(f"cameras: {wrong[0][:80]!r} is no name of a camera")
+        if not self.tasks or not self.states or (self.cameras and self.size % self.patch):
+            raise ValueError(f"size={self.size}, patch={self.patch}: expected a multiple, tasks and a state")
+        if type(self.memory) is not tuple or not all(type(ago) is int and 0 <= ago < 2**16 for ago in self.memory):
+            raise ValueError(f"memory={str(self.memory)[:40]}: expected whole numbers from 0")
+        known("sampler", self.sampler, SAMPLERS)
         object.__setattr__(self, "modalities", complete(self.modalities))
 
     @property

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from worldmodel.config import UserError
 from worldmodel.play.guard import Guard
@@ -29,6 +30,7 @@ FILES = {path.name: path for path in sorted(PAGE.iterdir()) if path.suffix in ("
 """What a page consists of, by name; nothing else is served from there."""
 RATE, BURST = 60.0, 120
 """Messages a second that a page may send, and how many at once."""
+PATIENCE = 5.0
 POLICY, TRY_LATER, BROKEN = 1008, 1013, 1011
 """Codes that a socket is closed with."""
 
@@ -84,12 +86,14 @@ class Sessions:
     """Every page's session, each with a task that reads, one that sends and one that keeps its clock."""
 
     def __init__(self, server: Server) -> None:
-        self.server, self.open = server, set[Session]()
+        self.server, self.open, self.leaving = server, set[Session](), 0
 
     async def serve(self, socket: WebSocket) -> None:
         """One page from its connection to its end; what goes wrong with it ends no other."""
         await socket.accept()
         outbox = Outbox()
+        while self.leaving and self.server.taken >= self.server.seats:  # a reloaded page takes its own seat again
+            await asyncio.sleep(0.05)
         try:
             self.server.acquire()
         except UserError as full:
@@ -102,10 +106,17 @@ class Sessions:
             outbox.say("hello", **self.server.hello())
             await self._converse(socket, session, outbox)
         finally:
-            self.server.release()
+            await asyncio.shield(self._leave(session))
+
+    async def _leave(self, session: Session | None) -> None:
+        self.leaving += 1
+        try:
             if session is not None:
                 self.open.discard(session)
-                await asyncio.shield(session.close())
+                await session.close()
+        finally:
+            self.leaving -= 1
+            self.server.release()
 
     async def close(self) -> None:
         await asyncio.gather(*(session.close() for session in self.open))
@@ -166,16 +177,30 @@ async def _send(socket: WebSocket, outbox: Outbox) -> None:
             await socket.send_text(json.dumps(what, allow_nan=False))
 
 
+class Impatient(H11Protocol):
+    """HTTP that hangs up on a connection that requests nothing within `PATIENCE` seconds."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(PATIENCE, self._hang_up)
+
+    def _hang_up(self) -> None:
+        asked = getattr(self, "cycle", None) is not None
+        if self in self.connections and not asked:  # a socket's page has another protocol by now
+            self.transport.close()
+
+
 def settings(app: Any) -> uvicorn.Config:
     """How uvicorn runs the application: quietly, with small messages, and without waiting long at the end."""
     return uvicorn.Config(
         app,
+        http=Impatient,
         log_level="warning",
         ws="websockets-sansio",
         ws_max_size=2 * MAX_BYTES,
         ws_ping_interval=20,
         ws_ping_timeout=20,
-        limit_concurrency=64,
+        limit_concurrency=512,
         timeout_graceful_shutdown=20,
         server_header=False,
     )

@@ -54,8 +54,11 @@ def play(config: PlayConfig) -> int:
         where = f"http://{LOCAL}:{listener.getsockname()[1]}/"
         what = f"{config.task}, checkpoint {config.checkpoint}, {imagination.kind} imagination; clips go to {out}"
         started = partial(print, f"worldmodel play: {where}\n  {what}\n  Ctrl-C ends it", flush=True)
-        with StopSignal():
-            uvicorn.Server(settings(build(server, started))).run(sockets=[listener])
+        web = uvicorn.Server(settings(build(server, started)))
+        with StopSignal() as stop:
+            stop.then = web.handle_exit  # a Ctrl-C before the server listens for it
+            if not stop.requested:
+                web.run(sockets=[listener])
     print("\nworldmodel play: closed; clips are whole")
     return 0
 

@@ -113,7 +113,8 @@ class Session:
         self._wake.set()
         if self.recorder is not None:
             await self._record(False)
-        self._thread.submit(self.simulators.close)  # after whatever it is doing, so that nothing is left behind
+        self.simulators.abandon()
+        await self._in_thread(self.simulators.close)  # until it is gone: only then is the seat another's
         self._thread.shutdown(wait=False)
 
     def tell(self) -> None:

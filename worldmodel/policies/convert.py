@@ -10,6 +10,7 @@ from typing import Any
 
 from worldmodel import model_card
 from worldmodel.config import UserError, option
+from worldmodel.policies.lerobot_folder import check_folder
 from worldmodel.schema import LEROBOT
 
 PLUGIN = "lerobot_policy_worldmodel"
@@ -51,6 +52,7 @@ def lerobot_folder(source: str) -> Path | None:
             kind = json.loads((folder / "config.json").read_text()).get("type")
         except (OSError, ValueError, AttributeError):
             continue
+        check_folder(folder)
         if kind != "worldmodel":
             raise UserError(f"{folder} holds a LeRobot policy of type {kind}; only worldmodel can become ours")
         return folder

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.config import UserError
+from worldmodel.policies.lerobot_folder import check_folder
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, IMAGES, STATE, Arrays
 
 try:
@@ -22,10 +23,6 @@ try:
     from lerobot.utils.import_utils import register_third_party_plugins
 except ImportError as error:
     raise UserError(f"LeRobot's policies need the extra: pip install 'worldmodel[lerobot]' ({error})") from None
-
-CONFIG = "config.json"
-PLACES = ("", "pretrained_model", "checkpoints/last/pretrained_model")
-"""Where in a given folder the policy may be: there, in a checkpoint, or in the last one of a training run."""
 
 
 class LeRobotPolicy:
@@ -37,6 +34,7 @@ class LeRobotPolicy:
     """
 
     def __init__(self, folder: Path, task: str, device: str = "cpu") -> None:
+        check_folder(folder)
         register_third_party_plugins()
         try:
             with contextlib.redirect_stdout(sys.stderr):
@@ -105,15 +103,6 @@ class LeRobotPolicy:
             raise UserError(f"{folder}: it averages over chunks in time, which a chunk cannot do; train with none")
         if self.n_obs_steps > 1 and ACTION not in (getattr(self.policy, "_queues", None) or {}):
             raise UserError(f"{folder}: it remembers {self.n_obs_steps} observations in a way that is not known here")
-
-
-def resolve(name: str) -> Path:
-    """The folder of a pretrained policy: itself, a checkpoint's or a training run's. UserError, one line, if none."""
-    for place in PLACES:
-        if (folder := Path(name, place)).joinpath(CONFIG).is_file():
-            return folder
-    kind = f"no {CONFIG} in it" if Path(name).exists() else "no such folder"
-    raise UserError(f"lerobot:{name}: {kind}; give a pretrained folder, or the output folder of lerobot-train")
 
 
 def sha256(folder: Path) -> str:

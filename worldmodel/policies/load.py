@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from worldmodel import checkpoint
 from worldmodel.config import UserError
 from worldmodel.devices import choose_device
-from worldmodel.policies import python_policy
+from worldmodel.policies import lerobot_folder, python_policy
 from worldmodel.policies.fast import fast_act
 from worldmodel.policies.model_policy import ModelPolicy
 from worldmodel.schema import LEROBOT, Policy
@@ -99,9 +99,10 @@ def _from_checkpoint(name: str, task: str, options: PolicyOptions) -> LoadedPoli
 
 def _from_lerobot(name: str, task: str, options: PolicyOptions) -> LoadedPolicy:
     """Its instruction defaults to the task's name, which data sets made from our stores hold."""
+    folder = lerobot_folder.resolve(name.removeprefix(LEROBOT))
+    lerobot_folder.check_folder(folder)
     from worldmodel.policies import lerobot_policy as lerobot  # ten seconds, and an extra
 
-    folder = lerobot.resolve(name.removeprefix(LEROBOT))
     if options.steps is not None:
         raise UserError(f"steps={options.steps}: how {name} samples is in its own config.json; leave steps out")
     policy = lerobot.LeRobotPolicy(folder, options.instruction or task, choose_device(options.device))

@@ -8,10 +8,10 @@ from typing import Any
 from worldmodel.assets import revision
 from worldmodel.config import option
 from worldmodel.data import EpisodeStore
-from worldmodel.data.card import CARD, QUESTIONS, README, UNSPECIFIED, answers, read_card
+from worldmodel.data.card import QUESTIONS, README, UNSPECIFIED, answers, read_card, write_card
 from worldmodel.data.inspect import summary
 from worldmodel.data.layout import StoreError
-from worldmodel.files import write_file, write_json
+from worldmodel.files import write_file
 from worldmodel.quality.health import check_store, report
 from worldmodel.quality.leakage import frozen_for
 from worldmodel.report import page
@@ -37,8 +37,8 @@ def card(config: CardConfig) -> int:
     before = read_card(store.path, store.fingerprint)
     record = compose(store, config, before)
     try:
-        write_json(store.path / CARD, record)
         write_file(store.path / README, markdown(record))
+        write_card(store.path, record)
     except OSError as error:
         raise StoreError(f"cannot write the card into {store.path}: {error.strerror or error}") from error
     if config.json:

@@ -44,7 +44,8 @@ class AudioConfig(SignalConfig):
 
 def mel_filters(bands: int) -> Float[Tensor, "bins bands"]:
     """Triangles of equal width on the mel scale, from `LOWEST` to half the sample rate; their tops are 1."""
-    mels = torch.linspace(float(_mel(torch.tensor(LOWEST))), float(_mel(torch.tensor(AUDIO_HZ / 2))), bands + 2)
+    low, high = _mel(torch.tensor([LOWEST, AUDIO_HZ / 2], device="cpu")).tolist()
+    mels = torch.linspace(low, high, bands + 2)
     edges = 700 * (10 ** (mels / 2595) - 1)
     hertz = torch.arange(LONG // 2 + 1) * AUDIO_HZ / LONG
     rising = (hertz[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])

@@ -35,6 +35,9 @@ class AugmentConfig:
     brightness: float = option("largest change of all channels' gain alike, as a share", 0.15)
     offset: float = option("largest offset of a channel, as a share of half the range", 0.06)
 
+    def __post_init__(self) -> None:
+        check_range(self, shift=(0, 256), gain=(0, 1), brightness=(0, 1), offset=(0, 1))
+
 
 @dataclass(frozen=True)
 class OptimiserConfig:
@@ -52,6 +55,8 @@ class OptimiserConfig:
     def __post_init__(self) -> None:
         if self.kind not in ("muon", "adamw"):
             raise ValueError(f"optimiser.kind={self.kind!r}: expected muon or adamw")
+        check_range(self, lr=(0, None), muon_lr=(0, None), warmup=(0, None), decay=(0, 1), weight_decay=(0, None))
+        check_range(self, clip=(1e-12, None), ema=(0, 1))
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class LogConfig:
     tracker: str = option("none, tensorboard or wandb (extra `track`)", "none")
 
     def __post_init__(self) -> None:
+        check_range(self, every=(1, None))
         if self.tracker not in ("none", "tensorboard", "wandb"):
             raise ValueError(f"log.tracker={self.tracker!r}: expected none, tensorboard or wandb")
 
@@ -73,6 +79,9 @@ class ValidationConfig:
     every: int = option("steps between two evaluations; 0 for none", 2500)
     episodes: int = option("validation starts per evaluation", 20)
     task: str = option("task to evaluate on", "place_can")
+
+    def __post_init__(self) -> None:
+        check_range(self, every=(0, None), episodes=(1, 10**6))
 
 
 MODALITIES = "further kinds of signal to observe and predict: modalities.NAME=true, or modalities.NAME.OPTION=..."
@@ -119,8 +128,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", complete(self.modalities))
-        check_range(self, steps=(1, None), batch=(1, None), future=(1, None), save_every=(1, None))
-        check_range(self, demonstrations=(0, None))
+        check_range(self, steps=(1, 10**9), batch=(1, 2**16), future=(1, 16), save_every=(1, None), seed=(0, 2**40))
+        check_range(self, demonstrations=(0, None), patch=(4, 256), size=(0, 4096))
+        if not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"tasks={list(self.tasks)}: expected names, each once")
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
         if self.inputs not in ("pixels", "state"):

@@ -19,9 +19,11 @@ from worldmodel.data.features import channels_of, open_features, recipe_of
 from worldmodel.data.on_device import ClipsOnDevice
 from worldmodel.data.source import frame_side, open_sources, tasks_of
 from worldmodel.data.store import EpisodeStore
+from worldmodel.data.verification import check_whole
 from worldmodel.devices import choose_device
-from worldmodel.files import lock
+from worldmodel.files import lock, recover
 from worldmodel.model import ModelConfig
+from worldmodel.model_card import read_card
 from worldmodel.schema import ACTION, ENVIRONMENT_STATE, STATE, cameras_of
 from worldmodel.settings import keep
 from worldmodel.tokens.language import vocabulary
@@ -60,10 +62,22 @@ class Run:
     def save(self) -> None:
         """Checkpoint the whole state, and export the averaged weights."""
         self.learner.save(self.out / "states", {"train": asdict(self.config), "provenance": dict(self.provenance)})
+        self.export()
+
+    def export(self) -> None:
+        """Write the averaged weights as models that act."""
         card = dict(self.provenance) | {"steps": self.learner.step, "seconds": self.log.seconds()}
         folders = ["model", *([f"models/{self.learner.step:08d}"] if self.config.keep else [])]
         for folder in folders:
             checkpoint.save(self.learner.ema, self.out / folder, card, getattr(torch, self.config.save_dtype))
+
+    def exported(self) -> bool:
+        """Whether the exported weights are there, whole, and of the present step."""
+        try:
+            card = checkpoint.read_folder(self.out / "model", checkpoint.WEIGHTS, checkpoint.CARD)[1]
+        except (checkpoint.CheckpointError, OSError):
+            return False
+        return bool(checkpoint.provenance_of(card).get("steps") == self.learner.step)
 
 
 def prepare(config: TrainConfig) -> Run:
@@ -71,6 +85,7 @@ def prepare(config: TrainConfig) -> Run:
     torch.set_float32_matmul_precision("high")
     stores = open_sources(config.data, config.size)
     for store in stores:
+        check_whole(store)
         if left := getattr(getattr(store, "store", store), "left_out", None):
             say(f"{store.path}: left out, no pictures of three colours or language: {', '.join(left)}")
     device = torch.device(choose_device(config.device))
@@ -109,7 +124,10 @@ def prepare(config: TrainConfig) -> Run:
     size = sum(p.numel() for p in learner.model.parameters())
     say(f"{len(clips):,} windows, {size / 1e6:.2f} M parameters, {device.type}")
     batches = Batches(data, learner.model, config, device)
-    return Run(config, out, learner, batches, held_out, log, record, validation, held)
+    run = Run(config, out, learner, batches, held_out, log, record, validation, held)
+    if states and not run.exported():
+        run.export()  # a crash, or a full disk, between a state and its export
+    return run
 
 
 def shape_of_data(base: ModelConfig, config: TrainConfig, stores: Sequence[EpisodeStore]) -> ModelConfig:
@@ -174,16 +192,14 @@ def _claim(out: Path, states: Sequence[Path]) -> IO[bytes]:
     held = lock(out / LOCK)
     if held is None or saved(out / "states") != states:
         raise ValueError(f"out={out}: is being written by another process; wait for it or choose another out=")
+    for folder in (out, out / "states", out / "models"):
+        recover(folder)
     return held
 
 
 def _same_run(config: TrainConfig, state: Path) -> None:
     """A run may be prolonged or shortened, not silently turned into another one. Keys that it did not know are new."""
-    try:
-        card = json.loads((state / CARD).read_text())
-    except ValueError:
-        return  # damaged: restoring says so
-    theirs = legacy.saved("train", card.get("train", {}))
+    theirs = legacy.saved("train", read_card(state, CARD).get("train", {}))
     run, had, have = state.parent.parent, complete(theirs.get("modalities") or {}), config.modalities
     if "modalities" in theirs and list(had) != list(have):
         raise ValueError(f"{run} was trained with modalities={[*had]}, not {[*have]}; use another out=")

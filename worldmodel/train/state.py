@@ -11,6 +11,7 @@ from torch import Tensor
 
 from worldmodel import checkpoint
 from worldmodel.data.clips import Clips
+from worldmodel.files import reading
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import Optimiser
@@ -52,7 +53,10 @@ class TrainState:
             model.load_state_dict({key: theirs[key] for key in mine}, strict=False)
 
     def save(self, folder: Path, card: dict[str, Any]) -> Path:
-        """Write ``folder/<step>`` atomically and keep the last two."""
+        """Write ``folder/<step>`` atomically and keep the last two. ValueError, and no file, where a weight is NaN."""
+        if broken := checkpoint.not_finite(self.model.state_dict()):
+            advice = f"training diverged, and is not saved; lower optimiser.lr ({folder.parent})"
+            raise ValueError(f"{broken} is not finite after step {self.step}: {advice}")
         tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
         tensors |= {f"ema.{n}": t for n, t in self.ema.state_dict().items()}
         tensors |= {f"optimiser.{n}": t for n, t in self.optimiser.state()}
@@ -75,11 +79,12 @@ class TrainState:
             self.model.load_state_dict(part("model."))
             self.ema.load_state_dict(part("ema."))
         except RuntimeError as error:
-            message = f"{folder}: saved by a model of another shape ({str(error)[:120]}); use another out="
-            raise checkpoint.CheckpointError(message) from None
-        self.optimiser.restore(part("optimiser."))
-        self.rollouts = part("rollouts.")
-        self.step = int(card["step"])
+            message = f"{folder}: saved by a model of another shape ({' '.join(str(error).split())[:120]})"
+            raise checkpoint.CheckpointError(f"{message}; use another out=") from None
+        with reading(f"the state {folder}", checkpoint.CheckpointError, "remove it to resume from the one before"):
+            self.optimiser.restore(part("optimiser."))
+            self.rollouts = part("rollouts.")
+            self.step = int(card["step"])
         return card
 
 

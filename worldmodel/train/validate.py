@@ -15,6 +15,7 @@ from worldmodel.data.clips import Clips
 from worldmodel.flow import MODES, ROLLOUT
 from worldmodel.model import WorldModel
 from worldmodel.objectives import loss
+from worldmodel.processes import PARENT
 from worldmodel.sims.gymnasium.name import slug
 from worldmodel.sims.remote.install import MEGABYTES
 from worldmodel.sims.remote.process import python_of
@@ -80,7 +81,8 @@ def closed_loop(run: Path, step: int, config: ValidationConfig) -> dict[str, flo
         words += ["batch=4", "timeout=600"]
     command = [sys.executable, "-m", "worldmodel.cli", "evaluate", *words, f"out={out}"]
     with (out / "log").open("w") as log:
-        subprocess.run(command, stdout=log, stderr=log, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=False)
+        env = os.environ | {"CUDA_VISIBLE_DEVICES": "", PARENT: str(os.getpid())}
+        subprocess.run(command, stdout=log, stderr=log, env=env, check=False)
     try:
         report = json.loads((out / "report.json").read_text())
     except (FileNotFoundError, ValueError):

@@ -7,6 +7,7 @@ from typing import Literal
 from worldmodel.config import option
 from worldmodel.data.layout import GROUP, UNSEALED
 from worldmodel.data.store import EpisodeStore
+from worldmodel.files import locked
 from worldmodel.schema import LEROBOT
 
 HDF5 = (".hdf5", ".h5")
@@ -36,8 +37,15 @@ class ConvertConfig:
 
 def convert(config: ConvertConfig) -> int:
     """Convert; ValueError for a pair of layouts that is not supported. Each branch imports its own layout's module."""
-    kind, source, out = kind_of(config.source), config.source, Path(config.out)
+    kind, out = kind_of(config.source), Path(config.out)
     without = tuple(filter(None, config.without.split(",")))
+    with locked(out):
+        _convert(config, kind, without)
+    return 0
+
+
+def _convert(config: ConvertConfig, kind: str, without: tuple[str, ...]) -> None:
+    source, out = config.source, Path(config.out)
     match kind, config.to:
         case "robomimic", "store":
             from worldmodel.data.formats import robomimic_files
@@ -59,7 +67,6 @@ def convert(config: ConvertConfig) -> int:
         case _:
             way = "go by way of a store: first to=store, then from there"
             raise ValueError(f"to={config.to}: cannot convert {source}, which is a {kind}, to that; {way}")
-    return 0
 
 
 def _print(store: EpisodeStore) -> None:

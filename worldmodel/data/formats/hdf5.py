@@ -14,6 +14,7 @@ import numpy as np
 from worldmodel.files import atomic_file
 
 DATA, MASK = "data", "mask"
+LARGEST = 2**33  # bytes of one dataset of one demonstration
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,18 @@ class DemoFile:
             self._file = _h5py().File(path, "r")
         except OSError as error:
             raise ValueError(f"{path} is not a whole HDF5 file ({error}); download or write it again") from None
-        if DATA not in self._file or not len(self._file[DATA]):
+        self.path = path
+        group = self._file.get(DATA)
+        if not hasattr(group, "keys") or not any(hasattr(group[name], "keys") for name in self._own(DATA)):
             self._file.close()
             problem = "has no data/demo_0 in it, so it is not a robomimic file"
             raise ValueError(f"{path} {problem}; see `data convert --help`")
-        self.names: tuple[str, ...] = tuple(sorted(self._file[DATA], key=number_of))
+        self.names: tuple[str, ...] = tuple(sorted(self._own(DATA), key=number_of))
 
     @property
     def head(self) -> Head:
-        masks = self._file.get(MASK, {})
-        return Head(dict(self._file[DATA].attrs), {key: np.asarray(masks[key][()]) for key in masks})
+        masks = {} if MASK not in self._file else {key: self._file[MASK][key] for key in self._own(MASK)}
+        return Head(dict(self._file[DATA].attrs), {key: np.asarray(self._plain(masks[key])[()]) for key in masks})
 
     def demo(self, name: str) -> Demo:
         """One demonstration, read whole."""
@@ -72,10 +75,27 @@ class DemoFile:
         fits = {path: item.shape[:1] == (steps,) and item.dtype.kind in "bfiu" for path, item in datasets.items()}
         return Demo(
             name,
-            {path: np.asarray(item[()]) for path, item in datasets.items() if fits[path]},
+            {path: np.asarray(self._plain(item)[()]) for path, item in datasets.items() if fits[path]},
             dict(group.attrs),
             tuple(path for path, fit in fits.items() if not fit),
         )
+
+    def _own(self, group: str) -> list[str]:
+        """Names in a group. ValueError where one is a link, which may lead to another file."""
+        names = list(self._file[group])
+        if links := [
+            name for name in names if not isinstance(self._file[group].get(name, getlink=True), _h5py().HardLink)
+        ]:
+            raise ValueError(f"{self.path}: {group}/{links[0]} is a link, and may lead to other files; it is not read")
+        return names
+
+    def _plain(self, item: Any) -> Any:
+        """A dataset. ValueError where its numbers lie in other files, or are more than any demonstration has."""
+        if item.external or item.is_virtual:
+            raise ValueError(f"{self.path}: {item.name} keeps its numbers in other files, which are not read")
+        if item.size * item.dtype.itemsize > LARGEST:
+            raise ValueError(f"{self.path}: {item.name} of shape {item.shape} is larger than {LARGEST >> 30} GiB")
+        return item
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 What people declared of the data is copied, in a ``card.json`` beside LeRobot's ``meta``.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,8 +18,8 @@ from worldmodel.data.formats.lerobot_store import SIDECAR, LeRobotStore, fingerp
 from worldmodel.data.formats.resumable import begin, finish, progress
 from worldmodel.data.layout import BLOCK_STEPS, KEPT, SUMS, StoreError, hashes
 from worldmodel.data.store import EpisodeStore
-from worldmodel.files import atomic_folder, write_file
-from worldmodel.schema import IMAGES, LEROBOT, Episode
+from worldmodel.files import atomic_folder, reading, write_file
+from worldmodel.schema import IMAGES, LEROBOT, Episode, is_name
 
 BLOCK_BYTES = 2**25
 
@@ -28,7 +29,8 @@ def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStor
 
     Raises StoreError where something has no place in a store and is not named in ``without``, or ``out`` is in use.
     """
-    store = LeRobotStore(source.removeprefix(LEROBOT), without)
+    with reading(f"the data set {source}", StoreError):
+        store = LeRobotStore(source.removeprefix(LEROBOT), without)
     if store.left_out:
         raise StoreError(
             f"{source}: a store has no place for {', '.join(store.left_out)} (depth, language annotations or frames "
@@ -49,6 +51,8 @@ def to_store(source: str, out: Path, without: Sequence[str] = ()) -> EpisodeStor
             writer.drop(seed)
         store.recording.keep(out / KEPT)
         write_file(out / KEPT / SUMS, json.dumps(hashes(out / KEPT), indent=1))
+        sums = hashlib.sha256((out / KEPT / SUMS).read_bytes()).hexdigest()
+        writer.note(converted={**made, "kept": sums})
         writer.seal()
     return finish(out, declarations)
 
@@ -147,4 +151,6 @@ def _sidecar(store: EpisodeStore, without: Sequence[str]) -> dict[str, Any]:
 
 def _theirs(store: EpisodeStore, key: str) -> str:
     names: Mapping[str, str] = store.meta["provenance"].get("lerobot", {}).get("names", {})
-    return names.get(key, key)
+    if not is_name(theirs := names.get(key, key)):
+        raise StoreError(f"{store.path}: {str(theirs)[:80]!r} is no name for a column; add without={key}")
+    return theirs

@@ -19,6 +19,7 @@ from typing import Any
 import av
 import numpy as np
 
+from worldmodel.data.formats.lerobot_checks import check_folder
 from worldmodel.data.layout import StoreError
 from worldmodel.processes import fair
 
@@ -61,12 +62,15 @@ class Recording:
     def __init__(self, source: str) -> None:
         self.source, self._dataset = source, _open(source)
         meta = self._dataset.meta
+        check_folder(Path(self._dataset.root))  # of a name on the hub it is known only now
         self.root, self.features, self.fps = Path(self._dataset.root), dict(meta.features), meta.fps
         self.steps, self.episodes, self.version = meta.total_frames, meta.total_episodes, meta.info.codebase_version
         self.robot, self.licence = meta.robot_type, _licence(self.root / "README.md")
         if not self.episodes:
             raise StoreError(f"{source} has no episode")
         self.ends = np.asarray(list(meta.episodes["dataset_to_index"]), np.int64)
+        if len(self.ends) != self.episodes or self.ends[-1] != self.steps or np.diff(self.ends, prepend=0).min() < 1:
+            raise StoreError(f"{source}: its episodes are no split of its {self.steps} steps; get the data set again")
         names = meta.tasks.sort_values("task_index")
         self.tasks: tuple[str, ...] = tuple(map(str, names.index))
         self.timestamps = self.column("timestamp").reshape(-1)
@@ -118,6 +122,7 @@ class Kept:
     """The description of a data set that a store was made from: what no store has a place for."""
 
     def __init__(self, folder: Path) -> None:
+        check_folder(folder)
         self.meta = LeRobotDatasetMetadata("local/kept", root=folder)
         self.features: dict[str, dict[str, Any]] = dict(self.meta.features)
         with fresh_cache(folder):
@@ -206,10 +211,7 @@ def _open(source: str) -> Any:
     path = Path(source).expanduser()
     info = path / "meta" / "info.json"
     if info.is_file():
-        version = json.loads(info.read_text()).get("codebase_version", "unknown")
-        if not str(version).startswith("v3"):
-            upgrade = "python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=OWNER/NAME --root=FOLDER"
-            raise StoreError(f"{source} has LeRobot format {version}, expected v3; convert it with `{upgrade}`")
+        check_folder(path)
         name: dict[str, Any] = {"repo_id": f"local/{path.resolve().name}", "root": path}
     elif path.exists() or not REPOSITORY.fullmatch(source):
         what = "no LeRobot data set (no meta/info.json in it)" if path.exists() else "no folder, and no OWNER/NAME"

@@ -22,15 +22,20 @@ def begin(out: Path, key: str, provenance: Mapping[str, Any], block: int = BLOCK
     wanted = json.loads(json.dumps(provenance[key]))
     if StoreWriter.resumable(out):
         writer = StoreWriter.resume(out)
-        if writer.provenance.get(key) == wanted:
+        if _holds(writer.provenance.get(key), wanted):
             return writer
         writer.close()
         raise StoreError(f"{out} holds another unfinished store; choose another out= or remove it")
     if not (out / GROUP).exists():
         return StoreWriter.create(out, provenance, block)
-    if EpisodeStore.open(out).meta["provenance"].get(key) == wanted:
+    if _holds(EpisodeStore.open(out).meta["provenance"].get(key), wanted):
         return None
     raise StoreError(f"{out} holds another store; choose another out= or remove it")
+
+
+def _holds(found: Any, wanted: Mapping[str, Any]) -> bool:
+    """Whether a record says all that is wanted, and perhaps more."""
+    return isinstance(found, dict) and found | dict(wanted) == found
 
 
 def finish(out: Path, declarations: Mapping[str, Any]) -> EpisodeStore:

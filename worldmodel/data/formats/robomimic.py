@@ -106,7 +106,7 @@ class Reader:
         self.head, self.absolute = head, absolute
         self.ours: dict[str, Any] = json.loads(head.attrs[OURS]) if OURS in head.attrs else {}
         self.keys: dict[str, str] = self.ours.get("keys") or keys_of(first)
-        self.declared: dict[str, Any] = json.loads(head.attrs.get(CARD_ATTRIBUTE, "{}"))
+        self.declared: dict[str, Any] = dict(json.loads(head.attrs.get(CARD_ATTRIBUTE, "{}")))
         self.parts = tuple(part for part in parts if f"obs/{part}" in first.arrays)
         env_args = head.attrs.get("env_args", "{}")
         self.env: dict[str, Any] = json.loads(env_args)

@@ -8,12 +8,13 @@ from worldmodel.data.formats import hdf5
 from worldmodel.data.formats.resumable import begin, finish, progress
 from worldmodel.data.formats.robomimic import Reader, demos_of, head_of
 from worldmodel.data.store import EpisodeStore
+from worldmodel.files import reading
 from worldmodel.schema import ACTION, STATE
 
 
 def to_store(source: Path, out: Path, actions: str, state: str) -> EpisodeStore:
     """An .hdf5 file as a sealed store. Resumes an interrupted one; leaves a finished one alone."""
-    with hdf5.DemoFile(source) as file:
+    with reading(str(source), ValueError), hdf5.DemoFile(source) as file:
         names, parts = file.names, [part for part in state.strip("[]").split(",") if part]
         reader = Reader(file.head, file.demo(names[0]), parts, actions == "absolute")
         recipe = {"source": source.name, "bytes": source.stat().st_size, "episodes": len(names), "actions": actions}

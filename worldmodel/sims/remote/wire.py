@@ -46,7 +46,7 @@ def receive(wire: socket.socket) -> tuple[dict[str, Any], dict[str, np.ndarray]]
     try:
         header = json.loads(text.decode())
         listed = [(str(e["name"]), str(e["dtype"]), tuple(int(n) for n in e["shape"])) for e in header.pop("arrays")]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise WireError(f"header is not what was agreed ({error})") from None
     if any(dtype not in DTYPES or min(shape, default=0) < 0 for _, dtype, shape in listed):
         raise WireError(f"arrays {listed} are not what was agreed")
