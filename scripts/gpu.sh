@@ -25,7 +25,50 @@ pack() {
   du -sh .gpu
 }
 
-install() { # DATA OUT SECONDS
+install() {
+  for package in .gpu/gl/*.deb; do dpkg -x "$package" /; done
+  ldconfig
+  "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target /tmp/site .gpu/wheels/*.whl
+}
+
+recording() { # name task behaviour episodes seed
+  CUDA_VISIBLE_DEVICES="" OMP_NUM_THREADS=1 worldmodel collect task="$2" behaviour="$3" seed="$5" out="$1" \
+    episodes=$(($4 * SCALE / 100)) workers="${WORKERS:-4}" >"$1.log" 2>&1 || tail -3 "$1.log"
+}
+
+collect() {
+  mkdir -p "$1"
+  recording "$1/place_can" place_can expert 800 1000000 &
+  recording "$1/lift_can" lift_can expert 400 2000000 &
+  recording "$1/mixed" "[place_can,lift_can]" mixed 500 3000000 &
+  recording "$1/keys" place_can keys 400 5000000 &
+  wait
+  grep -h "episodes," "$1"/*.log
+}
+
+train() { # DATA OUT [key=value ...]
+  local data=$1 out=$2
+  shift 2
+  worldmodel train experiment=shipped data="$data/place_can,$data/lift_can,$data/mixed,$data/keys" out="$out" \
+    batch="$BATCH" cache_on_device=true holdout=0.01 "$@"
+}
+
+pace() { # seconds a step in the last lines of a run's log
+  "$PYTHON" -c "import json,sys; rows=[r for r in map(json.loads, open(sys.argv[1])) if 'seconds' in r]; a,b=rows[-2:]; print(f\"{b['seconds']/(b['step']-a['step']):.4f}\")" "$1/metrics.jsonl"
+}
+
+bench() { # DATA: one line each
+  local zero="policy: 0, joint: 0, forward: 0, inverse: 0, video: 0, rollout: 0" out
+  for mode in rollout policy; do
+    for compile in false true; do
+      out=$(mktemp -d)
+      train "$1" "$out" steps=30 save_every=1000 log.every=10 compile=$compile "modes={${zero/$mode: 0/$mode: 1}}" >"$out/log" 2>&1 || tail -3 "$out/log"
+      echo "$mode compile=$compile $(pace "$out" || true) s a step, batch $BATCH"
+    done
+  done
+}
+
+all() { # DATA OUT SECONDS
   local trial each steps compile
   install
   collect "$1"
