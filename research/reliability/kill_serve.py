@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from research.reliability.serving import ServedProcess, observation
+from research.reliability.serving import ForkedServer, observation
 from worldmodel.client import Client, ServerError
 from worldmodel.config import option
 from worldmodel.data import EpisodeStore, StoreWriter
@@ -75,7 +75,7 @@ def main(words: list[str]) -> int:
         path, errors = Path(name, "store"), Path(name, "err")
         options = ("port=0", f"record={path}", f"checkpoint={config.checkpoint}")
         for kill in range(config.kills):
-            served = ServedProcess(errors, "serve", *options)
+            served = ForkedServer(errors, *options)
             clients = [
                 threading.Thread(target=record_episodes, args=(served.address, config.size, stored, 2 * kill + n))
                 for n in range(2)
@@ -92,7 +92,7 @@ def main(words: list[str]) -> int:
             except (OSError, ValueError) as error:
                 found["unloadable"] += 1
                 print(f"kill {kill}: {error}", flush=True)
-        served = ServedProcess(errors, "serve", *options)  # the same command goes on, and seals at its end
+        served = ForkedServer(errors, *options)  # the same command goes on, and seals at its end
         sealed = served.stop() == 0 and (not stored or not verify(path))
         found["episodes"] = len(stored)
         found["sealed_and_intact"] = sealed
