@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from policy_serving import POLICIES
 from small import small_model
 
-from research.reliability import fuzz_messages, kill_serve, soak
+from research.reliability import fuzz_messages, soak
 from worldmodel import checkpoint
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -25,9 +29,11 @@ def test_malformed_messages(model: str, tmp_path: Path) -> None:
     assert json.loads(out.read_text())["n"] == 1000
 
 
-def test_kills(model: str, tmp_path: Path) -> None:
+def test_kills(tmp_path: Path) -> None:
     out = tmp_path / "kill.json"
-    assert kill_serve.main([f"out={out}", model, "size=32", "kills=10", "seconds=0.5", "seed=1"]) == 0
+    options = [f"checkpoint=python:{POLICIES}:Counts", "size=32", "kills=10", "seconds=0.5", "seed=1"]
+    command = [sys.executable, "-m", "research.reliability.kill_serve", f"out={out}", *options]
+    assert subprocess.run(command, cwd=ROOT).returncode == 0  # it forks, which this process had better not
     found = json.loads(out.read_text())
     assert found["n"] == 10 and found["lost"] == 0 and found["in_the_store"] >= found["episodes"] > 0
 

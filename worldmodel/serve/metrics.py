@@ -25,26 +25,18 @@ class Metrics:
 
     def text(self) -> str:
         """All of them, in Prometheus's text format."""
-        name = "worldmodel_serve"
-        buckets = {f'inference_seconds_bucket{{le="{le:g}"}}': count for le, count in self.below.items()}
-        families: dict[str, tuple[str, dict[str, float]]] = {
-            "clients": ("gauge", {"clients": self.clients}),
-            "start_time_seconds": ("gauge", {"start_time_seconds": self.began}),
-            "requests_total": (
-                "counter",
-                {f'requests_total{{outcome="{outcome}"}}': count for outcome, count in self.requests.items()},
-            ),
-            "inference_seconds": (
-                "histogram",
-                buckets
-                | {'inference_seconds_bucket{le="+Inf"}': self.inferences}
-                | {"inference_seconds_sum": self.seconds, "inference_seconds_count": self.inferences},
-            ),
-            "recorded_episodes_total": ("counter", {"recorded_episodes_total": self.episodes}),
-            "unrecorded_episodes_total": ("counter", {"unrecorded_episodes_total": self.unrecorded}),
-        }
+        requests = {f'{{outcome="{outcome}"}}': count for outcome, count in self.requests.items()}
+        times: dict[str, float] = {f'_bucket{{le="{le:g}"}}': count for le, count in self.below.items()}
+        times |= {'_bucket{le="+Inf"}': self.inferences, "_sum": self.seconds, "_count": self.inferences}
         lines = []
-        for family, (kind, values) in families.items():
-            lines.append(f"# TYPE {name}_{family} {kind}")
-            lines += [f"{name}_{key} {value:.17g}" for key, value in values.items()]
+        for name, kind, values in (
+            ("clients", "gauge", {"": self.clients}),
+            ("start_time_seconds", "gauge", {"": self.began}),
+            ("requests_total", "counter", requests),
+            ("inference_seconds", "histogram", times),
+            ("recorded_episodes_total", "counter", {"": self.episodes}),
+            ("unrecorded_episodes_total", "counter", {"": self.unrecorded}),
+        ):
+            lines.append(f"# TYPE worldmodel_serve_{name} {kind}")
+            lines += [f"worldmodel_serve_{name}{end} {value:.17g}" for end, value in values.items()]
         return "\n".join(lines) + "\n"
