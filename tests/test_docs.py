@@ -30,7 +30,7 @@ DOCUMENTS += [
     ROOT / "plugins" / "lerobot_policy_worldmodel" / "README.md",
     *sorted((ROOT / "eval" / "reports").glob("*/README.md")),
 ]
-MADE_BY_RUNNING = ("outputs/", "datasets/local/", "dist/", "worldmodel/_assets/")
+MADE_BY_RUNNING = ("config.yaml", "outputs/", "datasets/local/", "dist/", "worldmodel/_assets/")
 MADE_BY_READERS = (
     "worldmodel/sims/dot.py",
     "worldmodel/tokens/temperature.py",
