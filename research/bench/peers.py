@@ -42,6 +42,7 @@ def compare_peers(store: Path, scratch: Path, checkpoint: str, threads: int, sec
     for name in (OURS, *PEERS):
         for what in ("act", "train"):
             one = _alone({**job, "name": name, "what": what, "out": str(scratch / "peers")})
+            print(f"{name}, {what}: {json.dumps(one)}", flush=True)  # minutes each: not to be lost
             found[name] = found.get(name, {}) | one
     return {"threads": threads, "cameras": len(CAMERAS), "size": SIDE, "policies": found}
 
