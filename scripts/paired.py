@@ -11,16 +11,15 @@ import sys
 from pathlib import Path
 
 TIMED = """
-import time, torch
-from worldmodel import checkpoint
-from worldmodel.model.records import Given
+import time, torch, numpy as np
+from worldmodel.policies.load import PolicyOptions, load_policy
 torch.set_num_threads(1)
-model = checkpoint.load("shipped").compute_in(torch.bfloat16)
-frames = torch.zeros(1, 2, 96, 96, 3, dtype=torch.uint8)
-given, taken = Given(frames, torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)), []
+policy = load_policy("shipped", "place_can", PolicyOptions(8, device="cpu")).policy
+seen = {f"observation.images.{camera}": np.zeros((1, 96, 96, 3), np.uint8) for camera in ("scene", "wrist")}
+seen["observation.state"], taken = np.zeros((1, 4), np.float32), []
 for _ in range(80):
     begun = time.process_time()
-    model.act(given)
+    policy.act(seen, np.zeros(1, np.int64))
     taken.append(1000 * (time.process_time() - begun))
 print(sorted(taken[20:])[30])
 """
@@ -30,7 +29,8 @@ def milliseconds(checkout: Path) -> float:
     """Median processor time of one call in a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-c", TIMED]
-    return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    run = subprocess.run(command, env=environment, cwd=checkout, capture_output=True, text=True, check=True)
+    return float(run.stdout)
 
 
 def main(other: str, pairs: str = "6") -> None:
