@@ -52,7 +52,10 @@ class ServedProcess:
 
     @property
     def tracebacks(self) -> int:
-        return self.errors.read_text().count("Traceback")
+        text = self.errors.read_text()
+        if "Traceback" in text:
+            print(text[text.index("Traceback") :][:3000], flush=True)
+        return text.count("Traceback")
 
 
 class ForkedServer(ServedProcess):
