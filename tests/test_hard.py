@@ -17,6 +17,7 @@ from worldmodel.config import UserError
 from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.evaluate import evaluate
 from worldmodel.files import locked
+from worldmodel.imagine.config import ImagineConfig, ScoreConfig
 from worldmodel.processes import PARENT, StopSignal, check_interrupted
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig
@@ -40,7 +41,8 @@ NONSENSE: list[tuple[str, type, Sequence[str], str]] = [
         "backbone.width=-128", "backbone.depth=0", "backbone.depth=1000000", "backbone.heads=0", "modes.policy=nan",
         "optimiser.ema=-1", "optimiser.clip=-1", "optimiser.clip=0", "optimiser.warmup=-5", "optimiser.decay=7",
         "augment.brightness=nan", "augment.shift=-3", "augment.shift=1000", "tasks=[]", "tasks=[a,a]", "data=", "out=",
-        "holdout=1.5", "save_every=0",
+        "holdout=1.5", "save_every=0", "noise.actions.p_high=-1", "noise.frames.p_max=5", "noise.actions.prefix=-1",
+        "noise.actions.prefix=99", "objective.draws=0", "objective.draws=100000",
     )),
     *(("evaluate", EvaluateConfig, ("out=o",), text) for text in (
         "seed=-1", "steps=0", "steps=1000000000", "timeout=nan", "timeout=inf", "timeout=1e-9", "threads=1024",
@@ -49,6 +51,12 @@ NONSENSE: list[tuple[str, type, Sequence[str], str]] = [
     *(("collect", CollectConfig, ("out=o",), text) for text in (
         "seed=-1", "seed=2147483648", "noise=nan", "noise=2.1", "timeout=nan", "workers=0",
         "workers=99999999999999999999", "out=", "task=", "size=7",
+    )),
+    *(("imagine", ImagineConfig, ("mode=forward", "data=d"), text) for text in (
+        "steps=0", "steps=-1", "windows=0", "show=0", "seed=-1", "holdout=nan", "data=", "out=", "mode=",
+    )),
+    *(("score", ScoreConfig, ("data=d",), text) for text in (
+        "windows=0", "resamples=0", "steps=0", "batch=0", "holdout=nan", "seed=-1", "show=-5", "seconds=inf",
     )),
 ]  # fmt: skip
 

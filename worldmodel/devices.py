@@ -20,6 +20,8 @@ def use_threads(count: int) -> int:
     """
     import torch  # here: simulators' processes count cores, and need no torch
 
+    if not 0 <= count <= 256:
+        raise UserError(f"threads={count}: expected 1 to 256, or 0 for half of the cores")
     count = count or max(1, cores() // 2)
     torch.set_num_threads(count)
     return count

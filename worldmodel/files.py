@@ -96,8 +96,8 @@ def reading(what: str, kind: type[Exception], advice: str = "get it again") -> I
         yield
     except (kind, *DAMAGE) as error:
         plain = isinstance(error, kind) and not isinstance(error, json.JSONDecodeError | UnicodeError)
-        other = isinstance(error, FileNotFoundError | FileExistsError) or getattr(error, "errno", None)  # a full disk
-        if plain or other:
+        disk = getattr(error, "errno", None) not in (None, errno.EINVAL, errno.EOVERFLOW)  # full, or forbidden
+        if plain or disk or isinstance(error, FileNotFoundError | FileExistsError):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise kind(f"{what} is damaged or none at all ({reason}); {advice}") from None

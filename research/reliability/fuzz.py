@@ -42,7 +42,7 @@ PARTS = ("overrides", "checkpoints", "states", "starts", "wire", "messages")
 
 def run(n: int = 1000, seed: int = 0, only: str = "") -> Tally:
     """``n`` trials of each of `PARTS`, or of ``only`` one."""
-    tally = Tally("fuzz")
+    tally = Tally(f"fuzz_{only}" if only else "fuzz")
     torch.set_num_threads(1)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     importlib.import_module("torch._dynamo")  # what is loaded late, now: not while a trial is timed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,6 +153,21 @@ def test_an_interrupted_evaluation_is_resumed(tmp_path: Path, capsys: pytest.Cap
         for text in ((tmp_path / "episodes.jsonl").read_text(), (whole / "episodes.jsonl").read_text())
     )
     assert first == second
+
+
+def test_an_evaluation_that_was_whole_but_not_timed_is_reported_without_times(tmp_path: Path, capsys: Any) -> None:
+    """kill -9 after the last episode and before the report: there is nothing left to time."""
+    assert run(evaluation(tmp_path)) == 0
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({"identity": record["identity"], "spent": {}}))
+    (tmp_path / "report.json").unlink()
+    capsys.readouterr()
+    assert run(evaluation(tmp_path)) == 0
+    said = capsys.readouterr().out
+    assert "none was timed" in said and "nan" not in said
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert (found["episodes"], found["act_ms"]["p50"], found["act_ms"]["n"]) == (9, None, 0)
+    assert "nan" not in (tmp_path / "index.html").read_text().split("<pre")[0].lower()
 
 
 def test_the_report_has_what_machines_read(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class ImagineConfig:
     threads: int = option("CPU threads; 0 for half of the cores", 0)
 
     def __post_init__(self) -> None:
-        check_range(self, windows=(1, None), show=(1, None), steps=(1, None), length=(1, None))
+        check_range(self, windows=(1, 10**6), show=(1, None), steps=(1, 1000), length=(1, 10**6), seed=(0, None))
         known = (*MODES, ROLLOUT)
         if self.mode != "???" and self.mode not in known:
             raise ValueError(f"mode={self.mode}: no such mode; {closest(self.mode, known)}")
@@ -57,8 +57,8 @@ class ScoreConfig:
     threads: int = option("CPU threads; 0 for half of the cores", 0)
 
     def __post_init__(self) -> None:
-        check_range(self, windows=(1, None), batch=(1, None), steps=(1, None), every=(1, None))
-        check_range(self, resamples=(1, None), show=(0, None))
+        check_range(self, windows=(1, 10**6), batch=(1, 2**16), steps=(1, 1000), every=(1, None))
+        check_range(self, resamples=(1, 10**6), show=(0, None), seed=(0, None))
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout={self.holdout}: expected a share in [0, 1)")
         if not 0 < self.seconds <= 60:

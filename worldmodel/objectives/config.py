@@ -72,8 +72,8 @@ class ObjectiveConfig:
         if not 0 < self.student < self.teacher <= 1:
             found = f"objective.student={self.student}, teacher={self.teacher}"
             raise ValueError(f"{found}: expected 0 < student < teacher <= 1")
-        if self.draws < 1:
-            raise ValueError(f"objective.draws={self.draws}: expected at least 1")
+        if not 1 <= self.draws <= 256:
+            raise ValueError(f"objective.draws={self.draws}: expected 1 to 256")
 
     @property
     def spec(self) -> Objective:

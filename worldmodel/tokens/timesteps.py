@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worldmodel.config import option
+from worldmodel.config import check_range, option
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,7 @@ class TimestepDistribution:
     def __post_init__(self) -> None:
         if not 0 <= self.masked <= 0.5:
             raise ValueError(f"masked={self.masked} must lie in [0, 0.5]: more would only exchange the two levels")
-        if self.prefix < 0:
-            raise ValueError(f"prefix={self.prefix}: expected a number of control steps, or 0")
+        check_range(self, p_high=(0, 1), p_max=(0, 1), std=(0, 100), mean=(-100, 100), prefix=(0, 16))
 
 
 FRAMES = TimestepDistribution(mean=1.08, masked=0.1)  # noisy
