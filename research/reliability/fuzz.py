@@ -1,6 +1,7 @@
 """Inputs that were never meant for us: options, checkpoints, states, starts, messages. One line, or they are taken."""
 
 import contextlib
+import copy
 import hashlib
 import importlib
 import io
@@ -100,9 +101,9 @@ def _changed(value: Any, rng: random.Random) -> Any:
         if isinstance(inside, dict) and rng.random() < 0.2:
             inside.pop(key)
         elif isinstance(inside, dict) and rng.random() < 0.1:
-            inside[rng.choice(["evil", "", "a.b", "__class__"])] = rng.choice(ODD)
+            inside[rng.choice(["evil", "", "a.b", "__class__"])] = copy.deepcopy(rng.choice(ODD))
         else:
-            inside[key] = rng.choice(ODD)
+            inside[key] = copy.deepcopy(rng.choice(ODD))
     return whole
 
 

@@ -89,6 +89,10 @@ def _verify_card(store: EpisodeStore) -> Iterator[Damage]:
     except layout.StoreError as error:
         yield Damage(CARD, None, str(error))
         return
+    if card.get("format", 0) > 2:
+        text = (store.path / CARD).read_text()
+        if json.dumps(json.loads(text), indent=1) + "\n" != text:
+            yield Damage(CARD, None, "differs from what was written")
     readme = store.path / README
     found = hashlib.sha256(readme.read_bytes()).hexdigest() if readme.is_file() else None
     if found and not card:
