@@ -38,7 +38,7 @@ ODD: tuple[Any, ...] = (
     "@x", "\\", "'", '"',
 )  # fmt: skip
 """Values that belong nowhere."""
-PARTS = ("overrides", "checkpoints", "states", "starts", "wire", "messages")
+PARTS = ("overrides", "checkpoints", "states", "starts", "wire", "page")
 
 
 def run(n: int = 1000, seed: int = 0, only: str = "") -> Tally:
@@ -251,7 +251,7 @@ def _received(data: bytes) -> None:
             wire.receive(there)
 
 
-def _messages(folder: Path, rng: random.Random) -> Callable[[], Callable[[], Any]]:
+def _page(folder: Path, rng: random.Random) -> Callable[[], Callable[[], Any]]:
     """What a page of `worldmodel play` says."""
     good: list[Any] = [
         {"type": "drive", "move": [0, 0, 0], "grip": False}, {"type": "pause", "on": True}, {"type": "step"},
