@@ -19,7 +19,7 @@ PACKAGE = ROOT / "worldmodel"
 LADDER = (
     "assets client config files lazy modalities schema",
     "legacy",
-    "listen processes",
+    "interrupt listen processes",
     "data devices model_card report settings",
     "sims tokens",
     "backbone envs",

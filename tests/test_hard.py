@@ -18,7 +18,8 @@ from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.evaluate import evaluate
 from worldmodel.files import locked
 from worldmodel.imagine.config import ImagineConfig, ScoreConfig
-from worldmodel.processes import PARENT, StopSignal, check_interrupted
+from worldmodel.interrupt import StopSignal, check_interrupted
+from worldmodel.processes import PARENT
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig
 

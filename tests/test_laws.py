@@ -17,9 +17,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 KNOWN_CYCLES: set[frozenset[str]] = set()
 KNOWN_TWICE: set[str] = set()
-LINES = 20_846
+LINES = 24_300
 """Lines of Python in the package."""
-IMPORT_LINES = {"worldmodel.policies.model_policy": 1_900, "worldmodel.train.loop": 4_000}
+IMPORT_LINES = {"worldmodel.policies.model_policy": 2_000, "worldmodel.train.loop": 4_000}
 """Lines of ours that an import pulls in."""
 NAME_AUDIO = 6
 """Files that name sound or a microphone: a modality is one file."""

@@ -22,7 +22,8 @@ from research.study import rows
 from research.study.cell import DONE, INTERRUPTED, serve
 from research.study.plan import Cell, Study, StudyConfig, StudyData
 from worldmodel.config import UserError
-from worldmodel.processes import StopSignal, isolated
+from worldmodel.interrupt import StopSignal
+from worldmodel.processes import isolated
 
 
 def selfflow(config: StudyConfig) -> int:

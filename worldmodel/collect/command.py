@@ -19,7 +19,7 @@ from worldmodel.config import UserError
 from worldmodel.data import EpisodeStore, InterruptedStoreError, StoreWriter, layout
 from worldmodel.data.formats.conventions import relative_dimensions
 from worldmodel.data.inspect import size_on_disk
-from worldmodel.processes import StopSignal
+from worldmodel.interrupt import StopSignal
 from worldmodel.schema import ACTION, STATE
 from worldmodel.sims.base import EXPERT, EnvInfo
 from worldmodel.sims.make import check, describe, find

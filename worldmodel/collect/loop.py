@@ -12,7 +12,7 @@ from worldmodel.collect import spool
 from worldmodel.collect.workers import Workers
 from worldmodel.config import UserError
 from worldmodel.data import StoreWriter
-from worldmodel.processes import StopSignal
+from worldmodel.interrupt import StopSignal
 
 
 class Queue:

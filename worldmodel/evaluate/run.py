@@ -20,8 +20,9 @@ from worldmodel.evaluate import report
 from worldmodel.evaluate.config import EvaluateConfig
 from worldmodel.evaluate.initial_states import SPLITS, Starts
 from worldmodel.evaluate.journal import EvalJournal
+from worldmodel.interrupt import check_interrupted
 from worldmodel.policies.load import LoadedPolicy
-from worldmodel.processes import Pool, check_interrupted
+from worldmodel.processes import Pool
 from worldmodel.report.stats import quantiles, wilson
 from worldmodel.rollout.loop import BatchedRollout, EpisodeResult
 from worldmodel.rollout.policy import BatchedPolicy, noise_seed, stack

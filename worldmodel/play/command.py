@@ -7,8 +7,8 @@ from functools import partial
 from worldmodel.config import UserError, check_range, option
 from worldmodel.devices import use_threads
 from worldmodel.files import out_folder
+from worldmodel.interrupt import StopSignal
 from worldmodel.listen import LOCAL, bind, check_port
-from worldmodel.processes import StopSignal
 from worldmodel.sims.base import SimulatorSpec
 from worldmodel.sims.make import check
 

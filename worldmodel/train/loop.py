@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from worldmodel.flow import ROLLOUT
-from worldmodel.processes import StopSignal
+from worldmodel.interrupt import StopSignal
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import average
 from worldmodel.train.step import ahead_of, losses, upcoming
