@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "worldmodel"
 LADDER = (
-    "assets client config files lazy modalities schema",
+    "assets client config damage files lazy modalities schema",
     "legacy",
     "interrupt listen processes",
     "data devices model_card report settings",

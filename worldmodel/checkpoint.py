@@ -15,7 +15,8 @@ from torch import Tensor
 
 from worldmodel import legacy
 from worldmodel.backbone import BackboneConfig
-from worldmodel.files import atomic_folder, reading
+from worldmodel.damage import reading
+from worldmodel.files import atomic_folder
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.model_card import (
     AGAIN,

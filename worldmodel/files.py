@@ -8,17 +8,10 @@ import json
 import os
 import re
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-DAMAGE = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError,
-    ValueError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What reading a damaged or crafted file may raise, in whatever library."""
 SUM = "sum"
 """Key of a line's checksum in a file of JSON lines that has them."""
 
@@ -87,20 +80,6 @@ def locked(out: str | Path) -> Iterator[None]:
     finally:
         name.unlink(missing_ok=True)
         file.close()
-
-
-@contextlib.contextmanager
-def reading(what: str, kind: type[Exception], advice: str = "get it again") -> Iterator[None]:
-    """Whatever reading a damaged or crafted file raises, as ``kind`` in one line; errors of that kind as they are."""
-    try:
-        yield
-    except (kind, *DAMAGE) as error:
-        plain = isinstance(error, kind) and not isinstance(error, json.JSONDecodeError | UnicodeError)
-        disk = getattr(error, "errno", None) not in (None, errno.EINVAL, errno.EOVERFLOW)  # full, or forbidden
-        if plain or disk or isinstance(error, FileNotFoundError | FileExistsError):
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise kind(f"{what} is damaged or none at all ({reason}); {advice}") from None
 
 
 def out_folder(name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 from worldmodel import legacy
 from worldmodel.assets import asset
-from worldmodel.files import reading
+from worldmodel.damage import reading
 
 WEIGHTS, CARD, FORMAT = "model.safetensors", "model.json", 1
 SUM = "card_sha256"

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.files import reading
+from worldmodel.damage import reading
 from worldmodel.schema import is_name
 
 FORMAT = 1

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from worldmodel.damage import reading
 from worldmodel.data.layout import INDEX_DTYPES, StoreError
 from worldmodel.data.store import EpisodeStore
 from worldmodel.data.views import ComputedView, View
-from worldmodel.files import reading
 from worldmodel.schema import ACTION, IMAGES, LEROBOT, STATE, image_key
 
 

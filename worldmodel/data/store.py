@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from worldmodel.damage import reading
 from worldmodel.data import layout
 from worldmodel.data.layout import BLOCK_STEPS, DamagedStoreError
 from worldmodel.data.views import View, open_view
-from worldmodel.files import reading
 from worldmodel.schema import ACTION, CONTROL_HZ, ENVIRONMENT_STATE, EXECUTED, STATE, Episode
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from typing import IO, Any, Self
 
 import numpy as np
 
+from worldmodel.damage import reading
 from worldmodel.data import layout
 from worldmodel.data.blocks import BlockWriter
 from worldmodel.data.layout import StoreError, checksum, explained
-from worldmodel.files import JsonLines, lock, read_json_lines, reading, sync, write_file
+from worldmodel.files import JsonLines, lock, read_json_lines, sync, write_file
 from worldmodel.schema import Episode
 
 

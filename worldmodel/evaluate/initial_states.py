@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from worldmodel.assets import asset
-from worldmodel.files import reading, write_file
+from worldmodel.damage import reading
+from worldmodel.files import write_file
 from worldmodel.sims.base import STATE, InitialState, state_hash
 from worldmodel.sims.gymnasium.name import slug
 

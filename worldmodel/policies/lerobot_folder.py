@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel.config import UserError, closest
-from worldmodel.files import reading
+from worldmodel.damage import reading
 from worldmodel.schema import is_name
 
 TYPES = ("act", "diffusion", "multi_task_dit", "pi0", "pi05", "smolvla", "tdmpc", "vqbet", "worldmodel")

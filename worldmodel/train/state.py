@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from worldmodel import checkpoint
+from worldmodel.damage import reading
 from worldmodel.data.clips import Clips
-from worldmodel.files import reading
 from worldmodel.model import ModelConfig, WorldModel
 from worldmodel.train.config import TrainConfig
 from worldmodel.train.optimiser import Optimiser

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from worldmodel.damage import reading
 from worldmodel.data.layout import StoreError
-from worldmodel.files import reading
 from worldmodel.schema import is_name
 
 MOST = 2**40  # episodes, and steps

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from worldmodel.damage import reading
 from worldmodel.data.card import declared, write_declared
 from worldmodel.data.formats.lerobot_data import H264, REGULAR, DatasetPlan, DatasetWriter, Kept, encoder_of
 from worldmodel.data.formats.lerobot_store import SIDECAR, LeRobotStore, fingerprint_of
 from worldmodel.data.formats.resumable import begin, finish, progress
 from worldmodel.data.layout import BLOCK_STEPS, KEPT, SUMS, StoreError, hashes
 from worldmodel.data.store import EpisodeStore
-from worldmodel.files import atomic_folder, reading, write_file
+from worldmodel.files import atomic_folder, write_file
 from worldmodel.schema import IMAGES, LEROBOT, Episode, is_name
 
 BLOCK_BYTES = 2**25

@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 import worldmodel
+from worldmodel.damage import reading
 from worldmodel.data.formats import hdf5
 from worldmodel.data.formats.resumable import begin, finish, progress
 from worldmodel.data.formats.robomimic import Reader, demos_of, head_of
 from worldmodel.data.store import EpisodeStore
-from worldmodel.files import reading
 from worldmodel.schema import ACTION, STATE
 
 
