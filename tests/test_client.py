@@ -33,7 +33,7 @@ def test_it_needs_numpy_msgpack_websockets_and_an_old_python() -> None:
     code = "import sys, worldmodel.client; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in loaded if name.split(".")[0] == "worldmodel"}
-    assert ours == {"worldmodel", "worldmodel.client"} and "torch" not in loaded
+    assert ours == {"worldmodel", "worldmodel.client", "worldmodel.lazy"} and "torch" not in loaded
 
 
 def test_a_copy_of_the_file_is_enough(tmp_path: Path) -> None:

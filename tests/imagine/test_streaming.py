@@ -179,7 +179,7 @@ def test_the_simulator_shows_what_was_recorded_and_goes_on_after_it(recorded: Pa
     last = len(clips.time) - 1
     led = recorded_actions(clips, np.array([last - 5, 2]), 12)
     actions = clips.stores[0].array(EXECUTED).take(led.steps)
-    found = np.stack(list(simulate(clips, led.begins, actions)), axis=1)
+    found = np.stack([truth.frames for truth in simulate(clips, led.begins, actions)], axis=1)
     assert found.shape == (2, 12, 2, 32, 32, 3) and led.recorded.sum(1).tolist() == [5, 12]
     for frames, begin, there in zip(found, led.begins, led.recorded.sum(1), strict=True):
         assert np.array_equal(frames[:there], real_frames(clips, begin + 1 + np.arange(there)))

@@ -148,7 +148,7 @@ def test_who_cannot_sit_it_is_told_in_one_line(tmp_path: Path) -> None:
     told = {
         ("nowhere", 8): "lerobot:.*nowhere: no such folder; give a pretrained folder",
         (".", 8): "no config.json in it",
-        ("broken", 8): r"LeRobot cannot load it \(ValueError: Policy type 'unheard_of'",
+        ("broken", 8): "a policy of type 'unheard_of'; .*it is not read",
         ("ensemble", 1): "it averages over chunks in time",
         ("top", 8): "needs camera 'top'; this task has scene and wrist",
         ("act", 17): "gives 16 actions at a time; use fewer",

@@ -205,7 +205,7 @@ def test_it_learns(config: TrainConfig) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("steps=0", "steps=0: expected at least 1"),
+        ("steps=0", "steps=0: expected 1 to 1000000000"),
         ("device=tpu", "device='tpu': expected auto, cpu or cuda"),
         ("log.tracker=mlflow", "log.tracker='mlflow'"),
         ("optimiser.kind=sgd", "optimiser.kind='sgd': expected muon or adamw"),

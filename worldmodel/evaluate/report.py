@@ -107,8 +107,8 @@ def _tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     tiles = [
         ("success rate", page.percent(report["success_rate"]), f"95 % interval {interval}"),
         ("initial states", str(report["starts"]["name"]), f"perturbation: {report['perturb']}"),
-        *([("policy latency, one observation", f"{act['p50']:.1f} ms", single)] if act["n"] else []),
-        *([("policy latency, batch", f"{batch['p50']:.0f} ms", together)] if batch["n"] else []),
+        *([("policy latency, one observation", f"{act['p50']:.1f} ms", single)] if act.get("n", 1) else []),
+        *([("policy latency, batch", f"{batch['p50']:.0f} ms", together)] if batch.get("n", 1) else []),
         *([("throughput", f"{rate:.0f} steps/s", "control steps, policy included")] if rate else []),
         ("median time to success", "none" if median is None else f"{median:.1f} s", "simulated"),
     ]

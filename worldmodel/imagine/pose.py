@@ -1,5 +1,6 @@
 """Where can, gripper and bin are, read from frames: a small network that judges imagined frames by what they show."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,11 @@ class PoseReader(nn.Module):
         numbers = self(frames)
         can, gripper, place = (numbers[:, :8] * SCALE + self.centre).split((3, 3, 2), dim=1)
         return Pose(can, gripper, place, numbers[:, 8].sigmoid())
+
+
+def reads(shape: Sequence[int]) -> bool:
+    """Whether the shipped reader takes frames of this shape (B, C, H, W, 3): both cameras at 96 pixels."""
+    return tuple(shape[1:]) == (2, 96, 96, 3)
 
 
 def load_pose_reader(path: str | Path | None = None) -> PoseReader:

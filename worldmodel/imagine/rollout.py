@@ -15,7 +15,7 @@ from worldmodel.data.clips import Clips
 from worldmodel.imagine.config import ImagineConfig
 from worldmodel.imagine.fidelity import HORIZONS, Compared, Truth, compare, summary
 from worldmodel.imagine.image_metrics import CAP, psnr, squared
-from worldmodel.imagine.pose import load_pose_reader
+from worldmodel.imagine.pose import load_pose_reader, reads
 from worldmodel.imagine.rollout_quality import image_stats, object_persistence, within_range
 from worldmodel.model import WorldModel
 from worldmodel.model.rollout import ImaginedRollout
@@ -100,7 +100,7 @@ def roll_out(
     known = led.recorded if truth is None else np.ones_like(led.recorded)
     errors, stats, shows, shown = np.zeros((2, config.length)), [], [], []
     really, simulated, compared = [], [], dict[int, Compared]()
-    reader = load_pose_reader() if truth else None
+    reader = load_pose_reader() if truth and reads(seen.shape) else None
     for t in track(range(config.length), f"{len(windows)} rollouts", transient=True):
         frames, there = stream.step(actions[:, t])[0], known[:, t]
         if there.any():
@@ -108,8 +108,8 @@ def roll_out(
             after = state.frames if state else real_frames(clips, led.begins[there] + t + 1)
             real = torch.as_tensor(after)
             errors[:, t] = [squared(guess[there], real).mean(-1).sum() for guess in (frames, seen)]
-            if state and reader:
-                if t + 1 in HORIZONS:
+            if state:
+                if reader and t + 1 in HORIZONS:
                     compared[t + 1] = compare(seen.numpy(), frames.numpy(), state, reader)
                 really.append(has(after))
                 simulated.append(after[:show].copy())

@@ -48,8 +48,8 @@ def _problems(name: str, record: Any) -> Iterator[str]:
         yield f"a policy of type {str(kind)[:80]!r}; {closest(str(kind), TYPES)}"
     if any(value for key, value in _entries(record) if key in ("trust_remote_code", "auto_map")):
         yield "it wants to run code of its own (trust_remote_code)"
-    if not name.startswith("policy_") and not (isinstance(record, dict) and "steps" in record):
-        return
+    if not name.startswith("policy_") and not (isinstance(record, dict) and isinstance(record.get("steps"), list)):
+        return  # such as a training's config, whose steps are a number
     for step in record["steps"]:
         if "class" in step or step.get("registry_name") not in STEPS:
             yield f"its step {str(step.get('class', step.get('registry_name')))[:80]!r} is none that LeRobot's own use"
