@@ -11,6 +11,7 @@ from worldmodel.assets import revision
 from worldmodel.collect.config import BEHAVIOURS
 from worldmodel.data import EpisodeStore, StoreError, verify
 from worldmodel.data.card import ACTORS, answers, declared, origin, read_card
+from worldmodel.model_card import CheckpointError
 from worldmodel.quality.card import CardConfig, card
 from worldmodel.quality.lineage import LineageConfig, lineage, trace
 from worldmodel.schema import ACTION, STATE, Episode, image_key
@@ -268,3 +269,12 @@ def test_training_carries_the_card(tmp_path):
     assert made["data"][0]["card"]["consent"] == {"value": "signed", "by": "person"}
     assert made["data"][0]["fingerprint"] == EpisodeStore.open(tmp_path / "data").fingerprint
     assert made["code"] == revision()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [{"data": "abc"}, {"data": ["abc"]}, {"data": 5}, {"train": "x"}, {"code": "x"}, {"init": [1]}],
+)
+def test_a_card_that_says_nonsense_is_one_line(checkpoint_of, made):
+    with pytest.raises(CheckpointError, match=r"model\.json.* is damaged"):
+        trace(str(checkpoint_of(made)))

@@ -13,6 +13,7 @@ from rich.tree import Tree
 
 from worldmodel import model_card as checkpoints
 from worldmodel.config import option
+from worldmodel.damage import reading
 from worldmodel.data import EpisodeStore, StoreError
 from worldmodel.data.card import UNKNOWN, UNSPECIFIED, answers, declared, updated
 from worldmodel.data.source import LEROBOT
@@ -47,10 +48,11 @@ def trace(name: str) -> dict[str, Any]:
     """The lineage as a JSON record: weights, training, code, data (each with its simulators), encoders, missing, and
     under "init" the same of the initial weights (None where random). Raises CheckpointError.
     """
-    folder, card = checkpoints.resolve(name), checkpoints.card(name)
-    made = card.get("provenance") or {}
-    record = {"weights": _weights(folder, card)} | _history(made)
-    return record | {"missing": list(_missing(record))}
+    folder = checkpoints.resolve(name)
+    with reading(f"checkpoint {folder}: {checkpoints.CARD}", checkpoints.CheckpointError, checkpoints.AGAIN):
+        card = checkpoints.card(name)
+        record = {"weights": _weights(folder, card)} | _history(card.get("provenance") or {})
+        return record | {"missing": list(_missing(record))}
 
 
 def _history(made: Mapping[str, Any]) -> dict[str, Any]:
