@@ -123,8 +123,8 @@ def _bent(data: bytes, rng: random.Random) -> bytes:
             [b"", b"[" * 50_000, b'{"a":' * 50_000, b"\xff\xfe\0", bytes(rng.randrange(256) for _ in range(64))]
         )
     after = bytearray(data)
-    for _ in range(rng.randint(1, 8)):
-        where = rng.randrange(len(after))
+    for _ in range(rng.randint(1, 8) if after else 0):
+        where = rng.randrange(max(1, len(after)))
         if kind < 0.5:
             after[where] ^= 1 << rng.randrange(8)
         elif kind < 0.7:
