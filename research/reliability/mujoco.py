@@ -25,7 +25,8 @@ def run(versions: str = "3.5.0,newest 3,newest 4", folder: str = "") -> Tally:
             f"mujoco<{int(version[-1]) + 1},>={version[-1]}" if version.startswith("newest") else f"mujoco=={version}"
         )
         if not place.exists():
-            install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), name]
+            names = [name, "mujoco-core", "mujoco-studio"] if version.endswith("4") else [name]  # split since 4.0
+            install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), *names]
             found = subprocess.run(install, capture_output=True, text=True, check=False)
             if found.returncode:
                 tally.add(version, f"not to be had: {found.stderr.strip()[-160:]}")
