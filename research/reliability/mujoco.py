@@ -25,12 +25,15 @@ def run(versions: str = "3.5.0,newest 3,newest 4", folder: str = "") -> Tally:
             f"mujoco<{int(version[-1]) + 1},>={version[-1]}" if version.startswith("newest") else f"mujoco=={version}"
         )
         if not place.exists():
-            names = [name, "mujoco-core", "mujoco-studio"] if version.endswith("4") else [name]  # split since 4.0
-            install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), *names]
+            install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), name]
             found = subprocess.run(install, capture_output=True, text=True, check=False)
             if found.returncode:
                 tally.add(version, f"not to be had: {found.stderr.strip()[-160:]}")
                 continue
+            for info in place.glob("mujoco-4*.dist-info"):  # three packages of one version, since 4.0
+                number = info.name.removesuffix(".dist-info").removeprefix("mujoco-")
+                parts = [f"mujoco-{part}=={number}" for part in ("core", "studio")]
+                subprocess.run([*install[:-1], *parts], capture_output=True, check=False)
         _test(tally, version, place)
     return tally
 
