@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,14 +27,15 @@ def run(versions: str = "3.5.0,newest 3,newest 4", folder: str = "") -> Tally:
         )
         if not place.exists():
             install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), name]
-            found = subprocess.run(install, capture_output=True, text=True, check=False)
-            if found.returncode:
-                tally.add(version, f"not to be had: {found.stderr.strip()[-160:]}")
+            done = subprocess.run(install, capture_output=True, text=True, check=False)
+            if done.returncode:
+                tally.add(version, f"not to be had: {done.stderr.strip()[-160:]}")
                 continue
-            for info in place.glob("mujoco-4*.dist-info"):  # three packages of one version, since 4.0
-                number = info.name.removesuffix(".dist-info").removeprefix("mujoco-")
-                parts = [f"mujoco-{part}=={number}" for part in ("core", "studio")]
-                subprocess.run([*install[:-1], *parts], capture_output=True, check=False)
+            if found := [*place.glob("mujoco-4*.dist-info")]:  # three packages of one version, since 4.0: all at once
+                number = found[0].name.removesuffix(".dist-info").removeprefix("mujoco-")
+                shutil.rmtree(place)
+                parts = [f"mujoco{part}=={number}" for part in ("", "-core", "-studio")]
+                subprocess.run([*install[:-1], *parts], capture_output=True, check=True)
         _test(tally, version, place)
     return tally
 
