@@ -13,10 +13,17 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from research.reliability.serving import bad_messages, bad_page_messages, good_request, observation, open_page, running
+from research.reliability.serving import (
+    bad_messages,
+    bad_page_messages,
+    good_request,
+    observation,
+    open_page,
+    report,
+    running,
+)
 from worldmodel.client import Client, ServerError
 from worldmodel.config import UserError, option
-from worldmodel.files import write_json
 from worldmodel.settings import load
 
 HANG = 5.0
@@ -134,12 +141,7 @@ def main(words: list[str]) -> int:
         found = (fuzz_serve if config.target == "serve" else fuzz_play)(config, Path(folder))
     failures = sum(found.get(kind, 0) for kind in ("tracebacks", "hangs", "good_refused", "died"))
     failures += found["n"] < config.messages
-    command = " ".join(["python -m research.reliability.fuzz_messages", *words])
-    record = {"command": command, "target": config.target, **found, "failures": int(failures)}
-    Path(config.out).parent.mkdir(parents=True, exist_ok=True)
-    write_json(Path(config.out), record)
-    print(record)
-    return int(failures > 0)
+    return report(config.out, "fuzz_messages", words, {"target": config.target, **found}, failures)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from research.reliability.serving import ForkedServer, observation
+from research.reliability.serving import ForkedServer, observation, report
 from worldmodel.client import Client, ServerError
 from worldmodel.config import option
 from worldmodel.data import EpisodeStore, StoreWriter
 from worldmodel.data.verification import verify
-from worldmodel.files import write_json
 from worldmodel.settings import load
 
 
@@ -99,12 +98,7 @@ def main(words: list[str]) -> int:
         if stored:
             found["in_the_store"] = EpisodeStore.open(path).episodes
     failures = found["lost"] + found["unloadable"] + (not sealed)
-    command = " ".join(["python -m research.reliability.kill_serve", *words])
-    record = {"command": command, **found, "failures": int(failures)}
-    Path(config.out).parent.mkdir(parents=True, exist_ok=True)
-    write_json(Path(config.out), record)
-    print(record)
-    return int(failures > 0)
+    return report(config.out, "kill_serve", words, found, failures)
 
 
 if __name__ == "__main__":

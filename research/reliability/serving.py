@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from worldmodel.client import pack
+from worldmodel.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -106,18 +107,8 @@ def observation(seed: int = 0, size: int = 96) -> dict[str, np.ndarray]:
 def bad_messages(seed: int, good: bytes) -> Iterator[bytes | str]:
     """Endless requests that are none, or nearly: flipped, cut, grown, nested, mistyped, mis-sized, or text."""
     draw = random.Random(seed)
-    kinds: list[Callable[[random.Random, bytes], bytes | str]] = [
-        _flip,
-        _cut,
-        _grow,
-        _noise,
-        _nest,
-        _map,
-        _array,
-        _text,
-    ]
     while True:
-        yield draw.choice(kinds)(draw, good)
+        yield draw.choice(KINDS)(draw, good)
 
 
 def _flip(draw: random.Random, good: bytes) -> bytes:
@@ -278,3 +269,16 @@ def until(seconds: float) -> Iterator[float]:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         yield left
+
+
+def report(out: str, name: str, words: list[str], found: dict[str, Any], failures: int) -> int:
+    """Write and print what a campaign found; 1 where something failed, else 0."""
+    record = {
+        "command": " ".join([f"python -m research.reliability.{name}", *words]),
+        **found,
+        "failures": int(failures),
+    }
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    write_json(Path(out), record)
+    print(record)
+    return int(failures > 0)

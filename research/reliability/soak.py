@@ -27,12 +27,12 @@ from research.reliability.serving import (
     observation,
     open_page,
     page_header,
+    report,
     running,
     until,
 )
 from worldmodel.client import Client, ServerError
 from worldmodel.config import option
-from worldmodel.files import write_json
 from worldmodel.settings import load
 
 GROWTH, STALL = 0.02, 2.0
@@ -231,12 +231,7 @@ def main(words: list[str]) -> int:
     config = load("soak", SoakConfig, words)
     with tempfile.TemporaryDirectory() as folder:
         found = soak(config, Path(folder))
-    command = " ".join(["python -m research.reliability.soak", *words])
-    record = {"command": command, "minutes": config.minutes, **found, "failures": failures_of(found)}
-    Path(config.out).parent.mkdir(parents=True, exist_ok=True)
-    write_json(Path(config.out), record)
-    print(record)
-    return int(record["failures"] > 0)
+    return report(config.out, "soak", words, {"minutes": config.minutes, **found}, failures_of(found))
 
 
 if __name__ == "__main__":

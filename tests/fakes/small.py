@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from worldmodel.backbone import BackboneConfig
 from worldmodel.data import EpisodeStore
 from worldmodel.model import Given, ModelConfig, WorldModel
 from worldmodel.schema import ACTION, AUDIO, EXECUTED, STATE, Clip, Episode, image_key, segmentation_key
+from worldmodel.train.config import LogConfig, TrainConfig, ValidationConfig
 
 CONFIG = ModelConfig(backbone=BackboneConfig(width=32, depth=2, heads=2), size=32)
 
@@ -88,3 +90,21 @@ def small_store(
         first += length
     writer.seal()
     return EpisodeStore.open(path)
+
+
+def small_run(folder: Path, **changes: Any) -> TrainConfig:
+    """A run of four steps on a `small_store`, in ``folder``, that saves after two; ``changes`` of its config."""
+    small_store(folder / "data")
+    run = TrainConfig(
+        data=str(folder / "data"),
+        out=str(folder / "run"),
+        steps=4,
+        batch=4,
+        holdout=0.5,
+        compile=False,
+        save_every=2,
+        backbone=BackboneConfig(width=32, depth=2, heads=2),
+        log=LogConfig(every=1),
+        validation=ValidationConfig(every=0),
+    )
+    return replace(run, **changes)

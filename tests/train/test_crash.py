@@ -6,32 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import small_store
+from small import small_run
 
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
 from worldmodel.files import recover
 from worldmodel.train import TrainConfig, train
-from worldmodel.train.config import LogConfig, ModesConfig, OptimiserConfig, ValidationConfig
+from worldmodel.train.config import ModesConfig, OptimiserConfig
 from worldmodel.train.state import saved
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    small_store(tmp_path / "data")
-    return TrainConfig(
-        data=str(tmp_path / "data"),
-        out=str(tmp_path / "run"),
-        steps=4,
-        batch=4,
-        holdout=0,
-        compile=False,
-        save_every=2,
-        backbone=BackboneConfig(width=32, depth=1, heads=2),
-        modes=ModesConfig(policy=1, joint=0, forward=0, inverse=0, video=0),
-        log=LogConfig(every=1),
-        validation=ValidationConfig(every=0),
-    )
+    shape, modes = BackboneConfig(width=32, depth=1, heads=2), ModesConfig(1, 0, 0, 0, 0)
+    return small_run(tmp_path, holdout=0, backbone=shape, modes=modes)
 
 
 def weights(run: Path) -> bytes:

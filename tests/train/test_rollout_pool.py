@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import small_store
+from small import small_run
 
 from worldmodel import checkpoint
 from worldmodel.backbone import BackboneConfig
@@ -15,7 +15,7 @@ from worldmodel.data.clips import Clips
 from worldmodel.data.on_device import ClipsOnDevice
 from worldmodel.model.rollout import ImaginedRollout
 from worldmodel.train import TrainConfig, train
-from worldmodel.train.config import LogConfig, ModesConfig, RolloutConfig, ValidationConfig
+from worldmodel.train.config import ModesConfig, RolloutConfig
 from worldmodel.train.pool import RolloutPool
 from worldmodel.train.setup import Run, prepare
 from worldmodel.train.state import saved
@@ -24,20 +24,12 @@ from worldmodel.train.step import losses
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    small_store(tmp_path / "data")
-    return TrainConfig(
-        data=str(tmp_path / "data"),
-        out=str(tmp_path / "run"),
-        steps=4,
+    return small_run(
+        tmp_path,
         batch=8,
-        holdout=0.5,
-        compile=False,
-        save_every=2,
         backbone=BackboneConfig(width=32, depth=1, heads=2, deep=1),
         modes=ModesConfig(0.3, 0, 0, 0, 0, 0.7),
         rollout=RolloutConfig(memory=(1, 3), longest=6, grow=1),
-        log=LogConfig(every=1),
-        validation=ValidationConfig(every=0),
     )
 
 

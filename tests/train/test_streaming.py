@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import small_store
+from small import small_run
 
 from worldmodel import checkpoint
-from worldmodel.backbone import BackboneConfig
 from worldmodel.data.clips import Clips, ClipSpec
 from worldmodel.flow import MODES
 from worldmodel.model.rollout import ImaginedRollout
@@ -21,28 +20,14 @@ from worldmodel.schema import STATE
 from worldmodel.settings import load
 from worldmodel.tokens.timesteps import SELF_NOISE_LEVEL
 from worldmodel.train import TrainConfig, train
-from worldmodel.train.config import LogConfig, ModesConfig, OptimiserConfig, RolloutConfig, ValidationConfig
+from worldmodel.train.config import LogConfig, ModesConfig, OptimiserConfig, RolloutConfig
 from worldmodel.train.setup import prepare
 from worldmodel.train.state import saved
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    small_store(tmp_path / "data")
-    return TrainConfig(
-        data=str(tmp_path / "data"),
-        out=str(tmp_path / "run"),
-        steps=4,
-        batch=8,
-        holdout=0.5,
-        compile=False,
-        save_every=2,
-        backbone=BackboneConfig(width=32, depth=2, heads=2),
-        modes=ModesConfig(0.3, 0, 0, 0, 0, 0.7),
-        rollout=RolloutConfig(window=3),
-        log=LogConfig(every=1),
-        validation=ValidationConfig(every=0),
-    )
+    return small_run(tmp_path, batch=8, modes=ModesConfig(0.3, 0, 0, 0, 0, 0.7), rollout=RolloutConfig(window=3))
 
 
 def test_two_steps_then_two_more_equal_four(config: TrainConfig, tmp_path: Path) -> None:

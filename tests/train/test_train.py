@@ -10,14 +10,14 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from small import small_clip, small_store
+from small import small_clip, small_run, small_store
 
 from worldmodel import checkpoint, legacy
 from worldmodel.backbone import BackboneConfig
 from worldmodel.objectives import OBJECTIVES, ObjectiveConfig, RolloutConfig
 from worldmodel.settings import load
 from worldmodel.train import TrainConfig, loop, setup, train
-from worldmodel.train.config import AugmentConfig, LogConfig, ModesConfig, OptimiserConfig, ValidationConfig
+from worldmodel.train.config import AugmentConfig, LogConfig, ModesConfig, OptimiserConfig
 from worldmodel.train.optimiser import Optimiser, average
 from worldmodel.train.state import saved
 from worldmodel.train.step_rng import augment
@@ -25,20 +25,7 @@ from worldmodel.train.step_rng import augment
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    small_store(tmp_path / "data")
-    return TrainConfig(
-        data=str(tmp_path / "data"),
-        out=str(tmp_path / "run"),
-        steps=4,
-        batch=4,
-        holdout=0.5,
-        compile=False,
-        save_every=2,
-        backbone=BackboneConfig(width=32, depth=2, heads=2),
-        modes=ModesConfig(policy=0.4, joint=0.3, forward=0.3, inverse=0, video=0),
-        log=LogConfig(every=1),
-        validation=ValidationConfig(every=0),
-    )
+    return small_run(tmp_path, modes=ModesConfig(policy=0.4, joint=0.3, forward=0.3, inverse=0, video=0))
 
 
 def last(config: TrainConfig) -> dict[str, torch.Tensor]:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from torch.nn.functional import max_pool2d
 
 from worldmodel.imagine.image_metrics import CAP, psnr
 from worldmodel.imagine.pose import PoseReader
+from worldmodel.objectives import next_step
 from worldmodel.report.bootstrap import ClusterBootstrap
 from worldmodel.sims.can.tasks import shows_can
 
@@ -50,9 +50,8 @@ class Compared:
 
 def moving(first: UInt8[np.ndarray, "*b H W 3"], then: UInt8[np.ndarray, "*b H W 3"]) -> Bool[np.ndarray, "*b H W"]:
     """Pixels that differ from the first frame by more than `CHANGED` in a channel, and those within two pixels."""
-    changed = np.abs(first.astype(np.int16) - then).max(-1) > CHANGED
-    flat = torch.as_tensor(changed.reshape(-1, 1, *changed.shape[-2:]), dtype=torch.float32)
-    return np.asarray(max_pool2d(flat, 5, 1, 2).numpy() > 0).reshape(changed.shape)
+    before, after = (torch.as_tensor(frames).float() for frames in (first, then))
+    return np.asarray(next_step.moving(before, after, CHANGED)[..., 0].numpy() > 0)
 
 
 def compare(first: np.ndarray, imagined: np.ndarray, truth: Truth, reader: PoseReader) -> Compared:

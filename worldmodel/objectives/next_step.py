@@ -56,7 +56,11 @@ def next_step_loss(model: WorldModel, batch: NextStep, objective: ObjectiveConfi
     return {"loss": total, **losses, **{name: value.detach() for name, value in following.items()}}
 
 
-def moving(last: Float[Tensor, "*b H W 3"], then: Float[Tensor, "*b H W 3"]) -> Float[Tensor, "*b H W 1"]:
-    """1 where a pixel or one within two pixels of it changes by more than `CHANGED`, else 0."""
-    changed = ((then - last).abs().amax(-1) > CHANGED).float()
-    return max_pool2d(changed.flatten(0, -3)[:, None], 5, stride=1, padding=2).view(changed.shape)[..., None]
+def moving(
+    last: Float[Tensor, "*b H W 3"], then: Float[Tensor, "*b H W 3"], by: float = CHANGED
+) -> Float[Tensor, "*b H W 1"]:
+    """1 where a pixel or one within two pixels of it changes by more than ``by``, in the frames' unit, else 0."""
+    changed = ((then - last).abs().amax(-1) > by).float()
+    return max_pool2d(changed.reshape(-1, 1, *changed.shape[-2:]), 5, stride=1, padding=2).view(changed.shape)[
+        ..., None
+    ]
